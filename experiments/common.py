@@ -1,0 +1,108 @@
+"""What the experiments share: run what is not yet finished, keep its result, tabulate."""
+
+import concurrent.futures
+import csv
+import dataclasses
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One training run.
+
+    Attributes:
+        name: of the row in the table, e.g. "article-drop0".
+        flags: as one would type them, without seed and run directory.
+        seed: of the run.
+    """
+
+    name: str
+    flags: str
+    seed: int
+
+    @property
+    def result_file(self) -> Path:
+        """Where the result is kept, and committed."""
+        return RESULTS / f"{self.name}-{self.seed}.json"
+
+    @property
+    def command(self) -> str:
+        """The exact command, data directory and run directory aside."""
+        return f"python -m ssgan_tf.train {self.flags} --seed={self.seed}"
+
+
+def execute(runs: Sequence[Run], run_root: Path, workers: int = 1) -> None:
+    """Trains what has no result yet, one after the other; interrupted runs go on where they were.
+
+    Args:
+        runs: in the order in which they are wanted.
+        run_root: the run directories are made below it; they may be deleted afterwards.
+        workers: runs at a time, each on its share of the cores. With more than one the wall times
+            are not those of the whole machine.
+    """
+    todo = [run for run in runs if not run.result_file.exists()]
+    cores = sorted(os.sched_getaffinity(0))
+    free = [set(cores[index::workers]) for index in range(workers)]
+
+    def execute_one(run: Run) -> None:
+        mine = free.pop()
+        print(f"{run.name} seed {run.seed}: {run.command}", flush=True)
+        directory = run_root / f"{run.name}-{run.seed}"
+        log = directory.with_suffix(".log")
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a") as output:
+            subprocess.run(
+                [
+                    *run.command.replace("python", sys.executable, 1).split(),
+                    "--keep_checkpoints=1",
+                    f"--run_dir={directory}",
+                ],
+                cwd=HERE.parent,
+                check=True,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                preexec_fn=lambda: os.sched_setaffinity(0, mine),
+            )
+        free.append(mine)
+        result = json.loads((directory / "results.json").read_text())
+        with (directory / "metrics.csv").open(newline="") as file:
+            curve = [
+                [int(row["step"]), float(row["test_accuracy"])] for row in csv.DictReader(file)
+            ]
+        result |= {"command": run.command, "cores": len(mine), "test_accuracy_curve": curve}
+        RESULTS.mkdir(exist_ok=True)
+        run.result_file.write_text(json.dumps(result, indent=1) + "\n")
+        print(f"{run.name} seed {run.seed}: {result['test_accuracy']:.1%}", flush=True)
+
+    with concurrent.futures.ThreadPoolExecutor(workers) as executor:
+        for future in [executor.submit(execute_one, run) for run in todo]:
+            future.result()
+
+
+def finished(runs: Sequence[Run]) -> list[dict]:
+    """The results there are."""
+    return [json.loads(run.result_file.read_text()) for run in runs if run.result_file.exists()]
+
+
+def mean_and_deviation(values: Sequence[float], unit: float = 100.0) -> str:
+    """For example "75.2 ± 0.4"; the sample standard deviation, none for a single value."""
+    mean = unit * statistics.fmean(values)
+    if len(values) == 1:
+        return f"{mean:.1f}"
+    return f"{mean:.1f} ± {unit * statistics.stdev(values):.1f}"
+
+
+def replace_between_markers(path: Path, marker: str, text: str) -> None:
+    """Puts generated text between `<!-- marker -->` and `<!-- end marker -->` of a file."""
+    start, end = f"<!-- {marker} -->", f"<!-- end {marker} -->"
+    before, rest = path.read_text().split(start)
+    path.write_text(f"{before}{start}\n{text.strip()}\n{end}{rest.split(end)[1]}")

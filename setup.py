@@ -1,0 +1,43 @@
+"""Package description of ssgan-tf; see BUILD.md for how a release is made."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).resolve().parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "ssgan_tf/__init__.py").read_text())[1]
+
+# Lower bounds are what the tests are run with; BUILD.md has the table.
+REQUIREMENTS = [
+    "absl-py>=2.1",
+    "importlib_resources>=6",  # tensorflow-datasets prepares nothing without it and does not say so
+    "keras>=3.10,<4",
+    "matplotlib>=3.9",  # the confusion matrix, and the fonts of house_numbers
+    "numpy>=1.26",
+    "pillow>=10",
+    "requests>=2.31",
+    "scipy>=1.13",  # TFDS reads SVHN's .mat files with it; house_numbers filters with it
+    "tensorboard>=2.19",  # tensorflow 2.21 no longer brings it, tf.summary needs it
+    "tensorflow>=2.19,<3",
+    "tensorflow-datasets>=4.9.8",
+    "tqdm>=4.66",
+]
+
+setup(
+    name="ssgan-tf",
+    version=VERSION,
+    description="Semi-supervised image classification with a GAN: few labels, many images.",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["ssgan_tf", "ssgan_tf.*"]),
+    python_requires=">=3.11",
+    install_requires=REQUIREMENTS,
+    extras_require={"test": ["pytest>=8", "ruff==0.17.6"]},
+    entry_points={"console_scripts": ["ssgan-train = ssgan_tf.train:main"]},
+    classifiers=[
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

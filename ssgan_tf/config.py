@@ -1,0 +1,266 @@
+"""Every hyper-parameter of a run, once: name, default, meaning, allowed values, presets.
+
+The command line (`flags.py`), `config.json` and TensorBoard's table are all made from `Config`, so
+no default is written twice. This module imports neither TensorFlow nor absl: a bad value is
+reported before the seconds that their import takes.
+"""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any, Self
+
+
+class UserError(Exception):
+    """Something the user can mend; its message is one sentence that says what and how."""
+
+
+def _field(
+    default: Any,
+    group: str,
+    meaning: str,
+    *,
+    choices: tuple[str, ...] | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+) -> Any:
+    """A dataclass field that knows its group, its meaning and its allowed values."""
+    metadata = {"group": group, "meaning": meaning, "choices": choices}
+    return dataclasses.field(
+        default=default, metadata=metadata | {"minimum": minimum, "maximum": maximum}
+    )
+
+
+# What each preset changes in the defaults below. `article` does what the text describes and
+# `notebook`, quirk for quirk, what the article's published code did (README, "Differences").
+PRESETS: dict[str, dict[str, Any]] = {
+    "article": {},
+    "notebook": {
+        "conv7_input": "conv5",
+        "drop_rate": 0.0,
+        "bn_inference": "batch",
+        "bn_averages": "mixed",
+        "label_selection": "first",
+    },
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The hyper-parameters of one run; the defaults are the article's.
+
+    Raises:
+        UserError: on construction, if a value is not allowed; the message names the flag.
+    """
+
+    preset: str = _field(
+        "article",
+        "Method",
+        "Starting values: the article's text, or its published code with every quirk.",
+        choices=tuple(PRESETS),
+    )
+    method: str = _field(
+        "semi_supervised",
+        "Method",
+        "The GAN, or its honest control: the same discriminator trained on the labels alone.",
+        choices=("semi_supervised", "supervised"),
+    )
+
+    dataset: str = _field(
+        "svhn_cropped",
+        "Data",
+        "An image classification data set of TensorFlow Datasets, or the embedded house_numbers.",
+    )
+    data_dir: str = _field(
+        "",
+        "Data",
+        "Where TensorFlow Datasets keeps its data; empty: $TFDS_DATA_DIR or ~/tensorflow_datasets.",
+    )
+    labeled: int | str = _field(
+        1000, "Data", "How many training images keep their label, in total: a number, or 'all'."
+    )
+    label_selection: str = _field(
+        "balanced",
+        "Data",
+        "Which ones: the same number of each class, drawn by seed, or the first by id.",
+        choices=("balanced", "first"),
+    )
+    labels_from: str = _field(
+        "", "Data", "A labels.json of an earlier run, to use the very same labels again."
+    )
+    validation_fraction: float = _field(
+        0.0,
+        "Data",
+        "Part of the training images set aside, per class, before labels are drawn.",
+        minimum=0,
+        maximum=0.5,
+    )
+
+    latent_dim: int = _field(100, "Networks", "Length of the generator's input z.", minimum=1)
+    generator_width: int = _field(
+        32, "Networks", "Width multiplier m_g of the generator.", minimum=1
+    )
+    discriminator_width: int = _field(
+        64, "Networks", "Width multiplier m_d of the discriminator.", minimum=1
+    )
+    conv7_input: str = _field(
+        "conv6",
+        "Networks",
+        "What conv7 reads; conv5 (with valid padding) leaves conv6 unused, as the notebook does.",
+        choices=("conv6", "conv5"),
+    )
+    drop_rate: float = _field(
+        0.1,
+        "Networks",
+        "Dropout rate of the discriminator; the rate on its input is this / 2.5.",
+        minimum=0,
+        maximum=0.9,
+    )
+    bn_inference: str = _field(
+        "moving",
+        "Networks",
+        "How evaluation normalises: moving averages, or the statistics of the test batch.",
+        choices=("moving", "batch"),
+    )
+    bn_averages: str = _field(
+        "real",
+        "Networks",
+        "Which images the discriminator's moving averages follow: real ones, or fakes as well.",
+        choices=("real", "mixed"),
+    )
+
+    label_smoothing: float = _field(
+        0.1, "Losses", "Real images have the target 1 - this.", minimum=0, maximum=0.5
+    )
+    generator_loss: str = _field(
+        "feature_matching",
+        "Losses",
+        "What the generator minimises; adversarial is the original, non-saturating GAN loss.",
+        choices=("feature_matching", "adversarial"),
+    )
+    unsupervised_weight: float = _field(
+        1.0, "Losses", "Weight of the discriminator's unsupervised terms.", minimum=0
+    )
+    unsupervised_ramp: float = _field(
+        0.0,
+        "Losses",
+        "Raise that weight from 0, linearly, over this fraction of all steps.",
+        minimum=0,
+        maximum=1,
+    )
+
+    epochs: int = _field(25, "Training", "Passes over the training images.", minimum=1)
+    steps: int = _field(0, "Training", "Number of train steps; 0: as --epochs says.", minimum=0)
+    batch_size: int = _field(128, "Training", "Images per step, and fakes as well.", minimum=1)
+    labeled_batch_size: int = _field(
+        0,
+        "Training",
+        "Labelled images in a second batch of each step, which then carries the supervised loss.",
+        minimum=0,
+    )
+    learning_rate: float = _field(
+        3e-4, "Training", "Adam's learning rate, of both networks.", minimum=0
+    )
+    beta_1: float = _field(0.5, "Training", "Adam's beta_1.", minimum=0, maximum=0.999)
+    schedule: str = _field(
+        "exponential",
+        "Training",
+        "x 0.9 after each epoch; constant for the first half, then down to 0; half a cosine.",
+        choices=("exponential", "linear", "cosine"),
+    )
+    seed: int = _field(
+        0,
+        "Training",
+        "Of labels, validation part, initial weights, order of images, z, dropout.",
+        minimum=0,
+        maximum=2**31 - 1,
+    )
+    deterministic: bool = _field(
+        False, "Training", "Bit-identical repetition, at some cost in speed."
+    )
+
+    run_dir: str = _field(
+        "",
+        "Run",
+        "Where the run is written, and resumed if it is there already; "
+        "empty: runs/DATASET-LABELED-PRESET-METHOD-SEED.",
+    )
+    eval_every: int = _field(1, "Run", "Epochs between two evaluations.", minimum=1)
+    keep_checkpoints: int = _field(3, "Run", "Checkpoints kept, the newest ones.", minimum=1)
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check(field, getattr(self, field.name))
+        if self.labeled != "all" and (not isinstance(self.labeled, int) or self.labeled < 1):
+            raise UserError(
+                f"--labeled={self.labeled}: give the number of labelled images, or 'all'."
+            )
+        if self.learning_rate == 0:
+            raise UserError("--learning_rate=0: nothing would be learned; the article has 0.0003.")
+        if self.method == "supervised" and self.labeled_batch_size:
+            raise UserError(
+                f"--labeled_batch_size={self.labeled_batch_size}: with --method=supervised all "
+                "batches are labelled; set --batch_size instead."
+            )
+
+    @classmethod
+    def from_preset(cls, preset: str = "article", **changes: Any) -> Self:
+        """The preset's values with `changes` on top.
+
+        Raises:
+            UserError: if there is no such preset, or a value is not allowed.
+        """
+        return cls(**(PRESETS.get(preset, {}) | {"preset": preset} | changes))
+
+    @classmethod
+    def from_json(cls, path: Path) -> Self:
+        """Reads what `to_json` wrote (or a run's `config.json`, which holds more).
+
+        Raises:
+            UserError: if the file is not such a file.
+        """
+        try:
+            values = json.loads(path.read_text())["config"]
+            return cls(**values)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}: not a readable config.json ({error!r}).") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """All values by name."""
+        return dataclasses.asdict(self)
+
+    def resolved_run_dir(self) -> Path:
+        """`run_dir`, or the default name, such as `runs/svhn_cropped-1000-article-supervised-0`."""
+        if self.run_dir:
+            return Path(self.run_dir).expanduser()
+        parts = (self.dataset, self.labeled, self.preset, self.method, self.seed)
+        slug = "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", str(part)).strip("._") for part in parts)
+        return Path("runs") / slug
+
+
+def _check(field: dataclasses.Field, value: Any) -> None:
+    """Raises `UserError` where `value` is not of the field's type, choices or range."""
+    flag = f"--{field.name}={value}"
+    if field.type is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if isinstance(field.type, type) and type(value) is not field.type:
+        raise UserError(f"{flag}: not a value of type {field.type.__name__}.")
+    choices, low, high = (field.metadata[key] for key in ("choices", "minimum", "maximum"))
+    if choices and value not in choices:
+        raise UserError(f"{flag}: must be one of {', '.join(choices)}.")
+    # Written so that a NaN fails too.
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
+        raise UserError(f"{flag}: must be {allowed_values(field)}.")
+
+
+def allowed_values(field: dataclasses.Field) -> str:
+    """What the field may hold, in words; empty where its type says it all."""
+    choices, low, high = (field.metadata[key] for key in ("choices", "minimum", "maximum"))
+    if choices:
+        return "one of " + ", ".join(choices)
+    if low is not None and high is not None:
+        return f"from {low} to {high}"
+    if low is not None:
+        return f"at least {low}"
+    return ""

@@ -1,0 +1,219 @@
+"""Name -> images, labels, ids, class names, in memory, through TensorFlow Datasets."""
+
+import concurrent.futures
+import dataclasses
+import difflib
+import os
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from ssgan_tf.config import UserError
+
+IMAGE_SIZE = 32  # what the article's networks take; other images are resized
+PROBE_SECONDS = 6.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """The images of one part, in the order of their ids.
+
+    Attributes:
+        images: (N, 32, 32, channels) uint8.
+        labels: (N,) int64.
+        ids: (N,) str, e.g. "train_000123".
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    ids: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: np.ndarray) -> "Split":
+        """The part of this part at `indices`."""
+        return Split(self.images[indices], self.labels[indices], self.ids[indices])
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """An image classification data set.
+
+    Attributes:
+        name: with its version, e.g. "svhn_cropped/3.1.0".
+        class_names: of the K classes.
+        train, test: its two parts.
+    """
+
+    name: str
+    class_names: list[str]
+    train: Split
+    test: Split
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return len(self.class_names)
+
+    @property
+    def channels(self) -> int:
+        """Of the images: 1 or 3."""
+        return self.train.images.shape[-1]
+
+
+def load(name: str, data_dir: str = "") -> Dataset:
+    """Loads a data set, which is prepared (downloaded, rendered) first where that is due.
+
+    Args:
+        name: a TFDS name such as "svhn_cropped", "cifar10" or "mnist:3.0.1", or the embedded
+            "house_numbers". Needs an image and a class label; without a test part the validation
+            part is taken, or else the last fifth of the training part.
+        data_dir: TFDS' directory; empty: $TFDS_DATA_DIR, or else ~/tensorflow_datasets.
+
+    Raises:
+        UserError: if there is no such data set, it is not one of classified images, or its data is
+            neither prepared nor to be had.
+    """
+    builder = _builder(name, data_dir)
+    if not builder.is_prepared():
+        _prepare(builder)
+    image_key, label_key = _feature_keys(builder)
+    if "train" not in builder.info.splits:
+        raise UserError(f"--dataset={name}: has no training part.")
+    train, test = "train", "test"
+    if "test" not in builder.info.splits:
+        test = "validation"
+    if test not in builder.info.splits:
+        train, test = "train[:80%]", "train[80%:]"
+    return Dataset(
+        name=f"{builder.name}/{builder.version}",
+        class_names=list(builder.info.features[label_key].names),
+        train=_read(builder, train, image_key, label_key),
+        test=_read(builder, test, image_key, label_key),
+    )
+
+
+def _builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
+    directory = Path(data_dir).expanduser() if data_dir else None
+    if name == "house_numbers":
+        from ssgan_tf import house_numbers  # fonts and image filters, needed for this one alone
+
+        return house_numbers.HouseNumbers(data_dir=directory)
+    known = tfds.list_builders(with_community_datasets=False)
+    base = name.partition(":")[0].partition("/")[0]
+    if base not in known:
+        close = difflib.get_close_matches(base, [*known, "house_numbers"], n=3)
+        hint = f"; close to it: {', '.join(close)}" if close else ""
+        raise UserError(f"--dataset={name}: TensorFlow Datasets has no such data set{hint}.")
+    try:
+        return tfds.builder(name, data_dir=directory, try_gcs=False)
+    except (ValueError, AssertionError, ImportError, tfds.core.DatasetNotFoundError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise UserError(f"--dataset={name}: TensorFlow Datasets refuses it: {reason}") from error
+
+
+def _feature_keys(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
+    """Names of the image and of the label among the data set's features."""
+    features, keys = builder.info.features, builder.info.supervised_keys
+    if (
+        keys is None
+        or not isinstance(features[keys[0]], tfds.features.Image)
+        or not isinstance(features[keys[1]], tfds.features.ClassLabel)
+        or features[keys[0]].shape[-1] not in (1, 3)
+    ):
+        raise UserError(
+            f"--dataset={builder.name}: not an image classification data set (an image of 1 or 3 "
+            "channels and one class label); svhn_cropped, cifar10 and mnist are."
+        )
+    return keys[0], keys[1]
+
+
+def _read(builder: tfds.core.DatasetBuilder, split: str, image_key: str, label_key: str) -> Split:
+    """Reads a part as uint8 arrays and puts it into the order of its ids."""
+    has_ids = "id" in builder.info.features
+    id_key = "id" if has_ids else "tfds_id"
+    # The files' own order: TFDS shuffled what it stored, the ids say what the order was.
+    read_config = tfds.ReadConfig(add_tfds_id=not has_ids, interleave_cycle_length=1)
+
+    def select(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        image = example[image_key]
+        if builder.info.features[image_key].shape[:2] != (IMAGE_SIZE, IMAGE_SIZE):
+            size = (IMAGE_SIZE, IMAGE_SIZE)
+            resized = tf.image.resize(tf.cast(image, tf.float32), size, antialias=True)
+            image = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
+        return image, example[label_key], example[id_key]
+
+    examples = builder.as_dataset(split=split, read_config=read_config, shuffle_files=False)
+    batches = examples.map(select, tf.data.AUTOTUNE).batch(1024).as_numpy_iterator()
+    images, labels, ids = (np.concatenate(part) for part in zip(*batches, strict=True))
+    ids = np.array([identity.decode() for identity in ids])
+    order = sorted(range(len(ids)), key=lambda index: natural_key(ids[index]))
+    return Split(images, labels.astype(np.int64), ids).take(np.array(order))
+
+
+def natural_key(identity: str) -> list[str | int]:
+    """Sorts ids as a person would: "part__9" before "part__10"."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", identity)]
+
+
+def _prepare(builder: tfds.core.DatasetBuilder) -> None:
+    """Downloads (or renders) and prepares the data set, or says within seconds why it cannot.
+
+    TFDS alone would retry for minutes where there is no network, so this asks first.
+    """
+    manual_dir = Path(builder.data_dir).parents[1] / "downloads" / "manual"
+    if builder.name != "house_numbers":
+        missing = [url for url in builder.url_infos if not (manual_dir / _filename(url)).exists()]
+        problem = _unreachable(missing) if missing else ""
+        if problem:
+            raise UserError(_not_available(builder, manual_dir, problem))
+    try:
+        config = tfds.download.DownloadConfig(
+            manual_dir=manual_dir if manual_dir.exists() else None
+        )
+        builder.download_and_prepare(download_config=config)
+    except Exception as error:  # whatever TFDS, its parsers or the disk object to
+        reason = f"preparing it failed: {str(error).strip().splitlines()[0]}"
+        raise UserError(_not_available(builder, manual_dir, reason)) from error
+
+
+def _filename(url: str) -> str:
+    return os.path.basename(urlsplit(url).path)
+
+
+def _unreachable(urls: list[str]) -> str:
+    """Why the first of `urls` cannot be had, in words; empty if its server answers."""
+    import requests  # only where something has to be downloaded
+
+    def probe() -> str:
+        try:
+            requests.head(urls[0], timeout=PROBE_SECONDS, allow_redirects=True)
+            return ""
+        except requests.RequestException as error:
+            return f"{urlsplit(urls[0]).hostname} does not answer ({type(error).__name__})"
+
+    # A thread of its own: the look-up of a name may hang far beyond any timeout.
+    executor = concurrent.futures.ThreadPoolExecutor(max_workers=1)
+    try:
+        return executor.submit(probe).result(PROBE_SECONDS)
+    except concurrent.futures.TimeoutError:
+        return f"{urlsplit(urls[0]).hostname} did not answer within {PROBE_SECONDS:.0f} seconds"
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _not_available(builder: tfds.core.DatasetBuilder, manual_dir: Path, problem: str) -> str:
+    files = ", ".join(_filename(url) for url in builder.url_infos)
+    return (
+        f"--dataset={builder.name}: looked for a prepared copy in {builder.data_dir} and found "
+        f"none, and {problem}.\nWays out:\n"
+        f"  * a prepared {builder.name}: --data_dir=DIR (or TFDS_DATA_DIR=DIR) where "
+        f"DIR/{builder.name}/{builder.version} exists\n"
+        f"  * the original files ({files}) in {manual_dir}\n"
+        "  * --dataset=house_numbers, which is rendered here and needs no download"
+    )

@@ -1,0 +1,140 @@
+"""The discriminator, which is also the classifier (image -> class logits, features)."""
+
+from typing import Literal, NamedTuple
+
+import keras
+import tensorflow as tf
+from keras.layers import Conv2D, Dense
+
+from ssgan_tf.layers import BatchNorm, Statistics, dropout, leaky_relu
+
+
+class DiscriminatorOutput(NamedTuple):
+    """What the discriminator says of each image.
+
+    Attributes:
+        class_logits: (B, K) float32; everything else follows from them (`losses.gan_logit`).
+        features: (B, 2 m_d) float32, conv7 averaged over space; feature matching compares them.
+    """
+
+    class_logits: tf.Tensor
+    features: tf.Tensor
+
+
+class Discriminator(keras.Model):
+    """images (B, 32, 32, channels) in [-1, 1] -> K class logits and pooled features.
+
+    | layer (3x3 kernels)   | stride | BN     | after it            | output  |
+    |-----------------------|--------|--------|---------------------|---------|
+    | dropout, rate / 2.5   |        |        |                     | 32 x 32 |
+    | conv1, m_d            | 2      | no     | leaky ReLU, dropout | 16 x 16 |
+    | conv2, m_d            | 2      | yes    | leaky ReLU          | 8 x 8   |
+    | conv3, m_d            | 2      | yes    | leaky ReLU, dropout | 4 x 4   |
+    | conv4, 2m_d           | 1      | yes    | leaky ReLU          | 4 x 4   |
+    | conv5, 2m_d           | 1      | yes    | leaky ReLU          | 4 x 4   |
+    | conv6, 2m_d           | 2      | yes    | leaky ReLU, dropout | 2 x 2   |
+    | conv7, 2m_d           | 1      | **no** | leaky ReLU          | 2 x 2   |
+    | global average pooling = `features`      |                     | 2m_d    |
+    | Dense K = `class_logits`                 |                     | K       |
+
+    conv7 has no batch norm on purpose: feature matching compares the means of the features, and
+    batch norm would pin them.
+    """
+
+    def __init__(
+        self,
+        width: int = 64,
+        num_classes: int = 10,
+        drop_rate: float = 0.0,
+        conv7_input: Literal["conv6", "conv5"] = "conv6",
+        channels: int = 3,
+    ) -> None:
+        """
+        Args:
+            width: m_d, the width multiplier.
+            num_classes: K.
+            drop_rate: 0 to 0.9; the input is dropped at `drop_rate / 2.5`.
+            conv7_input: "conv6" with same padding, or "conv5" with valid padding: what the
+                article's code did, which leaves conv6 without effect and without gradient.
+            channels: of the images, 3 for colour.
+        """
+        super().__init__(name="discriminator")
+        self.width, self.channels = width, channels
+        self.drop_rate, self.conv7_input = drop_rate, conv7_input
+
+        def conv(filters: int, strides: int, name: str, padding: str = "same") -> Conv2D:
+            return Conv2D(filters, 3, strides=strides, padding=padding, name=name)
+
+        self.conv1 = conv(width, 2, "conv1")
+        self.conv2 = conv(width, 2, "conv2")
+        self.bn2 = BatchNorm(name="bn2")
+        self.conv3 = conv(width, 2, "conv3")
+        self.bn3 = BatchNorm(name="bn3")
+        self.conv4 = conv(2 * width, 1, "conv4")
+        self.bn4 = BatchNorm(name="bn4")
+        self.conv5 = conv(2 * width, 1, "conv5")
+        self.bn5 = BatchNorm(name="bn5")
+        self.conv6 = conv(2 * width, 2, "conv6")
+        self.bn6 = BatchNorm(name="bn6")
+        self.conv7 = conv(2 * width, 1, "conv7", "same" if conv7_input == "conv6" else "valid")
+        # Feature means and logits stay in float32, whatever the precision of the layers before.
+        self.classifier = Dense(num_classes, dtype="float32", name="classifier")
+        self.build((None, 32, 32, channels))
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Makes all weights, in the order of the table."""
+        width = self.width
+        self.conv1.build(input_shape)
+        for conv, bn, size_in, filters_in, size_out in (
+            (self.conv2, self.bn2, 16, width, 8),
+            (self.conv3, self.bn3, 8, width, 4),
+            (self.conv4, self.bn4, 4, width, 4),
+            (self.conv5, self.bn5, 4, 2 * width, 4),
+            (self.conv6, self.bn6, 4, 2 * width, 2),
+        ):
+            conv.build((None, size_in, size_in, filters_in))
+            bn.build((None, size_out, size_out, conv.filters))
+        size = 2 if self.conv7_input == "conv6" else 4
+        self.conv7.build((None, size, size, 2 * width))
+        self.classifier.build((None, 2 * width))
+        self.built = True
+
+    def call(
+        self,
+        images: tf.Tensor,
+        statistics: Statistics = "moving",
+        dropout_seed: tf.Tensor | None = None,
+    ) -> DiscriminatorOutput:
+        """Classifies images.
+
+        Args:
+            images: (B, 32, 32, channels) float in [-1, 1].
+            statistics: how batch norm normalises, see `layers.Statistics`.
+            dropout_seed: (2,) int32 switches dropout on, its masks a function of the seed;
+                None, for inference, switches it off.
+
+        Returns:
+            Class logits and features, see `DiscriminatorOutput`.
+        """
+        rate = self.drop_rate
+        seeds = [None] * 4 if dropout_seed is None else _split(dropout_seed, 4)
+
+        x = dropout(images, rate / 2.5, seeds[0])  # (B, 32, 32, channels)
+        x = dropout(leaky_relu(self.conv1(x)), rate, seeds[1])  # (B, 16, 16, m_d)
+        x = leaky_relu(self.bn2(self.conv2(x), statistics=statistics))  # (B, 8, 8, m_d)
+        x = dropout(
+            leaky_relu(self.bn3(self.conv3(x), statistics=statistics)), rate, seeds[2]
+        )  # (B, 4, 4, ..)
+        x = leaky_relu(self.bn4(self.conv4(x), statistics=statistics))  # (B, 4, 4, 2 m_d)
+        x = leaky_relu(self.bn5(self.conv5(x), statistics=statistics))  # (B, 4, 4, 2 m_d)
+        if self.conv7_input == "conv6":
+            x = leaky_relu(self.bn6(self.conv6(x), statistics=statistics))  # (B, 2, 2, 2 m_d)
+            x = dropout(x, rate, seeds[3])
+        x = leaky_relu(self.conv7(x))  # (B, 2, 2, 2 m_d)
+
+        features = tf.reduce_mean(tf.cast(x, tf.float32), axis=(1, 2))  # (B, 2 m_d)
+        return DiscriminatorOutput(self.classifier(features), features)
+
+
+def _split(seed: tf.Tensor, count: int) -> list[tf.Tensor]:
+    return tf.unstack(tf.random.split(seed, count))

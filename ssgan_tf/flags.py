@@ -1,0 +1,87 @@
+"""The command line, generated from `Config`: each field is a flag, each default stands there."""
+
+import contextlib
+import dataclasses
+import sys
+import textwrap
+from collections.abc import Sequence
+
+from absl import flags
+
+from ssgan_tf.config import PRESETS, Config, UserError, allowed_values
+
+_WIDTH = 100
+_COLUMN = 37  # where the meanings start
+
+
+def parse_config(argv: Sequence[str], program: str, description: str) -> Config:
+    """Command line -> `Config`; answers `--help` itself and exits 0.
+
+    A flag that is given beats the preset; one that is not has the preset's value.
+
+    Args:
+        argv: with the program's name first, as `sys.argv`.
+        program: how the program is called, for the help text.
+        description: what it does, for the help text.
+
+    Raises:
+        UserError: if a flag is unknown or its value is not allowed.
+    """
+    if any(word.lstrip("-") in ("help", "helpshort", "helpfull", "h") for word in argv[1:]):
+        print(help_text(program, description))
+        sys.exit(0)
+    values = flags.FlagValues()
+    for field in dataclasses.fields(Config):
+        _define(field, values)
+    try:
+        rest = values(list(argv), known_only=False)[1:]
+    except flags.Error as error:
+        raise UserError(f"{error} (--help lists all flags)") from error
+    if rest:
+        raise UserError(f"{rest[0]!r} is not a flag; flags look like --labeled=1000.")
+    given = {name: values[name].value for name in values if values[name].present}
+    if "labeled" in given and given["labeled"] != "all":
+        with contextlib.suppress(ValueError):  # Config says what is wrong with it
+            given["labeled"] = int(given["labeled"])
+    return Config.from_preset(given.pop("preset", "article"), **given)
+
+
+def _define(field: dataclasses.Field, values: flags.FlagValues) -> None:
+    define = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float}.get(
+        field.type, flags.DEFINE_string
+    )
+    default = str(field.default) if define is flags.DEFINE_string else field.default
+    define(field.name, default, field.metadata["meaning"], flag_values=values)
+
+
+def help_text(program: str, description: str) -> str:
+    """All flags in their groups, with meaning, default and allowed values."""
+    lines = [description, "", f"usage: {program} [--flag=value ...]"]
+    group = None
+    for field in dataclasses.fields(Config):
+        if field.metadata["group"] != group:
+            group = field.metadata["group"]
+            lines += ["", f"{group}:"]
+        if field.type is bool:
+            usage = f"--{'' if not field.default else 'no'}{field.name}"
+        else:
+            usage = f"--{field.name}={field.default}"
+        meaning = field.metadata["meaning"]
+        if field.metadata["choices"]:
+            meaning += f" One of: {', '.join(field.metadata['choices'])}."
+        elif allowed_values(field):
+            meaning += f" {allowed_values(field).capitalize()}."
+        lines += textwrap.wrap(
+            f"{usage:<{_COLUMN}}{meaning}",
+            _WIDTH,
+            initial_indent="  ",
+            subsequent_indent=" " * (_COLUMN + 2),
+        )
+    lines += ["", "Values shown are the defaults, those of --preset=article. Other presets:"]
+    for name, changes in PRESETS.items():
+        if changes:
+            listed = " ".join(f"--{flag}={value}" for flag, value in changes.items())
+            lines += textwrap.wrap(
+                f"--preset={name}: {listed}", _WIDTH, initial_indent="  ", subsequent_indent="    "
+            )
+    return "\n".join(lines)

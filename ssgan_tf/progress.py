@@ -1,0 +1,89 @@
+"""The progress of a run on the screen: a bar per epoch and a line per evaluation."""
+
+import sys
+import time
+
+from tqdm import tqdm
+
+
+class Progress:
+    """A bar where the output is a terminal; one line per epoch, and nothing else, where it is not.
+
+    Attributes:
+        epoch_start: the step after which the current epoch (or what is left of it) began.
+    """
+
+    def __init__(
+        self, first_step: int, total_steps: int, steps_per_epoch: int, batch_size: int
+    ) -> None:
+        self._total_steps, self._batch_size = total_steps, batch_size
+        self._epochs = -(-total_steps // steps_per_epoch)
+        self._steps_per_epoch = steps_per_epoch
+        self._first_step = self._step = self.epoch_start = first_step
+        self._start = self._epoch_start_time = time.monotonic()
+        self._seconds_in_steps = 0.0
+
+    def start_epoch(self, step: int, last_step: int) -> None:
+        """Opens the bar of the steps `step` + 1 to `last_step`."""
+        self._step = self.epoch_start = step
+        self._epoch_start_time = time.monotonic()
+        self._bar = tqdm(
+            total=last_step - step,
+            desc=f"epoch {step // self._steps_per_epoch + 1}/{self._epochs}",
+            unit="step",
+            bar_format="{desc} {percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} "
+            "[{remaining} left] {postfix}",
+            disable=not sys.stderr.isatty(),
+            leave=False,
+            dynamic_ncols=True,
+        )
+
+    def advance(self) -> None:
+        """Counts one step."""
+        self._step += 1
+        self._bar.update()
+
+    def show(self, values: dict[str, float]) -> None:
+        """Shows the losses, the speed and the time left of the whole run."""
+        left = _clock(self._seconds_left())
+        self._bar.set_postfix_str(
+            f"step {self._step}, {_losses(values)}, {self.images_per_second():,.0f} images/s, "
+            f"run {left} left"
+        )
+
+    def images_per_second(self) -> float:
+        """Real images per second in the current epoch."""
+        seconds = time.monotonic() - self._epoch_start_time
+        return (self._step - self.epoch_start) * self._batch_size / max(seconds, 1e-9)
+
+    def end_epoch(
+        self, epoch: int, step: int, means: dict[str, float], accuracies: dict[str, float]
+    ) -> None:
+        """Closes the bar and prints the line of the epoch."""
+        self._bar.close()
+        shown = {"test": "test", "validation": "validation", "train_labeled": "labelled"}
+        found = "  ".join(
+            f"{label} {accuracies[name]:.1%}" for name, label in shown.items() if name in accuracies
+        )
+        print(
+            f"epoch {epoch:>3}/{self._epochs}  step {step:>6}  {_losses(means)}  {found}  "
+            f"{_clock(self._seconds_left())} left",
+            flush=True,
+        )
+
+    def _seconds_left(self) -> float:
+        taken = time.monotonic() - self._start
+        return taken / max(1, self._step - self._first_step) * (self._total_steps - self._step)
+
+
+def _losses(values: dict[str, float]) -> str:
+    text = f"D {values['losses/discriminator']:.3f}"
+    if "losses/generator" in values:
+        text += f" G {values['losses/generator']:.4f}"
+    return text
+
+
+def _clock(seconds: float) -> str:
+    hours, rest = divmod(round(seconds), 3600)
+    clock = f"{rest // 60}:{rest % 60:02d}"
+    return clock if not hours else f"{hours}:{rest // 60:02d}:{rest % 60:02d}"

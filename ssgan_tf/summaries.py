@@ -1,0 +1,112 @@
+"""Everything TensorBoard shows, and the pictures among it."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+from tensorboard.plugins.hparams import api as hparams
+
+from ssgan_tf.config import Config
+from ssgan_tf.evaluate import Evaluation
+
+
+class Summaries:
+    """Writes a run's TensorBoard events; tags are explained in the README."""
+
+    def __init__(self, directory: Path, config: Config) -> None:
+        """
+        Args:
+            directory: of the event files; a resumed run adds a file.
+            config: shown as text and as hparams.
+        """
+        self._writer = tf.summary.create_file_writer(str(directory))
+        values = config.to_dict()
+        rows = "\n".join(f"| {name} | {value} |" for name, value in values.items())
+        with self._writer.as_default(step=0):
+            tf.summary.text("configuration", "| flag | value |\n|---|---|\n" + rows)
+            # TensorBoard compares runs by these.
+            hparams.hparams(
+                {
+                    name: value if isinstance(value, (bool, int, float)) else str(value)
+                    for name, value in values.items()
+                    if name not in ("run_dir", "data_dir", "labeled")
+                }
+                | {"labeled": str(config.labeled)}
+            )
+
+    def scalars(self, values: dict[str, float], step: int) -> None:
+        """Writes one point of each curve."""
+        with self._writer.as_default(step=step):
+            for tag, value in values.items():
+                tf.summary.scalar(tag, value)
+
+    def image(self, tag: str, image: np.ndarray, step: int) -> None:
+        """Writes a picture, (H, W, C) uint8."""
+        with self._writer.as_default(step=step):
+            tf.summary.image(tag, image[np.newaxis])
+
+    def flush(self) -> None:
+        """Makes all that was written visible."""
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Writes what is left and closes the file."""
+        self._writer.close()
+
+
+def image_grid(images: np.ndarray, columns: int = 8, zoom: int = 2, gap: int = 1) -> np.ndarray:
+    """Puts images side by side.
+
+    Args:
+        images: (N, H, W, C) uint8, C 1 or 3.
+        columns: images per row; the last row is filled up with white.
+        zoom: each pixel becomes zoom x zoom pixels.
+        gap: white pixels around each image, before zooming.
+
+    Returns:
+        (rows * (H + 2 gap) * zoom, columns * (W + 2 gap) * zoom, C) uint8.
+    """
+    rows = -(-len(images) // columns)
+    missing = ((0, rows * columns - len(images)), (0, 0), (0, 0), (0, 0))
+    frame = ((0, 0), (gap, gap), (gap, gap), (0, 0))
+    tiles = np.pad(np.pad(images, missing, constant_values=255), frame, constant_values=255)
+    _, height, width, channels = tiles.shape
+    grid = tiles.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+    grid = grid.reshape(rows * height, columns * width, channels)
+    return grid.repeat(zoom, axis=0).repeat(zoom, axis=1)
+
+
+def confusion_picture(evaluation: Evaluation, class_names: list[str]) -> np.ndarray:
+    """Draws the confusion matrix: what an image shows (rows), what it was taken for (columns).
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    counts = evaluation.confusion
+    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))  # of each class
+    classes = range(len(class_names))
+    figure = Figure(figsize=(6, 6), dpi=100, layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_title(f"accuracy {evaluation.accuracy:.1%} of {len(evaluation.labels):,} images")
+    axes.set_xlabel("taken for")
+    axes.set_ylabel("shows")
+    if len(class_names) <= 20:  # beyond that neither names nor numbers can be read
+        axes.set_xticks(classes, class_names, rotation=45 if max(map(len, class_names)) > 2 else 0)
+        axes.set_yticks(classes, class_names)
+        for row in classes:
+            for column in classes:
+                shade = "white" if shares[row, column] > 0.5 else "black"
+                text = f"{100 * shares[row, column]:.0f}"
+                axes.text(column, row, text, ha="center", va="center", color=shade, size=8)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]
+
+
+def save_png(path: Path, image: np.ndarray) -> None:
+    """Writes (H, W, C) uint8, C 1 or 3, as PNG."""
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(path)

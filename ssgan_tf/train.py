@@ -1,0 +1,262 @@
+"""Trains a classifier from few labelled and many unlabelled images.
+
+    python -m ssgan_tf.train --labeled=1000
+
+`train_and_evaluate` is the whole story, from the flags to the SavedModel; call it from Python, too:
+
+    from ssgan_tf.config import Config
+    from ssgan_tf.train import train_and_evaluate
+
+    results = train_and_evaluate(Config.from_preset("article", labeled=1000))
+"""
+
+import json
+import math
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ssgan_tf import flags, run_dir
+from ssgan_tf.config import Config, UserError
+from ssgan_tf.device import prepare_device, quiet_start
+
+if TYPE_CHECKING:
+    from ssgan_tf.datasets import Dataset
+    from ssgan_tf.label_split import LabelSplit
+
+# TensorFlow is imported inside the functions: --help and wrong flags are answered without it.
+
+LOG_EVERY = 20  # steps between two points of TensorBoard's curves, and two looks for a NaN
+Results = dict[str, Any]
+
+
+def train_and_evaluate(config: Config) -> Results:
+    """Runs what `config` says, or goes on where the run stopped.
+
+    Args:
+        config: all that defines the run; `config.resolved_run_dir()` is where it is written.
+
+    Returns:
+        What `results.json` holds: final accuracies (fractions), step, wall time, hardware.
+
+    Raises:
+        UserError: if the data cannot be had or the directory holds a different run; then nothing
+            has been written. Also if the loss is no longer a number.
+    """
+    start = time.monotonic()
+    directory = config.resolved_run_dir()
+    run_dir.claim(directory, config)
+    if (directory / "results.json").exists():
+        print(f"{directory} is finished already.")
+        return json.loads((directory / "results.json").read_text())
+
+    with quiet_start():
+        import tensorflow as tf
+
+        device = prepare_device(config.deterministic)
+
+    from ssgan_tf import datasets, label_split, pipeline, summaries
+    from ssgan_tf.evaluate import Evaluator
+    from ssgan_tf.export import export
+    from ssgan_tf.progress import Progress
+    from ssgan_tf.trainer import Trainer, unscale
+
+    # Data: images, labels, ids -> which labels are used -> how long an epoch is.
+    dataset = datasets.load(config.dataset, config.data_dir)
+    split = label_split.split_labels(config, dataset)
+    steps_per_epoch = max(1, len(split.train) // config.batch_size)
+    total_steps = config.steps or config.epochs * steps_per_epoch
+    _print_header(config, dataset, split, device, total_steps, steps_per_epoch)
+
+    # Models and state; whatever a checkpoint holds is taken from there.
+    trainer = Trainer(config, dataset.num_classes, dataset.channels, steps_per_epoch, total_steps)
+    directory.mkdir(parents=True, exist_ok=True)
+    run_dir.write_config(directory, config)
+    label_split.save(directory / "labels.json", config, dataset, split)
+    manager = tf.train.CheckpointManager(
+        trainer.checkpoint, str(directory / "checkpoints"), max_to_keep=config.keep_checkpoints
+    )
+    if manager.latest_checkpoint:
+        trainer.checkpoint.restore(manager.latest_checkpoint).assert_consumed()
+        print(f"Going on from step {int(trainer.step)} of {directory}")
+    first_step = int(trainer.step)
+    rows: list[dict[str, Any]] = run_dir.read_metrics(directory, first_step)
+    earlier_seconds = float(rows[-1]["wall_seconds"]) if rows else 0.0
+
+    # Evaluation: by moving averages, or as the article's code did (`--bn_inference=batch`).
+    evaluator = Evaluator(trainer.discriminator, config.bn_inference, config.batch_size)
+    parts = {"test": dataset.test, "train_labeled": dataset.train.take(split.labeled)}
+    if len(split.validation):
+        parts["validation"] = dataset.train.take(split.validation)
+    writer = summaries.Summaries(directory / "tensorboard", config)
+    fixed_z = tf.random.stateless_normal((64, config.latent_dim), (config.seed, 0))
+    (directory / "samples").mkdir(exist_ok=True)
+
+    # Train: one epoch after the other, each with its evaluation and its checkpoint.
+    batches = iter(pipeline.training_batches(config, dataset, split, first_step, total_steps))
+    progress = Progress(first_step, total_steps, steps_per_epoch, config.batch_size)
+    evaluations = {}
+    done = first_step
+    while done < total_steps:
+        epoch = done // steps_per_epoch + 1
+        last_step = min(epoch * steps_per_epoch, total_steps)
+        progress.start_epoch(done, last_step)
+        sums: dict[str, Any] = {}
+        for step in range(done + 1, last_step + 1):
+            metrics = trainer.train_step(next(batches))
+            sums = {tag: sums.get(tag, 0.0) + value for tag, value in metrics.items()}
+            progress.advance()
+            if step % LOG_EVERY == 0 or step == last_step:
+                values = _to_floats(metrics)
+                _stop_if_not_finite(values, step, directory)
+                values["monitors/images_per_second"] = progress.images_per_second()
+                writer.scalars(values, step)
+                progress.show(values)
+        done = last_step
+        # The means of the epoch; its running accuracy in training mode is the article's.
+        means = _to_floats(sums, divide_by=last_step - progress.epoch_start)
+        running = float(sums["labeled_correct"]) / max(1.0, float(sums["labeled_count"]))
+        accuracies = {"train_labeled_running": running}
+
+        if epoch % config.eval_every == 0 or done == total_steps:
+            evaluations = {name: evaluator(part) for name, part in parts.items()}
+            accuracies |= {name: result.accuracy for name, result in evaluations.items()}
+            rows.append(
+                {
+                    "step": done,
+                    "epoch": epoch,
+                    "wall_seconds": round(earlier_seconds + time.monotonic() - start, 1),
+                    **{f"{name}_accuracy": round(value, 6) for name, value in accuracies.items()},
+                    **{
+                        tag.replace("losses/", "loss_"): round(value, 6)
+                        for tag, value in means.items()
+                        if tag.startswith("losses/")
+                    },
+                }
+            )
+            run_dir.write_metrics(directory, rows)
+            picture = summaries.confusion_picture(evaluations["test"], dataset.class_names)
+            writer.image("confusion_matrix/test", picture, done)
+            if trainer.generator is not None:
+                samples = unscale(trainer.generator(fixed_z, statistics="moving")).numpy()
+                grid = summaries.image_grid(samples)
+                writer.image("samples", grid, done)
+                summaries.save_png(directory / "samples" / f"step_{done:06d}.png", grid)
+        writer.scalars({f"accuracy/{name}": value for name, value in accuracies.items()}, done)
+        writer.flush()
+        manager.save(checkpoint_number=done)
+        progress.end_epoch(epoch, done, means, accuracies)
+    writer.close()
+
+    # What is left behind: the classifier first, results.json last, as the mark of a whole run.
+    if not evaluations:  # interrupted between the last checkpoint and here
+        evaluations = {name: evaluator(part) for name, part in parts.items()}
+    export(directory / "saved_model", trainer.discriminator, trainer.generator, dataset.class_names)
+    results: Results = {
+        "test_accuracy": evaluations["test"].accuracy,
+        "test_accuracy_interval": evaluations["test"].interval,
+        "test_images": len(dataset.test),
+        "train_labeled_accuracy": evaluations["train_labeled"].accuracy,
+    }
+    if "validation" in evaluations:
+        results["validation_accuracy"] = evaluations["validation"].accuracy
+    if config.preset == "notebook":
+        results["test_accuracy_first_half"] = evaluations["test"].first_half().accuracy
+    results |= {
+        "dataset": dataset.name,
+        "labeled": len(split.labeled),
+        "preset": config.preset,
+        "method": config.method,
+        "seed": config.seed,
+        "steps": total_steps,
+        "wall_seconds": round(earlier_seconds + time.monotonic() - start, 1),
+        "device": device,
+        "versions": run_dir.versions(),
+        "command": run_dir.command(),
+    }
+    run_dir.write_json(directory / "results.json", results)
+    return results
+
+
+def _print_header(
+    config: Config,
+    dataset: "Dataset",
+    split: "LabelSplit",
+    device: str,
+    total_steps: int,
+    steps_per_epoch: int,
+) -> None:
+    """What is about to run, on what."""
+    print(f"Device:   {device}")
+    validation = f", {len(split.validation):,} for validation" if len(split.validation) else ""
+    print(
+        f"Data:     {dataset.name}: {len(split.train):,} training images, "
+        f"{len(split.labeled):,} of them labelled{validation}, {len(dataset.test):,} test images"
+    )
+    for note in split.notes:
+        print(f"          note: {note}")
+    print(
+        f"Training: {config.method}, preset {config.preset}, {total_steps:,} steps of batch "
+        f"{config.batch_size} ({total_steps / steps_per_epoch:.1f} epochs)"
+    )
+    print(f"Run:      {config.resolved_run_dir()}", flush=True)
+
+
+def _to_floats(metrics: dict[str, Any], divide_by: int = 1) -> dict[str, float]:
+    """Tagged metrics as Python floats; sums over the batch, without a tag, are left out."""
+    return {tag: float(value) / divide_by for tag, value in metrics.items() if "/" in tag}
+
+
+def _stop_if_not_finite(values: dict[str, float], step: int, directory: Path) -> None:
+    for tag, value in values.items():
+        if not math.isfinite(value):
+            raise UserError(
+                f"{tag} is {value} at step {step}: training has diverged; try a smaller "
+                f"--learning_rate. Checkpoints up to the last epoch are in {directory}."
+            )
+
+
+def print_summary(config: Config, results: Results) -> None:
+    """The closing lines: how good, how long, where, what next."""
+    directory = config.resolved_run_dir()
+    low, high = results["test_accuracy_interval"]
+    minutes, seconds = divmod(round(results["wall_seconds"]), 60)
+    lines = [
+        "",
+        f"Test accuracy      {results['test_accuracy']:.1%}  "
+        f"(95% interval {low:.1%} to {high:.1%}, {results['test_images']:,} images)",
+    ]
+    if "test_accuracy_first_half" in results:
+        half = results["test_accuracy_first_half"]
+        lines.append(f"  first half       {half:.1%}  (the images that the article's code used)")
+    if "validation_accuracy" in results:
+        lines.append(f"Validation         {results['validation_accuracy']:.1%}")
+    lines += [
+        f"Labelled images    {results['train_labeled_accuracy']:.1%}",
+        f"Time               {minutes}:{seconds:02d} for {results['steps']:,} steps",
+        f"Run                {directory}  (results.json, metrics.csv, samples/)",
+        f"Classifier         {directory / 'saved_model'}",
+        "",
+        f"Look at it:        tensorboard --logdir={directory.parent}",
+    ]
+    if config.method == "semi_supervised":
+        lines.append("What the unlabelled images add: the same command with --method=supervised")
+    print("\n".join(lines))
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command line; exits 1 with one sentence if something is wrong."""
+    try:
+        config = flags.parse_config(
+            sys.argv if argv is None else argv, "python -m ssgan_tf.train", __doc__.split("\n")[0]
+        )
+        print_summary(config, train_and_evaluate(config))
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\nStopped. The same command goes on from the last finished epoch.")
+
+
+if __name__ == "__main__":
+    main()
