@@ -7,6 +7,7 @@ reported before the seconds that their import takes.
 
 import dataclasses
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any, Self
@@ -192,7 +193,7 @@ class Config:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             _check(field, getattr(self, field.name))
-        if self.labeled != "all" and (not isinstance(self.labeled, int) or self.labeled < 1):
+        if self.labeled != "all" and (type(self.labeled) is not int or self.labeled < 1):
             raise UserError(
                 f"--labeled={self.labeled}: give the number of labelled images, or 'all'."
             )
@@ -249,6 +250,8 @@ def _check(field: dataclasses.Field, value: Any) -> None:
     choices, low, high = (field.metadata[key] for key in ("choices", "minimum", "maximum"))
     if choices and value not in choices:
         raise UserError(f"{flag}: must be one of {', '.join(choices)}.")
+    if isinstance(value, float) and math.isinf(value):
+        raise UserError(f"{flag}: must be a finite number.")
     # Written so that a NaN fails too.
     if (low is not None and not value >= low) or (high is not None and not value <= high):
         raise UserError(f"{flag}: must be {allowed_values(field)}.")

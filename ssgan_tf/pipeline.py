@@ -1,7 +1,7 @@
 """In-memory uint8 images -> batches, by shuffled indices.
 
-The order is a pure function of (seed, position): no shuffle buffer, nothing to save. A run resumed
-at step s reads from there on what an uninterrupted one would.
+The order is a pure function of (seed, pass over the data): nothing has to be saved, and a run
+resumed at step s reads from there on what an uninterrupted one would.
 """
 
 import numpy as np
@@ -15,32 +15,28 @@ from ssgan_tf.trainer import Batch
 HIDDEN_LABEL = -1  # stands for the labels that training must not see
 
 
-def shuffled_indices(
-    step: tf.Tensor, batch_size: int, size: int, seed: int, stream: int
-) -> tf.Tensor:
-    """Which of `size` images make up the batch of a step.
+def shuffled_indices(size: int, seed: int, stream: int, first: int) -> tf.data.Dataset:
+    """Indices of `size` images, gone through again and again, each time in another order.
 
-    The images are gone through again and again, each time in another order: image number p of all
-    that are ever drawn is at place p mod `size` of the shuffle number p div `size`. No image is
-    left out, and a batch may reach from one pass into the next.
+    No image is left out, and a batch of them may reach from one pass into the next.
 
     Args:
-        step: scalar int64, counted from 0.
-        batch_size: B, > 0.
         size: number of images, > 0.
         seed: the run's seed.
         stream: another stream draws in another order.
+        first: how many indices were drawn before; what follows is the same as without interruption.
 
     Returns:
-        (B,) int64, each in [0, size).
+        Endless scalars, int64, each in [0, size).
     """
-    positions = step * batch_size + tf.range(batch_size, dtype=tf.int64)  # (B,)
-    constants = tf.constant([[seed, stream]], tf.int64) * tf.ones((batch_size, 1), tf.int64)
-    seeds = tf.concat([constants, positions[:, tf.newaxis] // size], axis=1)  # (B, 3)
-    # The raw op: `tf.random.experimental.index_shuffle` mishandles one seed per index.
-    return tf.raw_ops.RandomIndexShuffle(
-        index=positions % size, seed=seeds, max_index=tf.constant(size - 1, tf.int64), rounds=4
-    )
+
+    def one_pass(number: tf.Tensor) -> tf.data.Dataset:
+        pass_seed = tf.random.fold_in(tf.constant([seed, stream]), number)
+        order = tf.random.experimental.stateless_shuffle(tf.range(size, dtype=tf.int64), pass_seed)
+        return tf.data.Dataset.from_tensor_slices(order)
+
+    passes = tf.data.Dataset.range(first // size, tf.int64.max)
+    return passes.flat_map(one_pass).skip(first % size)
 
 
 def training_batches(
@@ -62,16 +58,22 @@ def training_batches(
     label_mask = tf.constant(mask, tf.float32)
     pool, labeled = tf.constant(pool), tf.constant(split.labeled)
 
-    def batch(step: tf.Tensor) -> Batch:
-        indices = tf.gather(
-            pool, shuffled_indices(step, config.batch_size, len(pool), config.seed, 0)
+    def stream_of(indices: tf.Tensor, batch_size: int, stream: int) -> tf.data.Dataset:
+        """(batch_size,) out of `indices` for each step from `first_step` on."""
+        first = first_step * batch_size
+        places = shuffled_indices(len(indices), config.seed, stream, first)
+        return places.batch(batch_size, drop_remainder=True).map(
+            lambda batch: tf.gather(indices, batch)
         )
-        extra = labeled[:0]
-        if config.labeled_batch_size:
-            extra = tf.gather(
-                labeled,
-                shuffled_indices(step, config.labeled_batch_size, len(labeled), config.seed, 1),
-            )
+
+    nobody = tf.data.Dataset.from_tensors(labeled[:0]).repeat()
+    extra_batch = config.labeled_batch_size
+    streams = (
+        stream_of(pool, config.batch_size, 0),
+        stream_of(labeled, extra_batch, 1) if extra_batch else nobody,
+    )
+
+    def batch(indices: tf.Tensor, extra: tf.Tensor) -> Batch:
         return Batch(
             images=tf.gather(images, indices),  # (B, 32, 32, channels)
             labels=tf.gather(labels, indices),
@@ -80,8 +82,8 @@ def training_batches(
             labeled_labels=tf.gather(labels, extra),
         )
 
-    steps = tf.data.Dataset.range(first_step, total_steps)
-    return steps.map(batch, num_parallel_calls=1, deterministic=True).prefetch(2)
+    batches = tf.data.Dataset.zip(streams).take(total_steps - first_step)
+    return batches.map(batch, num_parallel_calls=1, deterministic=True).prefetch(2)
 
 
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:

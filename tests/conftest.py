@@ -1,0 +1,32 @@
+"""Small data and small networks, shared by all tests; one process, one import of TensorFlow."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import pytest
+
+from ssgan_tf.config import Config
+from ssgan_tf.datasets import Dataset, Split
+
+NARROW = {"generator_width": 8, "discriminator_width": 8}
+
+
+@pytest.fixture
+def narrow_config() -> Config:
+    """The article's recipe with narrow networks and small batches."""
+    return Config.from_preset("article", **NARROW, batch_size=16, labeled=40)
+
+
+def make_dataset(train: int = 100, test: int = 30, num_classes: int = 10) -> Dataset:
+    """Random images whose labels go round the classes, ids as SVHN has them."""
+    rng = np.random.default_rng(0)
+
+    def split(name: str, count: int) -> Split:
+        images = rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+        ids = np.array([f"{name}_{index:06d}" for index in range(count)])
+        return Split(images, np.arange(count) % num_classes, ids)
+
+    names = [str(label) for label in range(num_classes)]
+    return Dataset("toy/1.0.0", names, split("train", train), split("test", test))

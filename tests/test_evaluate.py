@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+from conftest import make_dataset
+
+from ssgan_tf.discriminator import Discriminator
+from ssgan_tf.evaluate import Evaluation, Evaluator, wilson_interval
+from ssgan_tf.trainer import scale
+
+
+def test_accuracy_and_confusion_worked_out_by_hand() -> None:
+    evaluation = Evaluation(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 0]), num_classes=3)
+    assert evaluation.accuracy == 0.5
+    np.testing.assert_array_equal(evaluation.confusion, [[1, 1, 0], [0, 1, 0], [1, 0, 0]])
+
+
+def test_first_half_is_the_articles_half_of_the_test_images() -> None:
+    evaluation = Evaluation(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 0]), num_classes=3)
+    assert evaluation.first_half().labels.tolist() == [0, 0]
+    assert evaluation.first_half().accuracy == 0.5
+
+
+def test_wilson_interval_worked_out_by_hand() -> None:
+    # 8 of 10, z = 1.96: centre 0.7168, half width 0.2266 (the textbook example)
+    low, high = wilson_interval(8, 10)
+    assert (low, high) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert wilson_interval(10, 10)[1] == pytest.approx(1)
+
+
+def test_every_image_is_evaluated_and_the_batch_size_does_not_matter() -> None:
+    part = make_dataset(test=30).test
+    discriminator = Discriminator(width=8)
+    expected = discriminator(scale(part.images)).class_logits.numpy().argmax(axis=1)
+    for batch_size in (7, 30, 64):
+        evaluation = Evaluator(discriminator, "moving", batch_size)(part)
+        np.testing.assert_array_equal(evaluation.predictions, expected)
+        np.testing.assert_array_equal(evaluation.labels, part.labels)
+        assert evaluation.num_classes == 10

@@ -1,0 +1,77 @@
+import dataclasses
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ssgan_tf.config import Config, UserError
+from ssgan_tf.flags import help_text, parse_config
+
+
+def parse(*arguments: str) -> Config:
+    return parse_config(["train", *arguments], "train", "Trains.")
+
+
+def test_no_flags_give_the_article() -> None:
+    assert parse() == Config()
+
+
+def test_flags_become_fields_of_their_types() -> None:
+    config = parse("--labeled=250", "--drop_rate=0.5", "--deterministic", "--schedule", "linear")
+    assert (config.labeled, config.drop_rate, config.deterministic) == (250, 0.5, True)
+    assert config.schedule == "linear"
+    assert parse("--labeled=all").labeled == "all"
+    assert parse("--nodeterministic").deterministic is False
+
+
+def test_a_given_flag_beats_the_preset_even_with_the_default_value() -> None:
+    config = parse("--preset=notebook", "--conv7_input=conv6")
+    assert config == Config.from_preset("notebook", conv7_input="conv6")
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("--labelled=10", ["labelled", "labeled"]),
+        ("--labeled=ten", ["--labeled=ten", "'all'"]),
+        ("--labeled=1.5", ["--labeled=1.5", "'all'"]),
+        ("--epochs=x", ["epochs", "x"]),
+        ("--drop_rate=2", ["--drop_rate=2", "from 0 to 0.9"]),
+        ("--preset=blog", ["--preset=blog", "article, notebook"]),
+        ("1000", ["'1000'", "--labeled=1000"]),
+    ],
+)
+def test_a_bad_command_line_is_one_sentence_that_names_it(argument: str, words: list[str]) -> None:
+    with pytest.raises(UserError) as error:
+        parse(argument)
+    assert "\n" not in str(error.value)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_help_lists_every_flag_with_its_default_and_choices() -> None:
+    text = help_text("train", "Trains.")
+    for field in dataclasses.fields(Config):
+        assert f"--{field.name}" in text
+        for choice in field.metadata["choices"] or ():
+            assert choice in text
+    assert "--learning_rate=0.0003" in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("--drop_rate=7", 1)])
+def test_help_and_errors_come_without_importing_tensorflow(argument: str, code: int) -> None:
+    script = (
+        "import sys; sys.argv = ['train', sys.argv[1]]\n"
+        "from ssgan_tf import train\n"
+        "try:\n    train.main()\n"
+        "finally:\n    assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
+    )
+    start = time.monotonic()
+    process = subprocess.run(
+        [sys.executable, "-c", script, argument], capture_output=True, text=True, check=False
+    )
+    assert process.returncode == code, process.stderr
+    assert "Traceback" not in process.stderr
+    assert time.monotonic() - start < 20  # imports TensorFlow or not is what counts, see above

@@ -1,0 +1,140 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import make_dataset
+
+from ssgan_tf import label_split
+from ssgan_tf.config import Config, UserError
+from ssgan_tf.datasets import Dataset
+
+
+def split(dataset: Dataset | None = None, **changes: object) -> label_split.LabelSplit:
+    return label_split.split_labels(Config(**changes), dataset or make_dataset())
+
+
+def skewed(sizes: list[int]) -> Dataset:
+    """A data set with `sizes[k]` training images of class k."""
+    dataset = make_dataset(train=sum(sizes), num_classes=len(sizes))
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    return dataclasses.replace(dataset, train=dataclasses.replace(dataset.train, labels=labels))
+
+
+def per_class(dataset: Dataset, indices: np.ndarray) -> list[int]:
+    return np.bincount(dataset.train.labels[indices], minlength=dataset.num_classes).tolist()
+
+
+def test_balanced_labels_are_equally_many_of_each_class() -> None:
+    dataset = skewed([60, 20, 20])
+    assert per_class(dataset, split(dataset, labeled=30).labeled) == [10, 10, 10]
+
+
+def test_a_remainder_goes_one_to_a_class() -> None:
+    dataset = skewed([60, 20, 20])
+    counts = per_class(dataset, split(dataset, labeled=32).labeled)
+    assert sum(counts) == 32
+    assert sorted(counts) == [10, 11, 11]
+
+
+def test_a_class_smaller_than_its_share_gives_all_and_the_others_the_rest() -> None:
+    dataset = skewed([60, 3, 20])
+    found = split(dataset, labeled=32)
+    assert per_class(dataset, found.labeled) == [15, 3, 14]
+    assert found.notes == ("class 1 has only 3 images, fewer than its share of 10",)
+
+
+@pytest.mark.parametrize("labeled", [3, 82, 83, "all"])
+def test_any_number_from_the_classes_to_the_images_can_be_had(labeled: int | str) -> None:
+    dataset = skewed([60, 3, 20])
+    assert len(split(dataset, labeled=labeled).labeled) == (83 if labeled == "all" else labeled)
+
+
+def test_the_choice_is_a_function_of_the_seed() -> None:
+    first, again, other = (split(labeled=30, seed=seed).labeled for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_first_takes_the_first_by_id() -> None:
+    found = split(labeled=30, label_selection="first")
+    np.testing.assert_array_equal(found.labeled, np.arange(30))
+
+
+def test_first_reports_a_class_without_any_label() -> None:
+    found = split(skewed([60, 20, 20]), labeled=10, label_selection="first")
+    assert found.notes == ("no labelled image of class 1, 2",)
+
+
+def test_validation_is_stratified_and_taken_before_labels_are_drawn() -> None:
+    dataset = skewed([60, 20, 20])
+    few, many = (split(dataset, labeled=n, validation_fraction=0.1) for n in (3, 60))
+    assert per_class(dataset, few.validation) == [6, 2, 2]
+    np.testing.assert_array_equal(few.validation, many.validation)
+
+
+def test_the_parts_are_disjoint_and_everything() -> None:
+    found = split(labeled=30, validation_fraction=0.2)
+    parts = [found.labeled, found.unlabeled, found.validation]
+    assert sorted(np.concatenate(parts)) == list(range(100))
+    assert sorted(found.train) == sorted(np.concatenate(parts[:2]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"labeled": 101}, ["--labeled=101", "100 training images"]),
+        (
+            {"labeled": 91, "validation_fraction": 0.1},
+            ["--labeled=91", "90 training images after 10 are set aside"],
+        ),
+        ({"labeled": 9}, ["--labeled=9", "10 classes"]),
+        ({"labels_from": "/nowhere/labels.json"}, ["--labels_from=/nowhere/labels.json"]),
+    ],
+)
+def test_an_impossible_split_is_named(changes: dict, words: list[str]) -> None:
+    with pytest.raises(UserError) as error:
+        split(**changes)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_a_written_split_is_read_back_whatever_the_seed(tmp_path: Path) -> None:
+    dataset, config = make_dataset(), Config(labeled=30, validation_fraction=0.1)
+    written = label_split.split_labels(config, dataset)
+    path = tmp_path / "labels.json"
+    label_split.save(path, config, dataset, written)
+    read = split(seed=5, labels_from=str(path), validation_fraction=0.1)
+    np.testing.assert_array_equal(read.labeled, written.labeled)
+    np.testing.assert_array_equal(read.validation, written.validation)
+    without = split(labels_from=str(path))
+    np.testing.assert_array_equal(without.labeled, written.labeled)
+    assert len(without.validation) == 0
+
+
+def test_a_file_without_validation_ids_gets_a_part_beside_its_labels(tmp_path: Path) -> None:
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps({"ids": [f"train_{index:06d}" for index in range(30)]}))
+    found = split(labels_from=str(path), validation_fraction=0.1)
+    np.testing.assert_array_equal(found.labeled, np.arange(30))
+    assert found.validation.min() >= 30
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", ["not a readable labels.json"]),
+        ("[]", ["not a readable labels.json"]),
+        ('{"ids": ["train_000001", "test_7"]}', ["1 of its ids", "toy/1.0.0", "'test_7'"]),
+        ('{"ids": ["train_000001", "train_000001"]}', ["each there once"]),
+        ('{"ids": []}', ["at least one"]),
+    ],
+)
+def test_an_unusable_file_is_named(content: str, words: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "labels.json"
+    path.write_text(content)
+    with pytest.raises(UserError) as error:
+        split(labels_from=str(path))
+    for word in [f"--labels_from={path}", *words]:
+        assert word in str(error.value)

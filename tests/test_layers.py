@@ -1,0 +1,72 @@
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ssgan_tf.layers import BN_EPSILON, BatchNorm, dropout, leaky_relu
+
+
+def test_leaky_relu_has_slope_one_fifth_and_that_gradient() -> None:
+    x = tf.constant([-5.0, -1.0, 2.0])
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = leaky_relu(x)
+    np.testing.assert_allclose(y, [-1.0, -0.2, 2.0], rtol=1e-6)
+    np.testing.assert_allclose(tape.gradient(y, x), [0.2, 0.2, 1.0], rtol=1e-6)
+
+
+def test_dropout_zeroes_its_rate_and_keeps_the_mean() -> None:
+    x = tf.ones((200, 501))  # an odd number of elements: the last 16 random bits are left over
+    y = dropout(x, 0.25, tf.constant([1, 2])).numpy()
+    assert abs((y == 0).mean() - 0.25) < 0.005
+    np.testing.assert_allclose(y[y != 0], 1 / 0.75, rtol=1e-5)
+
+
+def test_dropout_is_a_function_of_its_seed_and_neighbours_are_independent() -> None:
+    x = tf.ones((100, 100))
+    first = dropout(x, 0.5, tf.constant([1, 2])).numpy() != 0
+    np.testing.assert_array_equal(first, dropout(x, 0.5, tf.constant([1, 2])).numpy() != 0)
+    other = dropout(x, 0.5, tf.constant([1, 3])).numpy() != 0
+    assert 0.45 < (first == other).mean() < 0.55
+    # Two elements share one 32-bit draw; they must not share their fate.
+    assert 0.45 < (first[:, 0::2] == first[:, 1::2]).mean() < 0.55
+
+
+def test_dropout_without_a_seed_or_without_a_rate_is_the_identity() -> None:
+    x = tf.constant([1.0, 2.0])
+    assert dropout(x, 0.5, None) is x
+    assert dropout(x, 0.0, tf.constant([1, 2])) is x
+
+
+def test_batch_norm_normalises_by_the_batch_as_numpy_does() -> None:
+    x = np.random.default_rng(0).normal(3, 2, (6, 4, 4, 5)).astype(np.float32)
+    layer = BatchNorm()
+    y = layer(x, statistics="batch")
+    mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
+    np.testing.assert_allclose(y, (x - mean) / np.sqrt(variance + BN_EPSILON), atol=1e-5)
+
+
+def test_batch_norm_averages_move_only_when_told_and_by_one_hundredth() -> None:
+    x = np.random.default_rng(0).normal(3, 2, (6, 4, 4, 5)).astype(np.float32)
+    layer = BatchNorm()
+    layer(x, statistics="batch")
+    layer(x, statistics="moving")
+    np.testing.assert_array_equal(layer.moving_mean, np.zeros(5))
+    np.testing.assert_array_equal(layer.moving_variance, np.ones(5))
+    layer(x, statistics="batch_and_update")
+    np.testing.assert_allclose(layer.moving_mean, 0.01 * x.mean((0, 1, 2)), rtol=1e-4)
+    unbiased = x.var((0, 1, 2), ddof=1)
+    np.testing.assert_allclose(layer.moving_variance, 0.99 + 0.01 * unbiased, rtol=1e-4)
+
+
+def test_batch_norm_at_inference_agrees_with_keras_own_layer() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(3, 2, (6, 4, 4, 5)).astype(np.float32)
+    ours, theirs = BatchNorm(), keras.layers.BatchNormalization(epsilon=BN_EPSILON)
+    ours.build(x.shape)
+    theirs.build(x.shape)
+    weights = [rng.uniform(0.5, 2, 5) for _ in range(4)]
+    ours.set_weights(weights)
+    theirs.set_weights(weights)
+    np.testing.assert_allclose(
+        ours(x, statistics="moving"), theirs(x, training=False), rtol=1e-4, atol=1e-5
+    )

@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+
+from ssgan_tf import run_dir
+from ssgan_tf.config import Config, UserError
+
+
+def test_a_new_or_empty_directory_may_be_used_and_is_not_made(tmp_path: Path) -> None:
+    run_dir.claim(tmp_path, Config())
+    run_dir.claim(tmp_path / "new", Config())
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_same_run_may_go_on_even_from_another_place(tmp_path: Path) -> None:
+    run_dir.write_config(tmp_path, Config(seed=3))
+    run_dir.claim(tmp_path, Config(seed=3, run_dir=str(tmp_path), data_dir="elsewhere"))
+
+
+def test_a_different_run_is_refused_and_the_difference_named(tmp_path: Path) -> None:
+    run_dir.write_config(tmp_path, Config(seed=3, drop_rate=0.1))
+    before = (tmp_path / "config.json").read_bytes()
+    with pytest.raises(UserError, match=r"--drop_rate=0\.1 --seed=3") as error:
+        run_dir.claim(tmp_path, Config(seed=4, drop_rate=0.7))
+    assert "--seed=4" in str(error.value)
+    assert "--drop_rate=0.7" in str(error.value)
+    assert (tmp_path / "config.json").read_bytes() == before
+
+
+def test_a_directory_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(UserError, match="not empty"):
+        run_dir.claim(tmp_path, Config())
+    with pytest.raises(UserError, match="is a file"):
+        run_dir.claim(tmp_path / "thesis.tex", Config())
+
+
+def test_metrics_beyond_the_checkpoint_are_dropped_on_reading(tmp_path: Path) -> None:
+    rows = [{"step": step, "epoch": step // 10, "test_accuracy": 0.5} for step in (10, 20, 30)]
+    run_dir.write_metrics(tmp_path, rows)
+    found = run_dir.read_metrics(tmp_path, last_step=20)
+    assert [row["step"] for row in found] == ["10", "20"]
+    assert found[0]["validation_accuracy"] == ""
+
+
+def test_json_replaces_the_old_file_only_when_whole(tmp_path: Path) -> None:
+    run_dir.write_json(tmp_path / "a.json", {"a": 1})
+    with pytest.raises(TypeError):
+        run_dir.write_json(tmp_path / "a.json", {"a": object()})
+    assert '"a": 1' in (tmp_path / "a.json").read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]

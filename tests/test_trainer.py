@@ -1,0 +1,303 @@
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ssgan_tf.config import Config
+from ssgan_tf.trainer import Batch, FusedAdam, Noise, Trainer, scale, unscale
+
+B = 8
+
+
+def make_trainer(**changes: object) -> Trainer:
+    defaults = {"generator_width": 8, "discriminator_width": 8, "batch_size": B}
+    config = Config.from_preset(changes.pop("preset", "article"), **(defaults | changes))
+    return Trainer(config, num_classes=10, steps_per_epoch=10, total_steps=100)
+
+
+def make_batch(labeled: int = 0, seed: int = 0) -> Batch:
+    rng = np.random.default_rng(seed)
+    return Batch(
+        tf.constant(rng.integers(0, 256, (B, 32, 32, 3)), tf.uint8),
+        tf.constant(rng.integers(0, 10, B)),
+        tf.constant([1.0, 0.0] * (B // 2)),
+        tf.constant(rng.integers(0, 256, (labeled, 32, 32, 3)), tf.uint8),
+        tf.constant(rng.integers(0, 10, labeled)),
+    )
+
+
+def values(model: keras.Model) -> dict[str, np.ndarray]:
+    return {weight.path: weight.numpy() for weight in model.weights}
+
+
+def changed(model: keras.Model, before: dict[str, np.ndarray]) -> set[str]:
+    return {
+        path for path, value in values(model).items() if not np.array_equal(value, before[path])
+    }
+
+
+def assert_same_weights(first: Trainer, second: Trainer) -> None:
+    for model in ("discriminator", "generator"):
+        expected = values(getattr(second, model))
+        for path, value in values(getattr(first, model)).items():
+            np.testing.assert_array_equal(value, expected[path], err_msg=path)
+
+
+def gradients_of(
+    trainer: Trainer, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, np.ndarray]:
+    """What a step would apply, by the variables' paths; nothing is applied."""
+    found: dict[str, np.ndarray] = {}
+
+    def collect(optimizer: object, gradients: dict) -> None:
+        found.update({path: gradient.numpy() for path, (gradient, _) in gradients.items()})
+
+    monkeypatch.setattr(trainer, "_apply", collect)
+    noise = trainer.noise(B)
+    trainer.semi_supervised_update(batch, noise)
+    return found
+
+
+def test_scale_maps_bytes_to_minus_one_and_one_and_unscale_maps_them_back() -> None:
+    everything = tf.range(256, dtype=tf.int32)
+    scaled = scale(tf.cast(everything, tf.uint8))
+    assert float(scaled[0]) == -1
+    assert float(scaled[255]) == pytest.approx(1)
+    np.testing.assert_array_equal(unscale(scaled), everything)
+
+
+def test_labels_under_a_zero_mask_change_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = make_batch()
+    other = batch._replace(labels=tf.where(batch.label_mask > 0, batch.labels, -1))
+    expected = gradients_of(make_trainer(), batch, monkeypatch)
+    for path, gradient in gradients_of(make_trainer(), other, monkeypatch).items():
+        np.testing.assert_array_equal(gradient, expected[path], err_msg=path)
+
+
+def test_labels_under_a_mask_of_one_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = make_batch()
+    other = batch._replace(labels=(batch.labels + 1) % 10)
+    expected = gradients_of(make_trainer(), batch, monkeypatch)
+    found = gradients_of(make_trainer(), other, monkeypatch)
+    assert np.abs(
+        found["discriminator/conv1/kernel"] - expected["discriminator/conv1/kernel"]
+    ).max()
+
+
+def test_the_generators_gradient_comes_from_feature_matching_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    batch = make_batch()
+    expected = gradients_of(make_trainer(), batch, monkeypatch)
+    # Neither the other losses nor the classifier behind the features have a say in it.
+    for trainer in (
+        make_trainer(unsupervised_weight=7.0, label_smoothing=0.4),
+        make_trainer(unsupervised_weight=0.0),
+    ):
+        trainer.discriminator.classifier.kernel.assign(
+            3 * tf.ones_like(trainer.discriminator.classifier.kernel)
+        )
+        found = gradients_of(trainer, batch._replace(label_mask=tf.zeros(B)), monkeypatch)
+        for path in found:
+            if path.startswith("generator"):
+                np.testing.assert_array_equal(found[path], expected[path], err_msg=path)
+
+
+def test_the_adversarial_loss_is_a_different_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = gradients_of(make_trainer(), make_batch(), monkeypatch)
+    found = gradients_of(make_trainer(generator_loss="adversarial"), make_batch(), monkeypatch)
+    path = "generator/deconv3/kernel"
+    assert np.abs(found[path] - expected[path]).max() > 1e-3 * np.abs(expected[path]).max()
+    path = "discriminator/conv1/kernel"
+    np.testing.assert_array_equal(found[path], expected[path])
+
+
+@pytest.mark.parametrize(
+    ("updated", "kept"), [("discriminator", "generator"), ("generator", "discriminator")]
+)
+def test_an_update_of_one_network_leaves_the_weights_of_the_other_untouched(
+    updated: str, kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer()
+    apply = trainer._apply
+    only = getattr(trainer, f"{updated}_optimizer")
+    monkeypatch.setattr(
+        trainer,
+        "_apply",
+        lambda optimizer, gradients: optimizer is only and apply(optimizer, gradients),
+    )
+    trainable = {weight.path for weight in getattr(trainer, kept).trainable_variables}
+    before = {name: values(getattr(trainer, name)) for name in (updated, kept)}
+    trainer.semi_supervised_update(make_batch(), trainer.noise(B))
+    assert not changed(getattr(trainer, kept), before[kept]) & trainable
+    assert changed(getattr(trainer, updated), before[updated])
+
+
+def test_both_updates_come_from_the_forward_pass_before_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Were the discriminator updated first, the generator's gradient would change."""
+    expected = gradients_of(make_trainer(), make_batch(), monkeypatch)
+    trainer = make_trainer()
+    found: dict[str, np.ndarray] = {}
+    apply = trainer._apply
+
+    def collect_and_apply(optimizer: object, gradients: dict) -> None:
+        found.update({path: gradient.numpy() for path, (gradient, _) in gradients.items()})
+        apply(optimizer, gradients)
+
+    monkeypatch.setattr(trainer, "_apply", collect_and_apply)
+    trainer.semi_supervised_update(make_batch(), trainer.noise(B))
+    for path, gradient in found.items():
+        np.testing.assert_array_equal(gradient, expected[path], err_msg=path)
+
+
+@pytest.mark.parametrize(("averages", "same"), [("real", True), ("mixed", False)])
+def test_fakes_move_the_moving_averages_only_if_asked_to(averages: str, same: bool) -> None:
+    trainers = [make_trainer(bn_averages=averages) for _ in range(2)]
+    for trainer, size in zip(trainers, (1.0, 5.0), strict=True):  # two very different sets of fakes
+        noise = Noise(size * trainer.noise(B).z, None, None)
+        trainer.semi_supervised_update(make_batch(), noise)
+    first, second = (trainer.discriminator.bn3.moving_mean.numpy() for trainer in trainers)
+    assert np.array_equal(first, second) is same
+    # ... and those of the real images are what they follow.
+    control = make_trainer(method="supervised")
+    control.supervised_update(make_batch(), None)
+    assert np.allclose(first, control.discriminator.bn3.moving_mean, atol=1e-7) is same
+
+
+def test_dropout_differs_between_steps() -> None:
+    trainer = make_trainer(drop_rate=0.5)
+    first = trainer.noise(B)
+    trainer.step.assign_add(1)
+    second = trainer.noise(B)
+    for before, after in zip(first, second, strict=True):
+        assert not np.array_equal(before, after)
+    assert not np.array_equal(first.real_dropout_seed, first.fake_dropout_seed)
+
+
+def test_noise_is_a_function_of_run_seed_and_step() -> None:
+    for before, after in zip(make_trainer().noise(B), make_trainer().noise(B), strict=True):
+        np.testing.assert_array_equal(before, after)
+    assert not np.array_equal(make_trainer().noise(B).z, make_trainer(seed=1).noise(B).z)
+
+
+def test_control_starts_from_the_same_discriminator_and_has_no_generator() -> None:
+    control, full = make_trainer(method="supervised"), make_trainer()
+    assert control.generator is None
+    expected = values(full.discriminator)
+    for path, value in values(control.discriminator).items():
+        np.testing.assert_array_equal(value, expected[path])
+
+
+def test_notebook_leaves_the_dead_conv6_out_of_the_update() -> None:
+    trainer = make_trainer(preset="notebook")
+    before = values(trainer.discriminator)
+    trainer.train_step(make_batch())
+    moved = changed(trainer.discriminator, before)
+    assert "discriminator/conv7/kernel" in moved
+    assert not {path for path in moved if "conv6" in path or "bn6" in path}
+
+
+def test_labelled_batch_carries_the_whole_supervised_loss_and_nothing_else() -> None:
+    trainer = make_trainer(labeled_batch_size=4, drop_rate=0.0)
+    batch, noise = make_batch(labeled=4), trainer.noise(B)
+    images = scale(tf.concat([batch.images, batch.labeled_images], axis=0))
+    output = trainer.discriminator(images, statistics="batch")
+    expected_supervised = tf.reduce_mean(
+        tf.nn.sparse_softmax_cross_entropy_with_logits(
+            batch.labeled_labels, output.class_logits[B:]
+        )
+    )
+    real_gan_logit = tf.reduce_logsumexp(output.class_logits[:B], axis=1)
+    expected_p_real = tf.reduce_mean(tf.sigmoid(real_gan_logit))
+    metrics = trainer.semi_supervised_update(batch, noise)
+    assert float(metrics["losses/supervised"]) == pytest.approx(
+        float(expected_supervised), rel=1e-5
+    )
+    assert float(metrics["monitors/p_real_on_data"]) == pytest.approx(
+        float(expected_p_real), rel=1e-5
+    )
+    assert float(metrics["labeled_count"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("exponential", {0: 1, 9: 1, 10: 0.9, 25: 0.81, 99: 0.9**9}),
+        ("linear", {0: 1, 50: 1, 75: 0.5, 99: 0.02}),
+        ("cosine", {0: 1, 50: 0.5, 99: 0.5 * (1 + np.cos(np.pi * 0.99))}),
+    ],
+)
+def test_learning_rate_follows_its_schedule(schedule: str, expected: dict[int, float]) -> None:
+    trainer = make_trainer(schedule=schedule, learning_rate=3e-4)
+    for step, factor in expected.items():
+        trainer.step.assign(step)
+        assert float(trainer.learning_rate()) == pytest.approx(3e-4 * factor, rel=1e-4), step
+
+
+def test_optimizers_use_the_scheduled_learning_rate() -> None:
+    trainer = make_trainer(schedule="linear")
+    trainer.step.assign(75)
+    metrics = trainer.train_step(make_batch())
+    assert float(metrics["monitors/learning_rate"]) == pytest.approx(1.5e-4)
+    assert float(trainer.discriminator_optimizer.learning_rate) == pytest.approx(1.5e-4)
+    assert float(trainer.generator_optimizer.learning_rate) == pytest.approx(1.5e-4)
+
+
+def test_unsupervised_weight_rises_linearly_over_its_part_of_the_steps() -> None:
+    trainer = make_trainer(unsupervised_weight=2.0, unsupervised_ramp=0.4)
+    for step, expected in {0: 0, 10: 0.5, 40: 2, 90: 2}.items():
+        trainer.step.assign(step)
+        assert float(trainer.unsupervised_weight()) == pytest.approx(expected)
+    trainer.step.assign(0)
+    metrics = trainer.train_step(make_batch())
+    assert metrics["losses/discriminator"] == metrics["losses/supervised"]
+
+
+def test_fused_adam_is_adam() -> None:
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=(5, 3)).astype(np.float32)
+    ours, theirs = keras.Variable(start, name="a"), keras.Variable(start, name="b")
+    optimizers = [
+        kind(1e-2, beta_1=0.5, epsilon=1e-8) for kind in (FusedAdam, keras.optimizers.Adam)
+    ]
+    for _ in range(5):
+        gradient = tf.constant(rng.normal(size=(5, 3)), tf.float32)
+        for optimizer, variable in zip(optimizers, (ours, theirs), strict=True):
+            optimizer.apply([gradient], [variable])
+    np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-5, atol=1e-6)
+    assert np.abs(ours.numpy() - start).max() > 1e-2
+
+
+def test_two_trainers_of_one_seed_stay_bit_identical() -> None:
+    trainers = [make_trainer(drop_rate=0.3) for _ in range(2)]
+    for trainer in trainers:
+        for step in range(3):
+            trainer.train_step(make_batch(seed=step))
+    assert_same_weights(*trainers)
+
+
+def test_a_trainer_restored_from_a_checkpoint_goes_on_as_if_never_interrupted(
+    tmp_path: Path,
+) -> None:
+    straight, first, resumed = (make_trainer(drop_rate=0.3) for _ in range(3))
+    for step in range(4):
+        straight.train_step(make_batch(seed=step))
+    for step in range(2):
+        first.train_step(make_batch(seed=step))
+    path = first.checkpoint.save(str(tmp_path / "checkpoint"))
+    resumed.checkpoint.restore(path).assert_consumed()
+    assert int(resumed.step) == 2
+    for step in range(2, 4):
+        resumed.train_step(make_batch(seed=step))
+    assert_same_weights(resumed, straight)
+
+
+def test_one_graph_serves_all_steps() -> None:
+    trainer = make_trainer()
+    for step in range(3):
+        trainer.train_step(make_batch(seed=step))
+    assert trainer.train_step.experimental_get_tracing_count() == 1
