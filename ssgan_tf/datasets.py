@@ -81,7 +81,8 @@ def load(name: str, data_dir: str = "") -> Dataset:
     """
     builder = _builder(name, data_dir)
     if not builder.is_prepared():
-        _prepare(builder)
+        root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+        _prepare(builder, root.expanduser() / "downloads" / "manual")
     image_key, label_key = _feature_keys(builder)
     if "train" not in builder.info.splits:
         raise UserError(f"--dataset={name}: has no training part.")
@@ -161,14 +162,14 @@ def natural_key(identity: str) -> list[str | int]:
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", identity)]
 
 
-def _prepare(builder: tfds.core.DatasetBuilder) -> None:
+def _prepare(builder: tfds.core.DatasetBuilder, manual_dir: Path) -> None:
     """Downloads (or renders) and prepares the data set, or says within seconds why it cannot.
 
     TFDS alone would retry for minutes where there is no network, so this asks first.
     """
-    manual_dir = Path(builder.data_dir).parents[1] / "downloads" / "manual"
     if builder.name != "house_numbers":
-        missing = [url for url in builder.url_infos if not (manual_dir / _filename(url)).exists()]
+        urls = builder.url_infos or ()
+        missing = [url for url in urls if not (manual_dir / _filename(url)).exists()]
         problem = _unreachable(missing) if missing else ""
         if problem:
             raise UserError(_not_available(builder, manual_dir, problem))
@@ -208,7 +209,7 @@ def _unreachable(urls: list[str]) -> str:
 
 
 def _not_available(builder: tfds.core.DatasetBuilder, manual_dir: Path, problem: str) -> str:
-    files = ", ".join(_filename(url) for url in builder.url_infos)
+    files = ", ".join(_filename(url) for url in builder.url_infos or ())
     return (
         f"--dataset={builder.name}: looked for a prepared copy in {builder.data_dir} and found "
         f"none, and {problem}.\nWays out:\n"

@@ -1,13 +1,14 @@
 """`house_numbers`: an embedded data set of rendered house numbers, in the manner of SVHN.
 
-It needs no download: matplotlib's fonts, numpy's random numbers and Pillow's drawing make 12,000
+It needs no download: matplotlib's fonts, Pillow's drawing and numpy's random numbers make 12,000
 crops of 32x32 pixels, each with one digit to be recognised in its centre and often parts of its
-neighbours at the sides. A TensorFlow Datasets builder, so it is prepared once (in about half a
-minute), cached and loaded like any other.
+neighbours at the sides. As a TensorFlow Datasets builder it is prepared once, in about a minute,
+cached, and loaded like any other. It is nearly as hard: with 1,000 labels a small supervised CNN
+gets 67% of the test images right, with dropout 80% (one run each; SVHN: 53% to 69%).
 
-Each image is a pure function of (`SEED`, split, index), so every preparation on one machine gives
-the same bytes. Other versions of Pillow, FreeType or matplotlib may draw some pixels differently;
-labels and ids stay the same.
+Each image is a pure function of (`SEED`, split, index), so on one installation every preparation
+gives the same images. Other versions of Pillow, its FreeType, matplotlib's fonts or numpy may draw
+some pixels differently.
 """
 
 import functools
@@ -54,10 +55,10 @@ def render(split: str, index: int) -> tuple[np.ndarray, int]:
     rng = np.random.default_rng([SEED, list(NUM_EXAMPLES).index(split), index])
     label = int(rng.choice(10, p=CLASS_PROBABILITIES))
     face, rim = _draw_number(rng, label)
-    luminance = float(np.clip(rng.normal(120, 48), 12, 243))
+    luminance = float(np.clip(rng.normal(132, 50), 12, 235))
     scene = _draw_wall(rng, luminance)
     if rng.random() < 0.5:
-        luminance = float(np.clip(rng.normal(120, 65), 8, 247))
+        luminance = float(np.clip(rng.normal(130, 65), 12, 235))
         _draw_plate(rng, scene, _color(rng, luminance), face.getbbox())
     _paint_number(rng, scene, face, rim, luminance)
     crop = _take_crop(rng, scene)
@@ -195,7 +196,7 @@ def _paint_number(
 
 
 def _take_crop(rng: np.random.Generator, scene: Image.Image) -> Image.Image:
-    """Cuts out the digit in the centre, seen from aside, not quite upright nor quite in the middle.
+    """Cuts out the digit in the centre, seen at an angle, a little off the middle.
 
     One mesh of 3x3 quadrilaterals does it all: rotation, slant, width, perspective, and an uneven
     stretch that makes of each font many.
@@ -224,6 +225,7 @@ def _take_crop(rng: np.random.Generator, scene: Image.Image) -> Image.Image:
 def _light(rng: np.random.Generator, crop: Image.Image) -> Image.Image:
     """Lights the crop unevenly, at times with the edge of a shadow across it."""
     gain = 1 + rng.uniform(0, 0.2) * _noise(rng, (3, 3), crop.size)
+    gain /= gain.max()  # light that brightened could burn the digit out
     if rng.random() < 0.2:
         shadow = Image.new("L", crop.size, 255)
         corners = rng.uniform(-0.3, 1.3, (3, 2)) * CROP_SIZE
@@ -231,7 +233,7 @@ def _light(rng: np.random.Generator, crop: Image.Image) -> Image.Image:
         shadow = shadow.filter(ImageFilter.BoxBlur(float(rng.uniform(0, 4))))
         gain *= np.asarray(shadow, np.float32) / 255
     pixels = np.asarray(crop) * gain[..., None]
-    fading = np.float32(rng.beta(1, 6))  # haze or a poor lens: less contrast
+    fading = rng.beta(1, 6)  # haze or a poor lens: less contrast
     pixels += fading * (pixels.mean() - pixels)
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
@@ -241,9 +243,8 @@ def _degrade(rng: np.random.Generator, crop: Image.Image) -> np.ndarray:
     crop = crop.filter(ImageFilter.GaussianBlur(min(2.5, float(rng.gamma(2, 0.45)))))
     side = int(np.clip(rng.lognormal(np.log(23), 0.35), 12, IMAGE_SIZE))
     small = np.asarray(crop.resize((side, side), Image.Resampling.BICUBIC))
-    noisy = small + np.float32(rng.gamma(1.5, 1.2)) * rng.standard_normal(
-        small.shape, dtype=np.float32
-    )
+    noise = rng.standard_normal(small.shape, dtype=np.float32)
+    noisy = small + rng.gamma(1.5, 1.2) * noise
     photo = Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
     encoded = io.BytesIO()
     photo.save(encoded, "JPEG", quality=int(rng.integers(40, 96)))

@@ -10,6 +10,7 @@ class Progress:
     """A bar where the output is a terminal; one line per epoch, and nothing else, where it is not.
 
     Attributes:
+        step: the number of steps taken.
         epoch_start: the step after which the current epoch (or what is left of it) began.
     """
 
@@ -19,13 +20,13 @@ class Progress:
         self._total_steps, self._batch_size = total_steps, batch_size
         self._epochs = -(-total_steps // steps_per_epoch)
         self._steps_per_epoch = steps_per_epoch
-        self._first_step = self._step = self.epoch_start = first_step
+        self._first_step = self.step = self.epoch_start = first_step
         self._start = self._epoch_start_time = time.monotonic()
         self._seconds_in_steps = 0.0
 
     def start_epoch(self, step: int, last_step: int) -> None:
         """Opens the bar of the steps `step` + 1 to `last_step`."""
-        self._step = self.epoch_start = step
+        self.step = self.epoch_start = step
         self._epoch_start_time = time.monotonic()
         self._bar = tqdm(
             total=last_step - step,
@@ -40,21 +41,21 @@ class Progress:
 
     def advance(self) -> None:
         """Counts one step."""
-        self._step += 1
+        self.step += 1
         self._bar.update()
 
     def show(self, values: dict[str, float]) -> None:
         """Shows the losses, the speed and the time left of the whole run."""
         left = _clock(self._seconds_left())
         self._bar.set_postfix_str(
-            f"step {self._step}, {_losses(values)}, {self.images_per_second():,.0f} images/s, "
+            f"step {self.step}, {_losses(values)}, {self.images_per_second():,.0f} images/s, "
             f"run {left} left"
         )
 
     def images_per_second(self) -> float:
         """Real images per second in the current epoch."""
         seconds = time.monotonic() - self._epoch_start_time
-        return (self._step - self.epoch_start) * self._batch_size / max(seconds, 1e-9)
+        return (self.step - self.epoch_start) * self._batch_size / max(seconds, 1e-9)
 
     def end_epoch(
         self, epoch: int, step: int, means: dict[str, float], accuracies: dict[str, float]
@@ -73,7 +74,7 @@ class Progress:
 
     def _seconds_left(self) -> float:
         taken = time.monotonic() - self._start
-        return taken / max(1, self._step - self._first_step) * (self._total_steps - self._step)
+        return taken / max(1, self.step - self._first_step) * (self._total_steps - self.step)
 
 
 def _losses(values: dict[str, float]) -> str:

@@ -91,7 +91,8 @@ def train_and_evaluate(config: Config) -> Results:
         parts["validation"] = dataset.train.take(split.validation)
     writer = summaries.Summaries(directory / "tensorboard", config)
     fixed_z = tf.random.stateless_normal((64, config.latent_dim), (config.seed, 0))
-    (directory / "samples").mkdir(exist_ok=True)
+    if trainer.generator is not None:
+        (directory / "samples").mkdir(exist_ok=True)
 
     # Train: one epoch after the other, each with its evaluation and its checkpoint.
     batches = iter(pipeline.training_batches(config, dataset, split, first_step, total_steps))

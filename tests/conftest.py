@@ -30,3 +30,15 @@ def make_dataset(train: int = 100, test: int = 30, num_classes: int = 10) -> Dat
 
     names = [str(label) for label in range(num_classes)]
     return Dataset("toy/1.0.0", names, split("train", train), split("test", test))
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A TFDS directory with a tiny `house_numbers`: 96 training and 40 test images."""
+    from ssgan_tf import house_numbers
+
+    path = str(tmp_path_factory.mktemp("tensorflow_datasets"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(house_numbers, "NUM_EXAMPLES", {"train": 96, "test": 40})
+        house_numbers.HouseNumbers(data_dir=path).download_and_prepare()
+    return path

@@ -1,0 +1,158 @@
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import requests
+import tensorflow_datasets as tfds
+
+from ssgan_tf import datasets
+from ssgan_tf.config import UserError
+
+SHARED = Path(os.environ.get("TFDS_DATA_DIR", "")) / "svhn_cropped" / "3.1.0"
+
+
+def test_house_numbers_loads_as_uint8_in_the_order_of_its_ids(data_dir: str) -> None:
+    dataset = datasets.load("house_numbers", data_dir)
+    assert dataset.name == "house_numbers/1.0.0"
+    assert dataset.class_names == [str(digit) for digit in range(10)]
+    assert (len(dataset.train), len(dataset.test)) == (96, 40)
+    assert dataset.train.images.shape == (96, 32, 32, 3)
+    assert dataset.train.images.dtype == np.uint8
+    assert dataset.train.labels.dtype == np.int64
+    assert dataset.train.ids.tolist() == [f"train_{index:06d}" for index in range(96)]
+    assert (dataset.num_classes, dataset.channels) == (10, 3)
+
+
+def test_natural_key_sorts_numbers_by_value() -> None:
+    ids = ["part__10", "part__9", "a", "part__9b"]
+    assert sorted(ids, key=datasets.natural_key) == ["a", "part__9", "part__9b", "part__10"]
+
+
+class GreyToy(tfds.core.GeneratorBasedBuilder):
+    """28 x 28 x 1 images in parts named by the test, without an `id` feature."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    parts: ClassVar[dict[str, int]] = {}
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = {
+            "picture": tfds.features.Image(shape=(28, 28, 1)),
+            "kind": tfds.features.ClassLabel(names=["cat", "dog"]),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=tfds.features.FeaturesDict(features),
+            supervised_keys=("picture", "kind"),
+        )
+
+    def _split_generators(self, dl_manager: object) -> dict:
+        return {part: self._generate_examples(count) for part, count in self.parts.items()}
+
+    def _generate_examples(self, count: int) -> Iterator[tuple[int, dict]]:
+        for index in range(count):
+            yield index, {"picture": np.full((28, 28, 1), index, np.uint8), "kind": index % 2}
+
+
+@pytest.mark.parametrize(
+    ("parts", "sizes"),
+    [
+        ({"train": 20, "test": 5, "validation": 3}, (20, 5)),
+        ({"train": 20, "validation": 3}, (20, 3)),
+        ({"train": 20}, (16, 4)),
+    ],
+)
+def test_any_tfds_images_are_resized_get_ids_and_a_test_part(
+    parts: dict[str, int], sizes: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GreyToy, "parts", parts)
+    dataset = datasets.load("grey_toy", str(tmp_path))
+    assert (len(dataset.train), len(dataset.test)) == sizes
+    assert dataset.class_names == ["cat", "dog"]
+    assert dataset.channels == 1
+    assert dataset.train.images.shape[1:] == (32, 32, 1)
+    # Each image is of one grey, which survives the resizing, and says what its label must be.
+    greys = dataset.train.images[:, 0, 0, 0]
+    np.testing.assert_array_equal(dataset.train.images.min(axis=(1, 2, 3)), greys)
+    np.testing.assert_array_equal(dataset.train.labels, greys % 2)
+    assert len(set(dataset.train.ids.tolist())) == sizes[0]
+
+
+def test_a_data_set_without_training_images_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GreyToy, "parts", {"test": 5})
+    with pytest.raises(UserError, match="no training part"):
+        datasets.load("grey_toy", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("svhn_croped", ["--dataset=svhn_croped", "close to it", "svhn_cropped"]),
+        ("no such thing", ["--dataset=no such thing"]),
+        ("svhn_cropped:9.9.9", ["--dataset=svhn_cropped:9.9.9"]),
+    ],
+)
+def test_an_unknown_data_set_is_named(name: str, words: list[str], tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        datasets.load(name, str(tmp_path))
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_a_data_set_that_is_not_of_classified_images_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(datasets, "_prepare", lambda builder, manual_dir: None)
+    with pytest.raises(UserError, match="imdb_reviews: not an image classification data set"):
+        datasets.load("imdb_reviews")
+
+
+def no_network(*arguments: object, **keywords: object) -> None:
+    raise requests.ConnectionError
+
+
+def hanging_network(*arguments: object, **keywords: object) -> None:
+    time.sleep(3)
+
+
+@pytest.mark.parametrize("network", [no_network, hanging_network])
+def test_missing_data_without_a_network_lists_the_ways_out_at_once(
+    network: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "head", network)
+    monkeypatch.setattr(datasets, "PROBE_SECONDS", 0.5)
+    with pytest.raises(UserError) as error:
+        datasets.load("svhn_cropped", str(tmp_path))
+    message = str(error.value)
+    assert "--dataset=svhn_cropped" in message
+    assert str(tmp_path / "svhn_cropped" / "3.1.0") in message  # what was tried
+    for way_out in ("--data_dir", "TFDS_DATA_DIR", "train_32x32.mat", "--dataset=house_numbers"):
+        assert way_out in message
+    assert str(tmp_path / "downloads" / "manual") in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_in_the_manual_directory_are_used_instead_of_a_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All are there: nothing is asked of the network; TFDS then objects to what is in them."""
+    monkeypatch.setattr(requests, "head", lambda *_, **__: pytest.fail("asked the network"))
+    manual = tmp_path / "downloads" / "manual"
+    manual.mkdir(parents=True)
+    for part in ("train", "test", "extra"):
+        (manual / f"{part}_32x32.mat").write_bytes(b"not a mat file")
+    with pytest.raises(UserError, match="preparing it failed"):
+        datasets.load("svhn_cropped", str(tmp_path))
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="TFDS_DATA_DIR holds no prepared svhn_cropped")
+def test_svhn_has_its_ids_and_a_label_zero() -> None:
+    dataset = datasets.load("svhn_cropped")
+    assert dataset.train.ids[0] == "train_000000"
+    assert set(dataset.train.labels.tolist()) == set(range(10))
+    assert dataset.train.images.shape[1:] == (32, 32, 3)

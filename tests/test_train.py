@@ -1,0 +1,251 @@
+"""Whole short runs through the command line, in a temporary directory."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from ssgan_tf import train
+from ssgan_tf.progress import Progress
+from ssgan_tf.run_dir import METRICS_COLUMNS
+
+SHORT = (
+    "--dataset=house_numbers --labeled=40 --generator_width=8 --discriminator_width=8 "
+    "--batch_size=16 --epochs=2"
+)  # 96 training images: 6 steps an epoch
+
+
+def run(data_dir: str, run_dir: Path, flags: str = "") -> dict:
+    train.main(
+        ["train", *f"{SHORT} {flags}".split(), f"--data_dir={data_dir}", f"--run_dir={run_dir}"]
+    )
+    return json.loads((run_dir / "results.json").read_text())
+
+
+def fail(*argv: str) -> str:
+    """Runs the command line, which must end with one sentence and a non-zero exit."""
+    with pytest.raises(SystemExit) as error:
+        train.main(["train", *argv])
+    message = str(error.value.code)
+    assert message.startswith("error: ")
+    return message
+
+
+def rows(run_dir: Path) -> list[dict[str, str]]:
+    with (run_dir / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def weights(run_dir: Path) -> dict[str, np.ndarray]:
+    """All tensors of the last checkpoint, optimizers included; paths of files left out."""
+    reader = tf.train.load_checkpoint(str(run_dir / "checkpoints"))
+    names = [name for name in reader.get_variable_to_shape_map() if "OBJECT_GRAPH" not in name]
+    return {name: reader.get_tensor(name) for name in names if name != "save_counter"}
+
+
+def assert_same_run(first: Path, second: Path) -> None:
+    expected = weights(second)
+    found = weights(first)
+    assert found.keys() == expected.keys()
+    for name, value in found.items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
+    for row, other in zip(rows(first), rows(second), strict=True):
+        assert {**row, "wall_seconds": 0} == {**other, "wall_seconds": 0}
+
+
+@pytest.fixture(scope="module")
+def finished(data_dir: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run_dir = tmp_path_factory.mktemp("run") / "r"
+    run(data_dir, run_dir, "--validation_fraction=0.1 --deterministic")
+    return run_dir
+
+
+def test_a_run_leaves_behind_what_the_readme_says(finished: Path) -> None:
+    assert {path.name for path in finished.iterdir()} == {
+        "config.json",
+        "labels.json",
+        "checkpoints",
+        "tensorboard",
+        "samples",
+        "metrics.csv",
+        "results.json",
+        "saved_model",
+    }
+    results = json.loads((finished / "results.json").read_text())
+    low, high = results["test_accuracy_interval"]
+    assert 0 <= low <= results["test_accuracy"] <= high <= 1
+    assert results["steps"] == 10  # 86 images after validation: 5 steps an epoch
+    assert results["test_images"] == 40
+    for key in ("train_labeled_accuracy", "validation_accuracy", "wall_seconds", "device"):
+        assert key in results
+    assert results["versions"]["tensorflow"] == tf.__version__
+    assert "ssgan_tf.train" in results["command"]
+    assert len(json.loads((finished / "labels.json").read_text())["ids"]) == 40
+
+
+def test_metrics_have_a_row_per_evaluation_and_agree_with_the_results(finished: Path) -> None:
+    found = rows(finished)
+    assert tuple(found[0]) == METRICS_COLUMNS
+    assert [(row["step"], row["epoch"]) for row in found] == [("5", "1"), ("10", "2")]
+    results = json.loads((finished / "results.json").read_text())
+    for name in ("test_accuracy", "train_labeled_accuracy", "validation_accuracy"):
+        assert float(found[-1][name]) == pytest.approx(results[name], abs=1e-6)
+
+
+def test_samples_are_a_grid_of_sixty_four(finished: Path) -> None:
+    pictures = sorted((finished / "samples").iterdir())
+    assert [path.name for path in pictures] == ["step_000005.png", "step_000010.png"]
+    assert Image.open(pictures[0]).size == (8 * 34 * 2, 8 * 34 * 2)
+
+
+def test_tensorboard_has_every_tag_that_the_readme_explains(finished: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(finished / "tensorboard")).Reload()
+    assert set(events.Tags()["tensors"]) >= {
+        "losses/discriminator",
+        "losses/supervised",
+        "losses/unsupervised_real",
+        "losses/unsupervised_fake",
+        "losses/generator",
+        "accuracy/train_labeled_running",
+        "accuracy/train_labeled",
+        "accuracy/validation",
+        "accuracy/test",
+        "monitors/p_real_on_data",
+        "monitors/p_real_on_samples",
+        "monitors/learning_rate",
+        "monitors/images_per_second",
+        "monitors/feature_gap",
+        "monitors/grad_norm_discriminator",
+        "monitors/grad_norm_generator",
+        "samples",
+        "confusion_matrix/test",
+        "configuration",
+    }
+
+
+def test_two_deterministic_runs_are_bit_identical(
+    finished: Path, data_dir: str, tmp_path: Path
+) -> None:
+    run(data_dir, tmp_path / "again", "--validation_fraction=0.1 --deterministic")
+    assert_same_run(tmp_path / "again", finished)
+
+
+def test_an_interrupted_run_resumed_equals_one_that_was_not(
+    finished: Path, data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = "--validation_fraction=0.1 --deterministic"
+    advance = Progress.advance
+
+    def interrupted(self: Progress) -> None:
+        advance(self)
+        if self.step == 7:  # in the middle of the second epoch
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "advance", interrupted)
+        with pytest.raises(SystemExit) as stopped:
+            run(data_dir, tmp_path, flags)
+    assert "goes on" in str(stopped.value.code)
+    assert [row["step"] for row in rows(tmp_path)] == ["5"]
+    run(data_dir, tmp_path, flags)
+    assert_same_run(tmp_path, finished)
+
+
+def test_a_finished_run_is_not_touched_again(
+    finished: Path, data_dir: str, capsys: pytest.CaptureFixture
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+    run(data_dir, finished, "--validation_fraction=0.1 --deterministic")
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
+    assert "finished already" in capsys.readouterr().out
+
+
+def test_a_different_run_is_never_overwritten(finished: Path, data_dir: str) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+    flags = f"{SHORT} --seed=1 --data_dir={data_dir} --run_dir={finished}"
+    message = fail(*flags.split())
+    assert "--seed=0" in message
+    assert "--seed=1" in message
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
+
+
+def test_without_a_terminal_there_is_one_line_per_epoch(
+    data_dir: str, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    run(data_dir, tmp_path, "--eval_every=2")
+    captured = capfd.readouterr()
+    lines = [line for line in captured.out.splitlines() if line.startswith("epoch")]
+    assert [line.split()[1] for line in lines] == ["1/2", "2/2"]
+    assert ["test" in line for line in lines] == [False, True]
+    assert "\r" not in captured.err
+    assert "95% interval" in captured.out
+    assert [row["epoch"] for row in rows(tmp_path)] == ["2"]
+
+
+def test_the_control_takes_as_many_steps_without_a_generator(data_dir: str, tmp_path: Path) -> None:
+    results = run(data_dir, tmp_path, "--method=supervised")
+    assert results["steps"] == 12
+    assert not (tmp_path / "samples").exists()
+    found = rows(tmp_path)[-1]
+    assert found["loss_generator"] == ""
+    assert found["loss_supervised"] == found["loss_discriminator"] != ""
+    signatures = tf.saved_model.load(str(tmp_path / "saved_model")).signatures
+    assert set(signatures) == {"serving_default", "encoded"}
+
+
+def test_notebook_reports_the_half_that_its_code_tested_on(data_dir: str, tmp_path: Path) -> None:
+    results = run(data_dir, tmp_path, "--preset=notebook --epochs=1")
+    assert 0 <= results["test_accuracy_first_half"] <= 1
+
+
+def test_all_labels_and_a_labelled_batch_and_steps_beyond_an_epoch(
+    data_dir: str, tmp_path: Path
+) -> None:
+    results = run(data_dir, tmp_path, "--labeled=all --labeled_batch_size=8 --steps=7")
+    assert (results["labeled"], results["steps"]) == (96, 7)
+
+
+def test_labels_of_an_earlier_run_can_be_used_again(
+    finished: Path, data_dir: str, tmp_path: Path
+) -> None:
+    run(data_dir, tmp_path, f"--labels_from={finished}/labels.json --seed=5 --steps=1")
+    first, second = (
+        json.loads((path / "labels.json").read_text())["ids"] for path in (finished, tmp_path)
+    )
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ("--labeled=97", ["--labeled=97", "96 training images"]),
+        ("--labeled=9", ["--labeled=9", "10 classes"]),
+        ("--labels_from=/nowhere.json", ["--labels_from=/nowhere.json"]),
+    ],
+)
+def test_bad_input_leaves_no_directory(
+    flags: str, words: list[str], data_dir: str, tmp_path: Path
+) -> None:
+    target = tmp_path / "run"
+    message = fail(*SHORT.split(), *flags.split(), f"--data_dir={data_dir}", f"--run_dir={target}")
+    for word in words:
+        assert word in message
+    assert not target.exists()
+
+
+def test_divergence_stops_the_run_and_says_where(data_dir: str, tmp_path: Path) -> None:
+    message = fail(
+        *SHORT.split(),
+        "--learning_rate=1e30",
+        f"--data_dir={data_dir}",
+        f"--run_dir={tmp_path / 'run'}",
+    )
+    assert "at step 6" in message
+    assert "--learning_rate" in message
+    assert not (tmp_path / "run" / "results.json").exists()
