@@ -1,8 +1,8 @@
 """How fast a train step is, as a fraction of what the machine can multiply.
 
 What it shows: the rate of a float32 step at the article's widths, batch 128 and `--drop_rate=0`
-(20.2 GFLOP), beside the rate of a 2048-cubed float32 matrix product, alternating in one process. The
-fraction compares between machines and does not mind a slow hour; seconds do neither.
+(20.2 GFLOP), beside the rate of a 2048-cubed float32 matrix product, alternating in one process.
+The fraction compares between machines and does not mind a slow hour; seconds do neither.
 
     python experiments/benchmark_step.py
 

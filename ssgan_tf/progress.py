@@ -32,8 +32,7 @@ class Progress:
             total=last_step - step,
             desc=f"epoch {step // self._steps_per_epoch + 1}/{self._epochs}",
             unit="step",
-            bar_format="{desc} {percentage:3.0f}%|{bar:20}| {n_fmt}/{total_fmt} "
-            "[{remaining} left] {postfix}",
+            bar_format="{desc} {percentage:3.0f}%|{bar:10}| {remaining} left{postfix}",
             disable=not sys.stderr.isatty(),
             leave=False,
             dynamic_ncols=True,
@@ -48,8 +47,8 @@ class Progress:
         """Shows the losses, the speed and the time left of the whole run."""
         left = _clock(self._seconds_left())
         self._bar.set_postfix_str(
-            f"step {self.step}, {_losses(values)}, {self.images_per_second():,.0f} images/s, "
-            f"run {left} left"
+            f"step {self.step}/{self._total_steps}, {_losses(values)}, "
+            f"{self.images_per_second():,.0f} images/s, run {left} left"
         )
 
     def images_per_second(self) -> float:

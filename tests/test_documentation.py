@@ -1,0 +1,43 @@
+"""What the documents say of the code is true."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from ssgan_tf.config import Config
+
+ROOT = Path(__file__).resolve().parent.parent
+MAP = re.findall(
+    r"^\| (.+?) \| \[(.+?):(\d+)\]\(.+?\) \| `(.+?)` \|$", (ROOT / "BUILD.md").read_text(), re.M
+)
+
+
+def test_the_map_from_the_article_to_the_code_is_there() -> None:
+    assert len(MAP) > 25
+
+
+@pytest.mark.parametrize(("what", "path", "line", "snippet"), MAP, ids=[row[0] for row in MAP])
+def test_the_map_points_at_the_right_line(what: str, path: str, line: str, snippet: str) -> None:
+    lines = (ROOT / path).read_text().splitlines()
+    right = [number for number, text in enumerate(lines, 1) if snippet in text]
+    assert right == [int(line)], f"BUILD.md: {what} is in line {right} of {path}"
+
+
+@pytest.mark.parametrize("document", ["README.md", "BUILD.md", "experiments/README.md"])
+def test_every_flag_in_the_documents_exists(document: str) -> None:
+    flags = set(
+        re.findall(
+            r"--([a-z][a-z0-9_]*_[a-z0-9_]+|labeled|method|preset|seed)\b",
+            (ROOT / document).read_text(),
+        )
+    )
+    known = {field.name for field in dataclasses.fields(Config)}
+    assert flags - known == set()
+
+
+def test_every_module_is_in_the_list_of_rooms() -> None:
+    rooms = (ROOT / "BUILD.md").read_text()
+    for path in (ROOT / "ssgan_tf").glob("*.py"):
+        assert path.name == "__init__.py" or f"`{path.name}`" in rooms, path.name
