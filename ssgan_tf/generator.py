@@ -4,7 +4,12 @@ import keras
 import tensorflow as tf
 from keras.layers import Conv2DTranspose, Dense
 
-from ssgan_tf.layers import BatchNorm, Statistics, leaky_relu
+from ssgan_tf.layers import (
+    BatchNorm,
+    Statistics,
+    leaky_relu,
+    transpose_conv_to_few_channels,
+)
 
 
 class Generator(keras.Model):
@@ -66,5 +71,7 @@ class Generator(keras.Model):
         x = tf.reshape(x, (-1, 4, 4, 4 * self.width))  # (B, 64 m_g) -> (B, 4, 4, 4 m_g)
         x = self.deconv1(leaky_relu(self.bn1(x, statistics=statistics)))  # (B, 8, 8, 2 m_g)
         x = self.deconv2(leaky_relu(self.bn2(x, statistics=statistics)))  # (B, 16, 16, m_g)
-        x = self.deconv3(leaky_relu(self.bn3(x, statistics=statistics)))  # (B, 32, 32, channels)
+        x = leaky_relu(self.bn3(x, statistics=statistics))
+        # deconv3, computed in the way that is fast for few channels. (B, 32, 32, channels)
+        x = transpose_conv_to_few_channels(x, self.deconv3.kernel, self.deconv3.bias)
         return tf.tanh(x)
