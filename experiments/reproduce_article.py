@@ -13,6 +13,7 @@ see the tables in experiments/README.md, which this program writes.
 
 import argparse
 import statistics
+from collections.abc import Iterator
 from pathlib import Path
 
 from common import HERE, Run, execute, finished, mean_and_deviation, replace_between_markers
@@ -64,29 +65,63 @@ def selection_table() -> str:
 def accuracy_table(rows: dict[str, str]) -> str:
     """Test and train accuracy per row, with the exact command."""
     lines = [
-        "| test accuracy, % | labelled training images, % | seeds | steps | s per run | command |",
+        "| command | test accuracy, % | on its labelled images, % | seeds | steps | s per run |",
         "|---|---|---|---|---|---|",
     ]
-    for name, flags in rows.items():
-        results = finished(runs_of({name: flags}))
-        if not results:
-            continue
+    for flags, results in _with_results(rows):
         test = mean_and_deviation([result["test_accuracy"] for result in results])
         train = mean_and_deviation([result["train_labeled_accuracy"] for result in results])
         seconds = statistics.median(result["wall_seconds"] for result in results)
         lines.append(
-            f"| {test} | {train} | {len(results)} | {results[0]['steps']:,} | {seconds:.0f} "
-            f"| `python -m ssgan_tf.train {flags}` |"
+            f"| `python -m ssgan_tf.train {flags}` | {test} | {train} | {len(results)} "
+            f"| {results[0]['steps']:,} | {seconds:.0f} |"
         )
+    devices = sorted({result["device"] for _, group in _with_results(rows) for result in group})
+    lines += ["", f"Seconds are the median, on: {'; '.join(devices)}."]
     return "\n".join(lines)
 
 
+def summary_table() -> str:
+    """What the README shows: method, test accuracy, cost, command."""
+    names = {
+        "plain": "semi-supervised, as it comes",
+        "article-drop0": "semi-supervised, without dropout",
+        "notebook": "the article's code, bug for bug",
+        "supervised-drop0.5": "control: labels alone, dropout 0.5",
+        "supervised-drop0": "control: labels alone, no dropout",
+    }
+    lines = [
+        "| method | labels | test accuracy, % | seeds | steps | s per run | command |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, method in names.items():
+        for flags, results in _with_results({name: TABLE[name]}):
+            test = mean_and_deviation([result["test_accuracy"] for result in results])
+            seconds = statistics.median(result["wall_seconds"] for result in results)
+            lines.append(
+                f"| {method} | {results[0]['labeled']:,} | {test} | {len(results)} "
+                f"| {results[0]['steps']:,} | {seconds:.0f} | `python -m ssgan_tf.train {flags}` |"
+            )
+    results = [result for _, group in _with_results(TABLE) for result in group]
+    devices = sorted({result["device"] for result in results})
+    lines += ["", f"Seconds are the median, on: {'; '.join(devices)}."]
+    return "\n".join(lines)
+
+
+def _with_results(rows: dict[str, str]) -> Iterator[tuple[str, list[dict]]]:
+    """Flags and results of the rows that have any."""
+    for name, flags in rows.items():
+        if results := finished(runs_of({name: flags})):
+            yield flags, results
+
+
 def write_tables() -> None:
-    """Puts the tables between their markers in experiments/README.md."""
+    """Puts the tables between their markers in experiments/README.md and README.md."""
     readme = HERE / "README.md"
     replace_between_markers(readme, "drop rate", selection_table())
     replace_between_markers(readme, "article", accuracy_table(TABLE))
     replace_between_markers(readme, "house numbers", accuracy_table(HOUSE_NUMBERS))
+    replace_between_markers(HERE.parent / "README.md", "results", summary_table())
 
 
 def main() -> None:

@@ -54,4 +54,4 @@ def describe_device() -> str:
         models = [line for line in info.read_text().splitlines() if line.startswith("model name")]
         name = models[0].partition(":")[2].strip() if models else name
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"CPU: {name}, {cores} cores"
+    return f"CPU: {name}, {cores} core{'s' if cores != 1 else ''}"

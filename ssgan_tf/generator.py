@@ -8,7 +8,7 @@ from ssgan_tf.layers import (
     BatchNorm,
     Statistics,
     leaky_relu,
-    transpose_conv_to_few_channels,
+    sub_pixel_transpose_conv,
 )
 
 
@@ -73,5 +73,5 @@ class Generator(keras.Model):
         x = self.deconv2(leaky_relu(self.bn2(x, statistics=statistics)))  # (B, 16, 16, m_g)
         x = leaky_relu(self.bn3(x, statistics=statistics))
         # deconv3, computed in the way that is fast for few channels. (B, 32, 32, channels)
-        x = transpose_conv_to_few_channels(x, self.deconv3.kernel, self.deconv3.bias)
+        x = sub_pixel_transpose_conv(x, self.deconv3.kernel, self.deconv3.bias)
         return tf.tanh(x)

@@ -56,12 +56,12 @@ def dropout(x: tf.Tensor, rate: float, seed: tf.Tensor | None) -> tf.Tensor:
     return x * (tf.cast(keep, x.dtype) * (65536 / (65536 - threshold)))
 
 
-def transpose_conv_to_few_channels(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+def sub_pixel_transpose_conv(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
     """A 5x5 transpose convolution of stride 2 with same padding, computed as a 3x3 convolution.
 
-    Each pixel of `x` becomes four of the output, so one convolution with 4 C outputs and a reshuffle
-    give the same numbers. With C = 3 that takes two thirds of the time on a CPU; with many channels
-    it would take more, since 11 of 36 weights are zeros.
+    Each pixel of `x` becomes four of the output, so a convolution with 4 C outputs and a reshuffle
+    give the same numbers. With C = 3 that takes two thirds of the time on a CPU; with many
+    channels it would take more, since 11 of 36 weights are zeros.
 
     Args:
         x: (B, H, W, F) float.

@@ -82,7 +82,7 @@ def train_and_evaluate(config: Config) -> Results:
         print(f"Going on from step {int(trainer.step)} of {directory}")
     first_step = int(trainer.step)
     rows: list[dict[str, Any]] = run_dir.read_metrics(directory, first_step)
-    earlier_seconds = float(rows[-1]["wall_seconds"]) if rows else 0.0
+    start -= float(trainer.wall_seconds)  # what the run took before it was interrupted
 
     # Evaluation: by moving averages, or as the article's code did (`--bn_inference=batch`).
     evaluator = Evaluator(trainer.discriminator, config.bn_inference, config.batch_size)
@@ -127,7 +127,7 @@ def train_and_evaluate(config: Config) -> Results:
                 {
                     "step": done,
                     "epoch": epoch,
-                    "wall_seconds": round(earlier_seconds + time.monotonic() - start, 1),
+                    "wall_seconds": round(time.monotonic() - start, 1),
                     **{f"{name}_accuracy": round(value, 6) for name, value in accuracies.items()},
                     **{
                         tag.replace("losses/", "loss_"): round(value, 6)
@@ -146,6 +146,7 @@ def train_and_evaluate(config: Config) -> Results:
                 summaries.save_png(directory / "samples" / f"step_{done:06d}.png", grid)
         writer.scalars({f"accuracy/{name}": value for name, value in accuracies.items()}, done)
         writer.flush()
+        trainer.wall_seconds.assign(time.monotonic() - start)
         manager.save(checkpoint_number=done)
         progress.end_epoch(epoch, done, means, accuracies)
     writer.close()
@@ -171,7 +172,7 @@ def train_and_evaluate(config: Config) -> Results:
         "method": config.method,
         "seed": config.seed,
         "steps": total_steps,
-        "wall_seconds": round(earlier_seconds + time.monotonic() - start, 1),
+        "wall_seconds": round(time.monotonic() - start, 1),
         "device": device,
         "versions": run_dir.versions(),
         "command": run_dir.command(),

@@ -64,6 +64,7 @@ class Trainer:
         discriminator: the classifier; its control (`supervised`) has nothing else.
         generator: None for `--method=supervised`.
         step: int64 variable, the number of steps taken.
+        wall_seconds: float64 variable, the time that the run took up to its last checkpoint.
         checkpoint: all of the state; the order of the data and all noise follow from the step.
     """
 
@@ -88,8 +89,10 @@ class Trainer:
         )
         self.discriminator_optimizer = _adam(config, self.discriminator)
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+        self.wall_seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False, name="wall_seconds")
         self.checkpoint = tf.train.Checkpoint(
             step=self.step,
+            wall_seconds=self.wall_seconds,
             discriminator=self.discriminator,
             discriminator_optimizer=self.discriminator_optimizer,
         )

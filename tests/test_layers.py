@@ -7,7 +7,7 @@ from ssgan_tf.layers import (
     BatchNorm,
     dropout,
     leaky_relu,
-    transpose_conv_to_few_channels,
+    sub_pixel_transpose_conv,
 )
 
 
@@ -20,13 +20,13 @@ def test_leaky_relu_has_slope_one_fifth_and_that_gradient() -> None:
     np.testing.assert_allclose(tape.gradient(y, x), [0.2, 0.2, 1.0], rtol=1e-6)
 
 
-def test_transpose_conv_to_few_channels_is_keras_transpose_convolution() -> None:
+def test_sub_pixel_transpose_conv_is_keras_transpose_convolution() -> None:
     rng = np.random.default_rng(0)
     layer = keras.layers.Conv2DTranspose(3, 5, strides=2, padding="same")
     layer.build((None, 6, 7, 4))
     layer.set_weights([rng.normal(size=weight.shape) for weight in layer.weights])
     x = tf.constant(rng.normal(size=(2, 6, 7, 4)), tf.float32)
-    ours = transpose_conv_to_few_channels(x, tf.constant(layer.kernel), tf.constant(layer.bias))
+    ours = sub_pixel_transpose_conv(x, tf.constant(layer.kernel), tf.constant(layer.bias))
     np.testing.assert_allclose(ours, layer(x), rtol=1e-4, atol=1e-4)
 
 

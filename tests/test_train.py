@@ -41,10 +41,11 @@ def rows(run_dir: Path) -> list[dict[str, str]]:
 
 
 def weights(run_dir: Path) -> dict[str, np.ndarray]:
-    """All tensors of the last checkpoint, optimizers included; paths of files left out."""
+    """All tensors of the last checkpoint, optimizers included, but for the time."""
     reader = tf.train.load_checkpoint(str(run_dir / "checkpoints"))
     names = [name for name in reader.get_variable_to_shape_map() if "OBJECT_GRAPH" not in name]
-    return {name: reader.get_tensor(name) for name in names if name != "save_counter"}
+    timeless = [name for name in names if "wall_seconds" not in name]
+    return {name: reader.get_tensor(name) for name in timeless if name != "save_counter"}
 
 
 def assert_same_run(first: Path, second: Path) -> None:
