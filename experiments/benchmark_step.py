@@ -20,7 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 import tensorflow as tf
-from common import RESULTS
+from common import HERE, RESULTS, replace_between_markers
 
 from ssgan_tf.config import Config
 from ssgan_tf.device import describe_device
@@ -42,6 +42,22 @@ def median_seconds(function: Callable[[], object], repetitions: int) -> float:
         function()
         times.append(time.perf_counter() - start)
     return statistics.median(times)
+
+
+def write_table() -> None:
+    """Puts all measurements there are into experiments/README.md."""
+    lines = [
+        "| `--drop_rate` | ms a step | product, GFLOP/s | fraction (lowest to highest block) | on |",
+        "|---|---|---|---|---|",
+    ]
+    for path in sorted(RESULTS.glob("benchmark_step-*.json")):
+        result = json.loads(path.read_text())
+        lines.append(
+            f"| {result['drop_rate']:g} | {result['step_milliseconds']} "
+            f"| {result['matmul_gflops']} | {result['fraction_of_matmul_rate']:.2f} "
+            f"({min(result['blocks']):.2f} to {max(result['blocks']):.2f}) | {result['device']} |"
+        )
+    replace_between_markers(HERE / "README.md", "speed", "\n".join(lines))
 
 
 def main() -> None:
@@ -82,7 +98,7 @@ def main() -> None:
             flush=True,
         )
     result = {
-        "command": "python experiments/benchmark_step.py",
+        "command": f"python experiments/benchmark_step.py --drop_rate={arguments.drop_rate:g}",
         "drop_rate": arguments.drop_rate,
         "device": describe_device(),
         "step_milliseconds": round(statistics.median(step_ms), 1),
@@ -94,6 +110,7 @@ def main() -> None:
     RESULTS.mkdir(exist_ok=True)
     name = f"benchmark_step-drop{arguments.drop_rate:g}.json"
     (RESULTS / name).write_text(json.dumps(result, indent=1) + "\n")
+    write_table()
 
 
 if __name__ == "__main__":

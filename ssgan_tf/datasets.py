@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 from ssgan_tf.config import UserError
 
 IMAGE_SIZE = 32  # what the article's networks take; other images are resized
-PROBE_SECONDS = 6.0
+PROBE_SECONDS = 4.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from absl import logging
+
 from ssgan_tf import flags, run_dir
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.device import prepare_device, quiet_start
@@ -249,6 +251,7 @@ def print_summary(config: Config, results: Results) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """The command line; exits 1 with one sentence if something is wrong."""
+    logging.set_verbosity(logging.ERROR)  # TFDS' remarks on its own files
     try:
         config = flags.parse_config(
             sys.argv if argv is None else argv, "python -m ssgan_tf.train", __doc__.split("\n")[0]
