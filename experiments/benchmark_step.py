@@ -47,7 +47,7 @@ def median_seconds(function: Callable[[], object], repetitions: int) -> float:
 def write_table() -> None:
     """Puts all measurements there are into experiments/README.md."""
     lines = [
-        "| `--drop_rate` | ms a step | product, GFLOP/s | fraction (lowest to highest block) | on |",
+        "| `--drop_rate` | ms a step | product, GFLOP/s | fraction (blocks' range) | on |",
         "|---|---|---|---|---|",
     ]
     for path in sorted(RESULTS.glob("benchmark_step-*.json")):

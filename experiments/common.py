@@ -34,6 +34,11 @@ class Run:
         """Where the result is kept, and committed."""
         return RESULTS / f"{self.name}-{self.seed}.json"
 
+    def is_finished(self) -> bool:
+        """Whether there is a result, and of this very command."""
+        path = self.result_file
+        return path.exists() and json.loads(path.read_text())["command"] == self.command
+
     @property
     def command(self) -> str:
         """The exact command, data directory and run directory aside."""
@@ -49,7 +54,7 @@ def execute(runs: Sequence[Run], run_root: Path, workers: int = 1) -> None:
         workers: runs at a time, each on its share of the cores. With more than one the wall times
             are not those of the whole machine.
     """
-    todo = [run for run in runs if not run.result_file.exists()]
+    todo = [run for run in runs if not run.is_finished()]
     cores = sorted(os.sched_getaffinity(0))
     free = [set(cores[index::workers]) for index in range(workers)]
 
@@ -59,20 +64,19 @@ def execute(runs: Sequence[Run], run_root: Path, workers: int = 1) -> None:
         directory = run_root / f"{run.name}-{run.seed}"
         log = directory.with_suffix(".log")
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a") as output:
-            subprocess.run(
-                [
-                    *run.command.replace("python", sys.executable, 1).split(),
-                    "--keep_checkpoints=1",
-                    f"--run_dir={directory}",
-                ],
-                cwd=HERE.parent,
-                check=True,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                preexec_fn=lambda: os.sched_setaffinity(0, mine),
-            )
-        free.append(mine)
+        command = [*run.command.replace("python", sys.executable, 1).split()]
+        try:
+            with log.open("a") as output:
+                subprocess.run(
+                    [*command, "--keep_checkpoints=1", f"--run_dir={directory}"],
+                    cwd=HERE.parent,
+                    check=True,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    preexec_fn=lambda: os.sched_setaffinity(0, mine),
+                )
+        finally:
+            free.append(mine)
         result = json.loads((directory / "results.json").read_text())
         with (directory / "metrics.csv").open(newline="") as file:
             curve = [
@@ -90,7 +94,7 @@ def execute(runs: Sequence[Run], run_root: Path, workers: int = 1) -> None:
 
 def finished(runs: Sequence[Run]) -> list[dict]:
     """The results there are."""
-    return [json.loads(run.result_file.read_text()) for run in runs if run.result_file.exists()]
+    return [json.loads(run.result_file.read_text()) for run in runs if run.is_finished()]
 
 
 def mean_and_deviation(values: Sequence[float], unit: float = 100.0) -> str:

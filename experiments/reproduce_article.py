@@ -65,7 +65,7 @@ def selection_table() -> str:
 def accuracy_table(rows: dict[str, str]) -> str:
     """Test and train accuracy per row, with the exact command."""
     lines = [
-        "| command | test accuracy, % | on its labelled images, % | seeds | steps | s per run |",
+        "| command | test accuracy, % | on its labelled images, % | seeds | steps | s (cores) |",
         "|---|---|---|---|---|---|",
     ]
     for flags, results in _with_results(rows):
@@ -74,11 +74,29 @@ def accuracy_table(rows: dict[str, str]) -> str:
         seconds = statistics.median(result["wall_seconds"] for result in results)
         lines.append(
             f"| `python -m ssgan_tf.train {flags}` | {test} | {train} | {len(results)} "
-            f"| {results[0]['steps']:,} | {seconds:.0f} |"
+            f"| {results[0]['steps']:,} | {seconds:.0f} ({results[0]['cores']}) |"
         )
-    devices = sorted({result["device"] for _, group in _with_results(rows) for result in group})
-    lines += ["", f"Seconds are the median, on: {'; '.join(devices)}."]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *_gains(rows)])
+
+
+def _gains(rows: dict[str, str]) -> list[str]:
+    """What each semi-supervised row adds to the best control, seed by seed."""
+    accuracy = {
+        name: {result["seed"]: result["test_accuracy"] for result in finished(runs_of({name: row}))}
+        for name, row in rows.items()
+    }
+    controls = {name: found for name, found in accuracy.items() if "supervised" in rows[name]}
+    if not any(controls.values()):
+        return []
+    best = max(controls, key=lambda name: statistics.fmean(controls[name].values() or [0]))
+    lines = []
+    for name, found in accuracy.items():
+        seeds = sorted(found.keys() & controls[best].keys())
+        if name in controls or not seeds:
+            continue
+        gain = mean_and_deviation([found[seed] - controls[best][seed] for seed in seeds])
+        lines.append(f"* `{rows[name]}` minus the control `{rows[best]}`, same seeds: **{gain}**")
+    return lines
 
 
 def summary_table() -> str:

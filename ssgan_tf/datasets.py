@@ -80,23 +80,23 @@ def load(name: str, data_dir: str = "") -> Dataset:
             neither prepared nor to be had.
     """
     builder = _builder(name, data_dir)
+    image_key, label_key = _feature_keys(builder)  # before anything large is downloaded
     if not builder.is_prepared():
         root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
         _prepare(builder, root.expanduser() / "downloads" / "manual")
-    image_key, label_key = _feature_keys(builder)
-    if "train" not in builder.info.splits:
+    splits = builder.info.splits
+    if "train" not in splits:
         raise UserError(f"--dataset={name}: has no training part.")
-    train, test = "train", "test"
-    if "test" not in builder.info.splits:
-        test = "validation"
-    if test not in builder.info.splits:
-        train, test = "train[:80%]", "train[80%:]"
-    return Dataset(
-        name=f"{builder.name}/{builder.version}",
-        class_names=list(builder.info.features[label_key].names),
-        train=_read(builder, train, image_key, label_key),
-        test=_read(builder, test, image_key, label_key),
+    names = list(builder.info.features[label_key].names)
+    for part in ("test", "validation"):
+        test = _read(builder, part, image_key, label_key) if part in splits else None
+        if test is not None and (test.labels >= 0).all():  # some keep their test labels secret
+            train = _read(builder, "train", image_key, label_key)
+            return Dataset(builder.info.full_name, names, train, test)
+    train, test = (
+        _read(builder, part, image_key, label_key) for part in ("train[:80%]", "train[80%:]")
     )
+    return Dataset(builder.info.full_name, names, train, test)
 
 
 def _builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
@@ -105,6 +105,8 @@ def _builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
         from ssgan_tf import house_numbers  # fonts and image filters, needed for this one alone
 
         return house_numbers.HouseNumbers(data_dir=directory)
+    # "cifar10/3.0.2", as this program itself writes it, is "cifar10:3.0.2" to TFDS.
+    name = re.sub(r"/(\d+\.\d+\.\d+)$", r":\1", name)
     known = tfds.list_builders(with_community_datasets=False)
     base = name.partition(":")[0].partition("/")[0]
     if base not in known:
@@ -113,13 +115,13 @@ def _builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
         raise UserError(f"--dataset={name}: TensorFlow Datasets has no such data set{hint}.")
     try:
         return tfds.builder(name, data_dir=directory, try_gcs=False)
-    except (ValueError, AssertionError, ImportError, tfds.core.DatasetNotFoundError) as error:
+    except (ValueError, AssertionError, ImportError, OSError) as error:
         reason = str(error).strip().split("\n")[0]
         raise UserError(f"--dataset={name}: TensorFlow Datasets refuses it: {reason}") from error
 
 
 def _feature_keys(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
-    """Names of the image and of the label among the data set's features."""
+    """Names of the image and of the label among the data set's features, known beforehand."""
     features, keys = builder.info.features, builder.info.supervised_keys
     if (
         keys is None
@@ -136,7 +138,8 @@ def _feature_keys(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
 
 def _read(builder: tfds.core.DatasetBuilder, split: str, image_key: str, label_key: str) -> Split:
     """Reads a part as uint8 arrays and puts it into the order of its ids."""
-    has_ids = "id" in builder.info.features
+    features = builder.info.features
+    has_ids = "id" in features and isinstance(features["id"], tfds.features.Text)
     id_key = "id" if has_ids else "tfds_id"
     # The files' own order: TFDS shuffled what it stored, the ids say what the order was.
     read_config = tfds.ReadConfig(add_tfds_id=not has_ids, interleave_cycle_length=1)
@@ -179,7 +182,13 @@ def _prepare(builder: tfds.core.DatasetBuilder, manual_dir: Path) -> None:
         )
         builder.download_and_prepare(download_config=config)
     except Exception as error:  # whatever TFDS, its parsers or the disk object to
-        reason = f"preparing it failed: {str(error).strip().splitlines()[0]}"
+        words = str(error).strip() or type(error).__name__
+        reason = f"preparing it failed: {words.splitlines()[0]}"
+        if builder.name == "house_numbers":
+            raise UserError(
+                f"--data_dir: house_numbers cannot be written to {builder.data_dir} ({words}); "
+                "name a directory that can be written."
+            ) from error
         raise UserError(_not_available(builder, manual_dir, reason)) from error
 
 
@@ -193,7 +202,9 @@ def _unreachable(urls: list[str]) -> str:
 
     def probe() -> str:
         try:
-            requests.head(urls[0], timeout=PROBE_SECONDS, allow_redirects=True)
+            answer = requests.head(urls[0], timeout=PROBE_SECONDS, allow_redirects=True)
+            if answer.status_code >= 500 or answer.status_code in (403, 404, 407):
+                return f"{urlsplit(urls[0]).hostname} answers with status {answer.status_code}"
             return ""
         except requests.RequestException as error:
             return f"{urlsplit(urls[0]).hostname} does not answer ({type(error).__name__})"
@@ -214,7 +225,7 @@ def _not_available(builder: tfds.core.DatasetBuilder, manual_dir: Path, problem:
         f"--dataset={builder.name}: looked for a prepared copy in {builder.data_dir} and found "
         f"none, and {problem}.\nWays out:\n"
         f"  * a prepared {builder.name}: --data_dir=DIR (or TFDS_DATA_DIR=DIR) where "
-        f"DIR/{builder.name}/{builder.version} exists\n"
+        f"DIR/{builder.info.full_name} exists\n"
         f"  * the original files ({files}) in {manual_dir}\n"
         "  * --dataset=house_numbers, which is rendered here and needs no download"
     )

@@ -30,11 +30,16 @@ def quiet_start() -> Iterator[None]:
 
 
 def prepare_device(deterministic: bool) -> str:
-    """Makes GPU memory grow on demand and sets determinism; returns `describe_device()`."""
+    """Makes GPU memory grow on demand and sets determinism; returns `describe_device()`.
+
+    Determinism holds for the rest of the process.
+    """
     import tensorflow as tf
 
     for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)
+        # In a notebook TensorFlow may be in use already; then its memory stays as it is.
+        with contextlib.suppress(RuntimeError):
+            tf.config.experimental.set_memory_growth(gpu, True)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
     return describe_device()

@@ -77,8 +77,7 @@ class Discriminator(keras.Model):
         self.conv6 = conv(2 * width, 2, "conv6")
         self.bn6 = BatchNorm(name="bn6")
         self.conv7 = conv(2 * width, 1, "conv7", "same" if conv7_input == "conv6" else "valid")
-        # Feature means and logits stay in float32, whatever the precision of the layers before.
-        self.classifier = Dense(num_classes, dtype="float32", name="classifier")
+        self.classifier = Dense(num_classes, name="classifier")
         self.build((None, 32, 32, channels))
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -132,7 +131,7 @@ class Discriminator(keras.Model):
             x = dropout(x, rate, seeds[3])
         x = leaky_relu(self.conv7(x))  # (B, 2, 2, 2 m_d)
 
-        features = tf.reduce_mean(tf.cast(x, tf.float32), axis=(1, 2))  # (B, 2 m_d)
+        features = tf.reduce_mean(x, axis=(1, 2))  # (B, 2 m_d)
         return DiscriminatorOutput(self.classifier(features), features)
 
 

@@ -59,7 +59,7 @@ def wilson_interval(correct: int, total: int, z: float = 1.959964) -> tuple[floa
 
 
 class Evaluator:
-    """Runs a discriminator over a part; its graph is traced once and serves every evaluation."""
+    """Runs a discriminator over a part; its graph serves every evaluation."""
 
     def __init__(
         self, discriminator: Discriminator, statistics: Statistics, batch_size: int

@@ -27,7 +27,7 @@ def parse_config(argv: Sequence[str], program: str, description: str) -> Config:
     Raises:
         UserError: if a flag is unknown or its value is not allowed.
     """
-    if any(word.lstrip("-") in ("help", "helpshort", "helpfull", "h") for word in argv[1:]):
+    if any(word in ("-h", "-help", "--help", "--helpshort", "--helpfull") for word in argv[1:]):
         print(help_text(program, description))
         sys.exit(0)
     values = flags.FlagValues()
@@ -35,7 +35,7 @@ def parse_config(argv: Sequence[str], program: str, description: str) -> Config:
         _define(field, values)
     try:
         rest = values(list(argv), known_only=False)[1:]
-    except flags.Error as error:
+    except (flags.Error, ValueError) as error:  # absl raises both
         raise UserError(f"{error} (--help lists all flags)") from error
     if rest:
         raise UserError(f"{rest[0]!r} is not a flag; flags look like --labeled=1000.")
@@ -62,10 +62,8 @@ def help_text(program: str, description: str) -> str:
         if field.metadata["group"] != group:
             group = field.metadata["group"]
             lines += ["", f"{group}:"]
-        if field.type is bool:
-            usage = f"--{'' if not field.default else 'no'}{field.name}"
-        else:
-            usage = f"--{field.name}={field.default}"
+        default = str(field.default).lower() if field.type is bool else field.default
+        usage = f"--{field.name}={default}"
         meaning = field.metadata["meaning"]
         if field.metadata["choices"]:
             meaning += f" One of: {', '.join(field.metadata['choices'])}."

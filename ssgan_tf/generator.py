@@ -39,10 +39,7 @@ class Generator(keras.Model):
         self.bn2 = BatchNorm(name="bn2")
         self.deconv2 = Conv2DTranspose(width, 5, strides=2, padding="same", name="deconv2")
         self.bn3 = BatchNorm(name="bn3")
-        # tanh in float32, whatever the precision of the layers before it.
-        self.deconv3 = Conv2DTranspose(
-            channels, 5, strides=2, padding="same", dtype="float32", name="deconv3"
-        )
+        self.deconv3 = Conv2DTranspose(channels, 5, strides=2, padding="same", name="deconv3")
         self.build((None, latent_dim))
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:

@@ -3,11 +3,15 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ssgan_tf.config import Config, UserError
-from ssgan_tf.datasets import Dataset
+from ssgan_tf.run_dir import write_json
+
+if TYPE_CHECKING:  # that module needs TensorFlow, this one does not: its errors come at once
+    from ssgan_tf.datasets import Dataset
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +36,7 @@ class LabelSplit:
         return np.sort(np.concatenate([self.labeled, self.unlabeled]))
 
 
-def split_labels(config: Config, dataset: Dataset) -> LabelSplit:
+def split_labels(config: Config, dataset: "Dataset") -> LabelSplit:
     """Draws the validation part, then the labels, as `config` says; a function of its seed.
 
     Raises:
@@ -43,9 +47,12 @@ def split_labels(config: Config, dataset: Dataset) -> LabelSplit:
     everything = np.arange(len(labels))
     notes: list[str] = []
     if config.labels_from:
-        labeled, stored = _load(Path(config.labels_from), dataset)
+        labeled, stored = _resolve(config.labels_from, dataset)
+        notes.append(f"the {len(labeled):,} labels are those of {config.labels_from}")
         validation = stored if config.validation_fraction else np.array([], np.int64)
-        if config.validation_fraction and not len(stored):
+        if len(validation):
+            notes.append("so are the validation images")
+        elif config.validation_fraction:
             rest = np.setdiff1d(everything, labeled)
             validation = stratified(labels, rest, config.validation_fraction, config.seed)
     else:
@@ -67,10 +74,10 @@ def split_labels(config: Config, dataset: Dataset) -> LabelSplit:
             labeled = rest[:count]  # the data set is in the order of its ids
         else:
             labeled, notes = balanced(labels, rest, count, dataset.class_names, config.seed)
-        missing = set(range(dataset.num_classes)) - set(labels[labeled].tolist())
-        if missing:
-            names = ", ".join(dataset.class_names[label] for label in sorted(missing))
-            notes.append(f"no labelled image of class {names}")
+    missing = set(range(dataset.num_classes)) - set(labels[labeled].tolist())
+    if missing:
+        names = ", ".join(dataset.class_names[label] for label in sorted(missing))
+        notes.append(f"no labelled image of class {names}")
     unlabeled = np.setdiff1d(everything, np.union1d(labeled, validation))
     return LabelSplit(np.sort(labeled), unlabeled, np.sort(validation), tuple(notes))
 
@@ -117,41 +124,73 @@ def balanced(
     return np.sort(np.concatenate(chosen)), notes
 
 
-def save(path: Path, config: Config, dataset: Dataset, split: LabelSplit) -> None:
-    """Writes the choice as ids, for people to read and for `--labels_from`."""
+def save(path: Path, config: Config, dataset: "Dataset", split: LabelSplit) -> None:
+    """Writes the choice as ids, for people to read and for `--labels_from`.
+
+    Raises:
+        UserError: if the file is there and says something else: a run cannot go on with other data.
+    """
     ids = dataset.train.ids
     content = {
         "dataset": dataset.name,
+        "train_images": len(dataset.train),
+        "test_images": len(dataset.test),
         "seed": config.seed,
         "label_selection": config.label_selection,
         "labeled": len(split.labeled),
         "ids": ids[split.labeled].tolist(),
         "validation_ids": ids[split.validation].tolist(),
     }
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    if not path.exists():
+        write_json(path, content)
+    elif read(str(path)) != content:
+        raise UserError(
+            f"--run_dir={path.parent}: its run had other data or labels (see {path.name}) than "
+            f"{dataset.name} with {len(dataset.train):,} training images, as found now; use the "
+            "same data, or another --run_dir."
+        )
 
 
-def _load(path: Path, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the labelled and of the validation images named in a `labels.json`."""
-    flag = f"--labels_from={path}"
+def read(path: str) -> dict[str, Any]:
+    """Reads a `labels.json`; needs no data, so that a wrong file is found at once.
+
+    Raises:
+        UserError: if it is not such a file.
+    """
     try:
-        content = json.loads(path.read_text())
-        ids, validation_ids = list(content["ids"]), list(content.get("validation_ids", []))
+        content = json.loads(Path(path).expanduser().read_text())
+        named = content["ids"] + content.setdefault("validation_ids", [])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{flag}: not a readable labels.json as a run writes it, with a list 'ids' ({error!r})."
+            f"--labels_from={path}: not a readable labels.json as a run writes it, with a list "
+            f"'ids' ({error!r})."
         ) from error
+    if not content["ids"] or not all(isinstance(name, str) for name in named):
+        raise UserError(f"--labels_from={path}: its ids must be names of images, at least one.")
+    if len(set(named)) < len(named):
+        raise UserError(f"--labels_from={path}: its ids must be there once each.")
+    return content
+
+
+def _resolve(path: str, dataset: "Dataset") -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the labelled and of the validation images named in a `labels.json`."""
+    content = read(path)
+    written_for = content.get("dataset", dataset.name)
+    if written_for.partition("/")[0] != dataset.name.partition("/")[0]:
+        raise UserError(f"--labels_from={path}: is of {written_for}, not of {dataset.name}.")
     index_of = {identity: index for index, identity in enumerate(dataset.train.ids.tolist())}
-    unknown = [identity for identity in ids + validation_ids if identity not in index_of]
+    unknown = [
+        identity
+        for identity in content["ids"] + content["validation_ids"]
+        if identity not in index_of
+    ]
     if unknown:
         raise UserError(
-            f"{flag}: {len(unknown)} of its ids are not training images of {dataset.name}, such as "
-            f"{unknown[0]!r}; it was written for {content.get('dataset', 'another data set')}."
+            f"--labels_from={path}: {len(unknown)} of its ids are not training images of this "
+            f"{dataset.name}, such as {unknown[0]!r}."
         )
-    if not ids or len(set(ids + validation_ids)) < len(ids) + len(validation_ids):
-        raise UserError(f"{flag}: its ids must be at least one, and each there once.")
 
     def indices(names: list[str]) -> np.ndarray:
         return np.array([index_of[name] for name in names], np.int64)
 
-    return indices(ids), indices(validation_ids)
+    return indices(content["ids"]), indices(content["validation_ids"])

@@ -52,11 +52,13 @@ def training_batches(
     labels[split.labeled] = dataset.train.labels[split.labeled]
     mask = (labels != HIDDEN_LABEL) & (config.labeled_batch_size == 0)
     pool = split.labeled if config.method == "supervised" else split.train
-    # Tensors made here are captured by the function below, not copied into its graph.
-    images = tf.constant(dataset.train.images)  # (N, 32, 32, channels) uint8
-    labels = tf.constant(labels)
-    label_mask = tf.constant(mask, tf.float32)
-    pool, labeled = tf.constant(pool), tf.constant(split.labeled)
+    # Tensors made here are captured by the functions below, not copied into their graphs. They
+    # stay in main memory, where tf.data works; a GPU is given one batch after the other.
+    with tf.device("CPU:0"):
+        images = tf.constant(dataset.train.images)  # (N, 32, 32, channels) uint8
+        labels = tf.constant(labels)
+        label_mask = tf.constant(mask, tf.float32)
+        pool, labeled = tf.constant(pool), tf.constant(split.labeled)
 
     def stream_of(indices: tf.Tensor, batch_size: int, stream: int) -> tf.data.Dataset:
         """(batch_size,) out of `indices` for each step from `first_step` on."""
@@ -69,8 +71,8 @@ def training_batches(
     nobody = tf.data.Dataset.from_tensors(labeled[:0]).repeat()
     extra_batch = config.labeled_batch_size
     streams = (
-        stream_of(pool, config.batch_size, 0),
-        stream_of(labeled, extra_batch, 1) if extra_batch else nobody,
+        stream_of(pool, config.batch_size, 1),
+        stream_of(labeled, extra_batch, 2) if extra_batch else nobody,
     )
 
     def batch(indices: tf.Tensor, extra: tf.Tensor) -> Batch:
@@ -88,7 +90,8 @@ def training_batches(
 
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
     """All images and labels in order, the last partial batch too."""
-    images, labels = tf.constant(split.images), tf.constant(split.labels)
+    with tf.device("CPU:0"):
+        images, labels = tf.constant(split.images), tf.constant(split.labels)
 
     def batch(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return images[start : start + batch_size], labels[start : start + batch_size]

@@ -22,7 +22,6 @@ class Progress:
         self._steps_per_epoch = steps_per_epoch
         self._first_step = self.step = self.epoch_start = first_step
         self._start = self._epoch_start_time = time.monotonic()
-        self._seconds_in_steps = 0.0
 
     def start_epoch(self, step: int, last_step: int) -> None:
         """Opens the bar of the steps `step` + 1 to `last_step`."""

@@ -1,9 +1,11 @@
 """The directory that a run leaves behind: whose it is, and files that are whole or not there."""
 
+import contextlib
 import csv
 import importlib.metadata
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -40,11 +42,19 @@ def claim(directory: Path, config: Config) -> None:
         UserError: if something else is there; nothing is ever overwritten.
     """
     flag = f"--run_dir={directory}"
-    if directory.exists() and not directory.is_dir():
+    try:
+        is_file = directory.exists() and not directory.is_dir()
+    except OSError as error:  # a name that is too long, a part of it that is a file
+        raise UserError(f"{flag}: cannot be a directory ({error.strerror}).") from error
+    if is_file:
         raise UserError(f"{flag}: is a file; give a directory.")
     if not (directory / "config.json").exists():
-        if directory.exists() and any(directory.iterdir()):
+        # A file left half-written by a crash does not make a run.
+        if directory.exists() and any(file.suffix != ".partial" for file in directory.iterdir()):
             raise UserError(f"{flag}: is not empty and holds no run; give another directory.")
+        parent = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+        if not parent.is_dir() or not os.access(parent, os.W_OK):
+            raise UserError(f"{flag}: cannot be made, since {parent} cannot be written to.")
         return
     then, now = Config.from_json(directory / "config.json").to_dict(), config.to_dict()
     changed = [name for name in now if name not in _PLACES and then[name] != now[name]]
@@ -59,7 +69,9 @@ def claim(directory: Path, config: Config) -> None:
 
 
 def write_config(directory: Path, config: Config) -> None:
-    """Writes `config.json`: all that is needed to run it again."""
+    """Writes `config.json`, all that is needed to run it again; a resumed run keeps the first."""
+    if (directory / "config.json").exists():
+        return
     content = {"config": config.to_dict(), "command": command(), "versions": versions()}
     write_json(directory / "config.json", content)
 
@@ -76,8 +88,13 @@ def read_metrics(directory: Path, last_step: int) -> list[dict[str, str]]:
     path = directory / "metrics.csv"
     if not path.exists():
         return []
-    with path.open(newline="") as file:
-        return [row for row in csv.DictReader(file) if int(row["step"]) <= last_step]
+    try:
+        with path.open(newline="") as file:
+            return [row for row in csv.DictReader(file) if int(row["step"]) <= last_step]
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise UserError(
+            f"{path}: not a metrics.csv that a run wrote; delete it to go on without its rows."
+        ) from error
 
 
 def write_metrics(directory: Path, rows: list[dict[str, Any]]) -> None:
@@ -92,21 +109,26 @@ def write_metrics(directory: Path, rows: list[dict[str, Any]]) -> None:
 
 def command() -> str:
     """The command that started this process, as one would type it."""
-    return " ".join(["python -m ssgan_tf.train", *sys.argv[1:]])
+    return shlex.join(["python", "-m", "ssgan_tf.train", *sys.argv[1:]])
 
 
 def versions() -> dict[str, str]:
     """Versions of what the numbers depend on, and the git commit where there is one."""
     packages = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
     found = {"ssgan_tf": __version__, "python": sys.version.split()[0]}
-    found |= {package: importlib.metadata.version(package) for package in packages}
+    for package in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # e.g. tensorflow-cpu
+            found[package] = importlib.metadata.version(package)
     here = Path(__file__).resolve().parent
-    git = subprocess.run(
-        ["git", "-C", here, "describe", "--always", "--dirty", "--exclude=*"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        git = subprocess.run(
+            ["git", "-C", here, "describe", "--always", "--dirty", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:  # no git on this machine
+        return found
     # Only if the package itself is a checkout, not if it is installed below somebody's repository.
     if git.returncode == 0 and (here.parent / ".git").exists():
         found["git_commit"] = git.stdout.strip()

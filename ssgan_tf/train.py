@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from absl import logging
 
-from ssgan_tf import flags, run_dir
+from ssgan_tf import flags, label_split, run_dir
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.device import prepare_device, quiet_start
 
 if TYPE_CHECKING:
+    import tensorflow as tf
+
     from ssgan_tf.datasets import Dataset
     from ssgan_tf.label_split import LabelSplit
 
@@ -49,16 +51,21 @@ def train_and_evaluate(config: Config) -> Results:
     start = time.monotonic()
     directory = config.resolved_run_dir()
     run_dir.claim(directory, config)
+    if config.labels_from:
+        label_split.read(config.labels_from)  # a wrong file is told before the seconds below
     if (directory / "results.json").exists():
-        print(f"{directory} is finished already.")
-        return json.loads((directory / "results.json").read_text())
+        results = json.loads((directory / "results.json").read_text())
+        images = f"{results['train_images']:,} training images of {results['dataset']}"
+        print(f"{directory} is finished already, with {images}.")
+        return results
 
     with quiet_start():
         import tensorflow as tf
 
         device = prepare_device(config.deterministic)
+    print(f"Device:   {device}", flush=True)
 
-    from ssgan_tf import datasets, label_split, pipeline, summaries
+    from ssgan_tf import datasets, pipeline, summaries
     from ssgan_tf.evaluate import Evaluator
     from ssgan_tf.export import export
     from ssgan_tf.progress import Progress
@@ -69,7 +76,12 @@ def train_and_evaluate(config: Config) -> Results:
     split = label_split.split_labels(config, dataset)
     steps_per_epoch = max(1, len(split.train) // config.batch_size)
     total_steps = config.steps or config.epochs * steps_per_epoch
-    _print_header(config, dataset, split, device, total_steps, steps_per_epoch)
+    if config.batch_size > len(split.train):
+        raise UserError(
+            f"--batch_size={config.batch_size}: there are {len(split.train):,} images to train on; "
+            "give at most that."
+        )
+    _print_header(config, dataset, split, total_steps, steps_per_epoch)
 
     # Models and state; whatever a checkpoint holds is taken from there.
     trainer = Trainer(config, dataset.num_classes, dataset.channels, steps_per_epoch, total_steps)
@@ -80,7 +92,7 @@ def train_and_evaluate(config: Config) -> Results:
         trainer.checkpoint, str(directory / "checkpoints"), max_to_keep=config.keep_checkpoints
     )
     if manager.latest_checkpoint:
-        trainer.checkpoint.restore(manager.latest_checkpoint).assert_consumed()
+        _restore(trainer.checkpoint, manager.latest_checkpoint)
         print(f"Going on from step {int(trainer.step)} of {directory}")
     first_step = int(trainer.step)
     rows: list[dict[str, Any]] = run_dir.read_metrics(directory, first_step)
@@ -161,6 +173,7 @@ def train_and_evaluate(config: Config) -> Results:
         "test_accuracy": evaluations["test"].accuracy,
         "test_accuracy_interval": evaluations["test"].interval,
         "test_images": len(dataset.test),
+        "train_images": len(dataset.train),
         "train_labeled_accuracy": evaluations["train_labeled"].accuracy,
     }
     if "validation" in evaluations:
@@ -183,16 +196,26 @@ def train_and_evaluate(config: Config) -> Results:
     return results
 
 
+def _restore(checkpoint: "tf.train.Checkpoint", path: str) -> None:
+    import tensorflow as tf
+
+    try:
+        checkpoint.restore(path).assert_consumed()
+    except (tf.errors.OpError, IndexError, ValueError, AssertionError) as error:
+        raise UserError(
+            f"{path}: cannot be read ({str(error).splitlines()[0]}); put it back, or delete "
+            f"{Path(path).parent} to start the run again."
+        ) from error
+
+
 def _print_header(
     config: Config,
     dataset: "Dataset",
     split: "LabelSplit",
-    device: str,
     total_steps: int,
     steps_per_epoch: int,
 ) -> None:
-    """What is about to run, on what."""
-    print(f"Device:   {device}")
+    """What is about to run."""
     validation = f", {len(split.validation):,} for validation" if len(split.validation) else ""
     print(
         f"Data:     {dataset.name}: {len(split.train):,} training images, "
@@ -259,8 +282,10 @@ def main(argv: list[str] | None = None) -> None:
         print_summary(config, train_and_evaluate(config))
     except UserError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:  # a full disk, a directory that became unreadable
+        sys.exit(f"error: {error}. What is finished is kept; the same command goes on from there.")
     except KeyboardInterrupt:
-        sys.exit("\nStopped. The same command goes on from the last finished epoch.")
+        sys.exit("\nStopped. The same command goes on from the last finished epoch, if any.")
 
 
 if __name__ == "__main__":

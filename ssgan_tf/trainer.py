@@ -125,7 +125,7 @@ class Trainer:
     def semi_supervised_update(self, batch: Batch, noise: Noise) -> Metrics:
         """The article's step: D(x), G(z), D(G(z)) once; both gradients from that; both updates."""
         config, generator, discriminator = self.config, self.generator, self.discriminator
-        unlabeled = tf.shape(batch.images)[0]  # B; with a labelled batch, L more go through D
+        batch_size = tf.shape(batch.images)[0]  # B; with a labelled batch, L more go through D
         fake_statistics = "batch" if config.bn_averages == "real" else "batch_and_update"
 
         with tf.GradientTape(persistent=True) as tape:
@@ -144,14 +144,14 @@ class Trainer:
 
             # unsupervised = mean(sigmoid_xent(gan_logit(x), 1 - smooth))
             #              + mean(sigmoid_xent(gan_logit(G(z)), 0))
-            real_gan_logit = losses.gan_logit(real.class_logits[:unlabeled])
+            real_gan_logit = losses.gan_logit(real.class_logits[:batch_size])
             fake_gan_logit = losses.gan_logit(fake.class_logits)
             real_loss = losses.unsupervised_real_loss(real_gan_logit, config.label_smoothing)
             fake_loss = losses.unsupervised_fake_loss(fake_gan_logit)
             discriminator_loss = supervised + self.unsupervised_weight() * (real_loss + fake_loss)
 
             # generator = mean_j | mean_batch features_j(x) - mean_batch features_j(G(z)) |
-            real_features = real.features[:unlabeled]
+            real_features = real.features[:batch_size]
             if config.generator_loss == "feature_matching":
                 generator_loss = losses.feature_matching_loss(real_features, fake.features)
             else:

@@ -26,6 +26,15 @@ def test_wilson_interval_worked_out_by_hand() -> None:
     assert wilson_interval(10, 10)[1] == pytest.approx(1)
 
 
+def test_batch_statistics_make_the_answer_depend_on_the_batch() -> None:
+    part = make_dataset(test=30).test
+    discriminator = Discriminator(width=8)
+    logits = discriminator(scale(part.images[:8]), statistics="batch").class_logits.numpy()
+    found = Evaluator(discriminator, "batch", 8)(part)
+    np.testing.assert_array_equal(found.predictions[:8], logits.argmax(axis=1))
+    assert (found.predictions != Evaluator(discriminator, "moving", 8)(part).predictions).any()
+
+
 def test_every_image_is_evaluated_and_the_batch_size_does_not_matter() -> None:
     part = make_dataset(test=30).test
     discriminator = Discriminator(width=8)

@@ -37,6 +37,7 @@ def test_a_given_flag_beats_the_preset_even_with_the_default_value() -> None:
         ("--labeled=ten", ["--labeled=ten", "'all'"]),
         ("--labeled=1.5", ["--labeled=1.5", "'all'"]),
         ("--epochs=x", ["epochs", "x"]),
+        ("--nodeterministic=1", ["deterministic"]),
         ("--drop_rate=2", ["--drop_rate=2", "from 0 to 0.9"]),
         ("--preset=blog", ["--preset=blog", "article, notebook"]),
         ("1000", ["'1000'", "--labeled=1000"]),
@@ -48,6 +49,10 @@ def test_a_bad_command_line_is_one_sentence_that_names_it(argument: str, words: 
     assert "\n" not in str(error.value)
     for word in words:
         assert word in str(error.value)
+
+
+def test_help_as_a_value_is_a_value() -> None:
+    assert parse("--dataset", "help").dataset == "help"
 
 
 def test_help_lists_every_flag_with_its_default_and_choices() -> None:

@@ -113,6 +113,24 @@ def test_a_written_split_is_read_back_whatever_the_seed(tmp_path: Path) -> None:
     assert len(without.validation) == 0
 
 
+def test_what_a_file_decides_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps({"ids": [f"train_{index:06d}" for index in range(9)]}))
+    found = split(labels_from=str(path))
+    assert found.notes == (f"the 9 labels are those of {path}", "no labelled image of class 9")
+
+
+def test_a_run_does_not_go_on_with_other_data(tmp_path: Path) -> None:
+    path, config = tmp_path / "labels.json", Config(labeled=30)
+    label_split.save(path, config, make_dataset(), split(labeled=30))
+    before = path.read_bytes()
+    label_split.save(path, config, make_dataset(), split(labeled=30))  # the same: nothing to say
+    smaller = make_dataset(train=90)
+    with pytest.raises(UserError, match="other data or labels"):
+        label_split.save(path, config, smaller, split(smaller, labeled=30))
+    assert path.read_bytes() == before
+
+
 def test_a_file_without_validation_ids_gets_a_part_beside_its_labels(tmp_path: Path) -> None:
     path = tmp_path / "labels.json"
     path.write_text(json.dumps({"ids": [f"train_{index:06d}" for index in range(30)]}))
@@ -127,8 +145,10 @@ def test_a_file_without_validation_ids_gets_a_part_beside_its_labels(tmp_path: P
         ("", ["not a readable labels.json"]),
         ("[]", ["not a readable labels.json"]),
         ('{"ids": ["train_000001", "test_7"]}', ["1 of its ids", "toy/1.0.0", "'test_7'"]),
-        ('{"ids": ["train_000001", "train_000001"]}', ["each there once"]),
+        ('{"ids": ["train_000001", "train_000001"]}', ["once each"]),
         ('{"ids": []}', ["at least one"]),
+        ('{"ids": [["train_000001"]]}', ["names of images"]),
+        ('{"ids": ["train_000001"], "dataset": "svhn_cropped/3.1.0"}', ["is of svhn_cropped"]),
     ],
 )
 def test_an_unusable_file_is_named(content: str, words: list[str], tmp_path: Path) -> None:

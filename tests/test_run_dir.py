@@ -35,6 +35,38 @@ def test_a_directory_of_something_else_is_refused(tmp_path: Path) -> None:
         run_dir.claim(tmp_path / "thesis.tex", Config())
 
 
+def test_a_place_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for impossible in (tmp_path / "file" / "run", tmp_path / ("x" * 300)):
+        with pytest.raises(UserError, match="cannot be"):
+            run_dir.claim(impossible, Config())
+
+
+def test_a_crash_while_the_config_was_written_does_not_block_the_directory(tmp_path: Path) -> None:
+    (tmp_path / "config.json.partial").touch()
+    run_dir.claim(tmp_path, Config())
+
+
+def test_a_resumed_run_keeps_its_first_config(tmp_path: Path) -> None:
+    run_dir.write_config(tmp_path, Config())
+    before = (tmp_path / "config.json").read_bytes()
+    run_dir.write_config(tmp_path, Config(keep_checkpoints=9))
+    assert (tmp_path / "config.json").read_bytes() == before
+
+
+def test_versions_do_not_need_git(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    found = run_dir.versions()
+    assert "git_commit" not in found
+    assert {"ssgan_tf", "python", "tensorflow", "keras"} <= found.keys()
+
+
+def test_a_broken_metrics_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text("step,epoch\nx,y\n")
+    with pytest.raises(UserError, match=r"metrics\.csv"):
+        run_dir.read_metrics(tmp_path, 10)
+
+
 def test_metrics_beyond_the_checkpoint_are_dropped_on_reading(tmp_path: Path) -> None:
     rows = [{"step": step, "epoch": step // 10, "test_accuracy": 0.5} for step in (10, 20, 30)]
     run_dir.write_metrics(tmp_path, rows)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,18 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ssgan_tf import train
+from ssgan_tf import house_numbers, train
+from ssgan_tf.evaluate import Evaluator
 from ssgan_tf.progress import Progress
 from ssgan_tf.run_dir import METRICS_COLUMNS
 
+README = Path(__file__).resolve().parent.parent / "README.md"
 SHORT = (
     "--dataset=house_numbers --labeled=40 --generator_width=8 --discriminator_width=8 "
     "--batch_size=16 --epochs=2"
 )  # 96 training images: 6 steps an epoch
+
+original = Evaluator.__init__
 
 
 def run(data_dir: str, run_dir: Path, flags: str = "") -> dict:
@@ -56,6 +61,8 @@ def assert_same_run(first: Path, second: Path) -> None:
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
     for row, other in zip(rows(first), rows(second), strict=True):
         assert {**row, "wall_seconds": 0} == {**other, "wall_seconds": 0}
+    for picture in (second / "samples").iterdir():
+        assert (first / "samples" / picture.name).read_bytes() == picture.read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +104,20 @@ def test_metrics_have_a_row_per_evaluation_and_agree_with_the_results(finished: 
         assert float(found[-1][name]) == pytest.approx(results[name], abs=1e-6)
 
 
+def test_losses_in_the_metrics_are_means_over_the_epoch(finished: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(finished / "tensorboard")).Reload()
+    (last, *_) = [
+        float(tf.make_ndarray(event.tensor_proto))
+        for event in events.Tensors("losses/discriminator")
+        if event.step == 5
+    ]
+    mean = float(rows(finished)[0]["loss_discriminator"])
+    assert mean == pytest.approx(last, rel=0.3)  # a sum over the epoch would be five times that
+    assert mean != last
+
+
 def test_samples_are_a_grid_of_sixty_four(finished: Path) -> None:
     pictures = sorted((finished / "samples").iterdir())
     assert [path.name for path in pictures] == ["step_000005.png", "step_000010.png"]
@@ -107,7 +128,11 @@ def test_tensorboard_has_every_tag_that_the_readme_explains(finished: Path) -> N
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(finished / "tensorboard")).Reload()
+    explained = re.findall(r"`((?:losses|accuracy|monitors)/\w+)`", README.read_text())
+    assert len(explained) == 16
     assert set(events.Tags()["tensors"]) >= {
+        *explained,
+        "_hparams_/session_start_info",
         "losses/discriminator",
         "losses/supervised",
         "losses/unsupervised_real",
@@ -165,6 +190,49 @@ def test_a_finished_run_is_not_touched_again(
     run(data_dir, finished, "--validation_fraction=0.1 --deterministic")
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
     assert "finished already" in capsys.readouterr().out
+
+
+def test_a_run_stopped_after_its_last_checkpoint_is_brought_to_its_end(
+    data_dir: str, tmp_path: Path
+) -> None:
+    first = run(data_dir, tmp_path, "--keep_checkpoints=1")
+    assert len(list((tmp_path / "checkpoints").glob("*.index"))) == 1
+    (tmp_path / "results.json").unlink()
+    again = run(data_dir, tmp_path, "--keep_checkpoints=1")
+    assert again["test_accuracy"] == first["test_accuracy"]
+    assert again["wall_seconds"] > first["wall_seconds"] - 5  # the earlier time counts
+
+
+def test_a_run_does_not_go_on_with_other_data(
+    data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(data_dir, tmp_path / "run")
+    (tmp_path / "run" / "results.json").unlink()
+    monkeypatch.setattr(house_numbers, "NUM_EXAMPLES", {"train": 80, "test": 40})
+    flags = f"{SHORT} --data_dir={tmp_path}/data --run_dir={tmp_path}/run"
+    assert "other data or labels" in fail(*flags.split())
+
+
+def test_an_unreadable_checkpoint_is_named(data_dir: str, tmp_path: Path) -> None:
+    run(data_dir, tmp_path, "--epochs=1")
+    (tmp_path / "results.json").unlink()
+    for path in (tmp_path / "checkpoints").glob("*.data*"):
+        path.write_bytes(path.read_bytes()[:100])
+    flags = f"{SHORT} --epochs=1 --data_dir={data_dir} --run_dir={tmp_path}"
+    assert "checkpoints" in fail(*flags.split())
+
+
+def test_notebook_evaluates_with_the_statistics_of_the_batch(
+    data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(
+        Evaluator,
+        "__init__",
+        lambda self, *arguments: seen.append(arguments[1]) or original(self, *arguments),
+    )
+    run(data_dir, tmp_path, "--preset=notebook --steps=1")
+    assert seen == ["batch"]
 
 
 def test_a_different_run_is_never_overwritten(finished: Path, data_dir: str) -> None:
@@ -228,6 +296,7 @@ def test_labels_of_an_earlier_run_can_be_used_again(
         ("--labeled=97", ["--labeled=97", "96 training images"]),
         ("--labeled=9", ["--labeled=9", "10 classes"]),
         ("--labels_from=/nowhere.json", ["--labels_from=/nowhere.json"]),
+        ("--batch_size=97", ["--batch_size=97", "96 images"]),
     ],
 )
 def test_bad_input_leaves_no_directory(

@@ -178,6 +178,18 @@ def test_dropout_differs_between_steps() -> None:
     assert not np.array_equal(first.real_dropout_seed, first.fake_dropout_seed)
 
 
+def test_training_drops_in_every_pass_and_not_at_rate_zero() -> None:
+    def losses(drop_rate: float, **changes: object) -> dict[str, float]:
+        trainer = make_trainer(drop_rate=drop_rate, **changes)
+        return {tag: float(value) for tag, value in trainer.train_step(make_batch()).items()}
+
+    without, with_dropout = losses(0.0), losses(0.5)
+    for tag in ("losses/supervised", "losses/unsupervised_real", "losses/unsupervised_fake"):
+        assert abs(without[tag] - with_dropout[tag]) > 1e-6, tag
+    control, dropped = (losses(rate, method="supervised") for rate in (0.0, 0.5))
+    assert abs(control["losses/supervised"] - dropped["losses/supervised"]) > 1e-6
+
+
 def test_noise_is_a_function_of_run_seed_and_step() -> None:
     for before, after in zip(make_trainer().noise(B), make_trainer().noise(B), strict=True):
         np.testing.assert_array_equal(before, after)
