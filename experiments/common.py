@@ -62,7 +62,7 @@ def execute(runs: Sequence[Run], run_root: Path, workers: int = 1) -> None:
         mine = free.pop()
         print(f"{run.name} seed {run.seed}: {run.command}", flush=True)
         directory = run_root / f"{run.name}-{run.seed}"
-        log = directory.with_suffix(".log")
+        log = directory.parent / f"{directory.name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         command = [*run.command.replace("python", sys.executable, 1).split()]
         try:
@@ -109,4 +109,5 @@ def replace_between_markers(path: Path, marker: str, text: str) -> None:
     """Puts generated text between `<!-- marker -->` and `<!-- end marker -->` of a file."""
     start, end = f"<!-- {marker} -->", f"<!-- end {marker} -->"
     before, rest = path.read_text().split(start)
-    path.write_text(f"{before}{start}\n{text.strip()}\n{end}{rest.split(end)[1]}")
+    indent = before[before.rfind("\n") + 1 :]  # a marker in a list stands in its column
+    path.write_text(f"{before}{start}\n{indent}{text.strip()}\n{indent}{end}{rest.split(end)[1]}")
