@@ -5,6 +5,7 @@ import dataclasses
 import difflib
 import os
 import re
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -176,6 +177,10 @@ def _prepare(builder: tfds.core.DatasetBuilder, manual_dir: Path) -> None:
         problem = _unreachable(missing) if missing else ""
         if problem:
             raise UserError(_not_available(builder, manual_dir, problem))
+    making = "Rendering" if builder.name == "house_numbers" else "Downloading and preparing"
+    print(f"{making} {builder.name} into {builder.data_dir}, once", flush=True)
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
     try:
         config = tfds.download.DownloadConfig(
             manual_dir=manual_dir if manual_dir.exists() else None

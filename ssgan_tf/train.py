@@ -249,6 +249,7 @@ def print_summary(config: Config, results: Results) -> None:
     directory = config.resolved_run_dir()
     low, high = results["test_accuracy_interval"]
     minutes, seconds = divmod(round(results["wall_seconds"]), 60)
+    clock = f"{minutes}:{seconds:02d}"
     lines = [
         "",
         f"Test accuracy      {results['test_accuracy']:.1%}  "
@@ -261,7 +262,7 @@ def print_summary(config: Config, results: Results) -> None:
         lines.append(f"Validation         {results['validation_accuracy']:.1%}")
     lines += [
         f"Labelled images    {results['train_labeled_accuracy']:.1%}",
-        f"Time               {minutes}:{seconds:02d} for {results['steps']:,} steps",
+        f"Time               {clock} for {results['steps']:,} steps, loading included",
         f"Run                {directory}  (results.json, metrics.csv, samples/)",
         f"Classifier         {directory / 'saved_model'}",
         "",
