@@ -118,6 +118,20 @@ class Config:
         minimum=0,
         maximum=0.9,
     )
+    input_noise: float = _field(
+        0.0,
+        "Networks",
+        "Standard deviation of Gaussian noise on the discriminator's input, in place of dropout.",
+        minimum=0,
+        maximum=1,
+    )
+    conv1_stride: int = _field(
+        2,
+        "Networks",
+        "Stride of conv1; 1 doubles the sides of all of the discriminator's feature maps.",
+        minimum=1,
+        maximum=2,
+    )
     bn_inference: str = _field(
         "moving",
         "Networks",
@@ -151,6 +165,50 @@ class Config:
         maximum=1,
     )
 
+    consistency_weight: float = _field(
+        0.0,
+        "Losses",
+        "Weight of the consistency term on unlabelled images; needs --ema_decay.",
+        minimum=0,
+    )
+    consistency_threshold: float = _field(
+        0.95,
+        "Losses",
+        "How sure the averaged classifier must be of an image to teach its class.",
+        minimum=0,
+        maximum=1,
+    )
+    entropy_weight: float = _field(
+        0.0,
+        "Losses",
+        "Weight of the entropy of the predictions on unlabelled images.",
+        minimum=0,
+    )
+
+    augment_shift: int = _field(
+        0,
+        "Training",
+        "Shift each training image by up to this many pixels, both ways.",
+        minimum=0,
+        maximum=8,
+    )
+    augment_color: float = _field(
+        0.0,
+        "Training",
+        "Change each channel's contrast and brightness by up to this fraction of their range.",
+        minimum=0,
+        maximum=1,
+    )
+    ema_decay: float = _field(
+        0.0,
+        "Training",
+        "Evaluate and export the average of the weights, with this decay; 0: the weights.",
+        minimum=0,
+        maximum=0.9999,
+    )
+    warmup_steps: int = _field(
+        0, "Training", "Raise the learning rate from 0 over so many steps.", minimum=0
+    )
     epochs: int = _field(25, "Training", "Passes over the training images.", minimum=1)
     steps: int = _field(0, "Training", "Number of train steps; 0: as --epochs says.", minimum=0)
     batch_size: int = _field(128, "Training", "Images per step, and fakes as well.", minimum=1)
@@ -205,6 +263,12 @@ class Config:
                 "batches are labelled; set --batch_size instead."
             )
 
+        if self.consistency_weight and not self.ema_decay:
+            raise UserError(
+                f"--consistency_weight={self.consistency_weight}: the averaged weights teach, so "
+                "give --ema_decay as well, such as 0.995."
+            )
+
     @classmethod
     def from_preset(cls, preset: str = "article", **changes: Any) -> Self:
         """The preset's values with `changes` on top.
@@ -212,7 +276,10 @@ class Config:
         Raises:
             UserError: if there is no such preset, or a value is not allowed.
         """
-        return cls(**(PRESETS.get(preset, {}) | {"preset": preset} | changes))
+        values = dict(PRESETS.get(preset, {}))
+        if changes.get("method") == "supervised":  # all batches of the control are labelled
+            values.pop("labeled_batch_size", None)
+        return cls(**(values | {"preset": preset} | changes))
 
     @classmethod
     def from_json(cls, path: Path) -> Self:

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 from keras.layers import Conv2D, Dense
 
-from ssgan_tf.layers import BatchNorm, Statistics, dropout, leaky_relu
+from ssgan_tf.layers import BatchNorm, Statistics, dropout, gaussian_noise, leaky_relu
 
 
 class DiscriminatorOutput(NamedTuple):
@@ -48,6 +48,8 @@ class Discriminator(keras.Model):
         drop_rate: float = 0.0,
         conv7_input: Literal["conv6", "conv5"] = "conv6",
         channels: int = 3,
+        input_noise: float = 0.0,
+        conv1_stride: int = 2,
     ) -> None:
         """
         Args:
@@ -57,15 +59,19 @@ class Discriminator(keras.Model):
             conv7_input: "conv6" with same padding, or "conv5" with valid padding: what the
                 article's code did, which leaves conv6 without effect and without gradient.
             channels: of the images, 3 for colour.
+            input_noise: standard deviation of Gaussian noise on the input in training, which then
+                takes the place of dropout there; 0: dropout.
+            conv1_stride: 2, or 1 for maps of twice the side from conv1 on, at 4 times the cost.
         """
         super().__init__(name="discriminator")
         self.width, self.channels = width, channels
         self.drop_rate, self.conv7_input = drop_rate, conv7_input
+        self.input_noise, self.conv1_stride = input_noise, conv1_stride
 
         def conv(filters: int, strides: int, name: str, padding: str = "same") -> Conv2D:
             return Conv2D(filters, 3, strides=strides, padding=padding, name=name)
 
-        self.conv1 = conv(width, 2, "conv1")
+        self.conv1 = conv(width, conv1_stride, "conv1")
         self.conv2 = conv(width, 2, "conv2")
         self.bn2 = BatchNorm(name="bn2")
         self.conv3 = conv(width, 2, "conv3")
@@ -82,7 +88,7 @@ class Discriminator(keras.Model):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes all weights, in the order of the table."""
-        width = self.width
+        width, unit = self.width, 2 // self.conv1_stride
         self.conv1.build(input_shape)
         for conv, bn, size_in, filters_in, size_out in (
             (self.conv2, self.bn2, 16, width, 8),
@@ -91,10 +97,10 @@ class Discriminator(keras.Model):
             (self.conv5, self.bn5, 4, 2 * width, 4),
             (self.conv6, self.bn6, 4, 2 * width, 2),
         ):
-            conv.build((None, size_in, size_in, filters_in))
-            bn.build((None, size_out, size_out, conv.filters))
+            conv.build((None, unit * size_in, unit * size_in, filters_in))
+            bn.build((None, unit * size_out, unit * size_out, conv.filters))
         size = 2 if self.conv7_input == "conv6" else 4
-        self.conv7.build((None, size, size, 2 * width))
+        self.conv7.build((None, unit * size, unit * size, 2 * width))
         self.classifier.build((None, 2 * width))
         self.built = True
 
@@ -118,7 +124,10 @@ class Discriminator(keras.Model):
         rate = self.drop_rate
         seeds = [None] * 4 if dropout_seed is None else _split(dropout_seed, 4)
 
-        x = dropout(images, rate / 2.5, seeds[0])  # (B, 32, 32, channels)
+        if self.input_noise:
+            x = gaussian_noise(images, self.input_noise, seeds[0])  # (B, 32, 32, channels)
+        else:
+            x = dropout(images, rate / 2.5, seeds[0])  # (B, 32, 32, channels)
         x = dropout(leaky_relu(self.conv1(x)), rate, seeds[1])  # (B, 16, 16, m_d)
         x = leaky_relu(self.bn2(self.conv2(x), statistics=statistics))  # (B, 8, 8, m_d)
         x = dropout(

@@ -75,6 +75,43 @@ def unsupervised_fake_loss(fake_gan_logit: tf.Tensor) -> tf.Tensor:
     )
 
 
+def consistency_loss(
+    class_logits: tf.Tensor, teacher_logits: tf.Tensor, threshold: float
+) -> tf.Tensor:
+    """An image seen twice should get one class (Sohn et al. 2020, "FixMatch", equation 4):
+
+        mean_i [max_k softmax(t_i)_k >= threshold] * (-log softmax(l_i)[argmax_k t_i])
+
+    Args:
+        class_logits: (B, K) float, l, of the images as the discriminator is trained on them.
+        teacher_logits: (B, K) float, t, of the same images; a constant, no gradient flows there.
+        threshold: 0 to 1; images of which the teacher is less sure do not count.
+
+    Returns:
+        Scalar, >= 0.
+    """
+    teacher = tf.stop_gradient(tf.nn.softmax(teacher_logits))  # (B, K)
+    sure = tf.cast(tf.reduce_max(teacher, axis=-1) >= threshold, class_logits.dtype)  # (B,)
+    taught = tf.argmax(teacher, axis=-1)
+    cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(taught, class_logits)
+    return tf.reduce_mean(sure * cross_entropy)
+
+
+def entropy_loss(class_logits: tf.Tensor) -> tf.Tensor:
+    """The classifier should be sure of every image (Grandvalet and Bengio 2004):
+
+        mean_i -sum_k softmax(l_i)_k * log softmax(l_i)_k
+
+    Args:
+        class_logits: (B, K) float.
+
+    Returns:
+        Scalar, 0 to log K.
+    """
+    log_probabilities = tf.nn.log_softmax(class_logits)  # (B, K)
+    return -tf.reduce_mean(tf.reduce_sum(tf.exp(log_probabilities) * log_probabilities, axis=-1))
+
+
 def feature_matching_loss(real_features: tf.Tensor, fake_features: tf.Tensor) -> tf.Tensor:
     """The generator should reproduce the mean features of real images (Salimans et al., 3.1):
 

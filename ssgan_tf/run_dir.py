@@ -25,11 +25,15 @@ METRICS_COLUMNS = (
     "train_labeled_accuracy",
     "validation_accuracy",
     "train_labeled_running_accuracy",
+    "test_raw_accuracy",
+    "validation_raw_accuracy",
     "loss_discriminator",
     "loss_supervised",
     "loss_unsupervised_real",
     "loss_unsupervised_fake",
     "loss_generator",
+    "loss_consistency",
+    "loss_entropy",
 )
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from ssgan_tf.datasets import Dataset
+    from ssgan_tf.evaluate import Evaluation
     from ssgan_tf.label_split import LabelSplit
 
 # TensorFlow is imported inside the functions: --help and wrong flags are answered without it.
@@ -99,10 +100,21 @@ def train_and_evaluate(config: Config) -> Results:
     start -= float(trainer.wall_seconds)  # what the run took before it was interrupted
 
     # Evaluation: by moving averages, or as the article's code did (`--bn_inference=batch`).
-    evaluator = Evaluator(trainer.discriminator, config.bn_inference, config.batch_size)
+    evaluator = Evaluator(trainer.classifier, config.bn_inference, config.batch_size)
     parts = {"test": dataset.test, "train_labeled": dataset.train.take(split.labeled)}
     if len(split.validation):
         parts["validation"] = dataset.train.take(split.validation)
+    raw_evaluator = None
+    if trainer.averaged is not None:
+        raw_evaluator = Evaluator(trainer.discriminator, config.bn_inference, config.batch_size)
+
+    def evaluate() -> dict[str, "Evaluation"]:
+        found = {name: evaluator(part) for name, part in parts.items()}
+        if raw_evaluator is not None:  # the weights themselves, beside their average
+            unseen = [name for name in ("test", "validation") if name in parts]
+            found |= {f"{name}_raw": raw_evaluator(parts[name]) for name in unseen}
+        return found
+
     writer = summaries.Summaries(directory / "tensorboard", config)
     fixed_z = tf.random.stateless_normal((64, config.latent_dim), (config.seed, 0))
     if trainer.generator is not None:
@@ -135,7 +147,7 @@ def train_and_evaluate(config: Config) -> Results:
         accuracies = {"train_labeled_running": running}
 
         if epoch % config.eval_every == 0 or done == total_steps:
-            evaluations = {name: evaluator(part) for name, part in parts.items()}
+            evaluations = evaluate()
             accuracies |= {name: result.accuracy for name, result in evaluations.items()}
             rows.append(
                 {
@@ -167,8 +179,8 @@ def train_and_evaluate(config: Config) -> Results:
 
     # What is left behind: the classifier first, results.json last, as the mark of a whole run.
     if not evaluations:  # interrupted between the last checkpoint and here
-        evaluations = {name: evaluator(part) for name, part in parts.items()}
-    export(directory / "saved_model", trainer.discriminator, trainer.generator, dataset.class_names)
+        evaluations = evaluate()
+    export(directory / "saved_model", trainer.classifier, trainer.generator, dataset.class_names)
     results: Results = {
         "test_accuracy": evaluations["test"].accuracy,
         "test_accuracy_interval": evaluations["test"].interval,
@@ -176,8 +188,9 @@ def train_and_evaluate(config: Config) -> Results:
         "train_images": len(dataset.train),
         "train_labeled_accuracy": evaluations["train_labeled"].accuracy,
     }
-    if "validation" in evaluations:
-        results["validation_accuracy"] = evaluations["validation"].accuracy
+    for name in ("validation", "test_raw", "validation_raw"):
+        if name in evaluations:
+            results[f"{name}_accuracy"] = evaluations[name].accuracy
     if config.preset == "notebook":
         results["test_accuracy_first_half"] = evaluations["test"].first_half().accuracy
     results |= {

@@ -40,11 +40,17 @@ class Noise(NamedTuple):
         z: (B, latent_dim) float32, N(0, 1).
         real_dropout_seed: (2,) int32, for the discriminator's pass over real images.
         fake_dropout_seed: (2,) int32, for its pass over fakes. None, in tests: no dropout.
+        shift_seed: (2,) int32, for the shifts of the real images; None: no shifts.
+        teacher_shift_seed: (2,) int32, for those of what the averaged classifier sees.
+        color_seed: (2,) int32, for the changes of colour of the real images; None: no changes.
     """
 
     z: tf.Tensor
     real_dropout_seed: tf.Tensor | None
     fake_dropout_seed: tf.Tensor | None
+    shift_seed: tf.Tensor | None = None
+    teacher_shift_seed: tf.Tensor | None = None
+    color_seed: tf.Tensor | None = None
 
 
 def scale(images: tf.Tensor) -> tf.Tensor:
@@ -57,12 +63,52 @@ def unscale(images: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.clip_by_value(tf.round((images + 1.0) * 127.5), 0, 255), tf.uint8)
 
 
+def shift(images: tf.Tensor, pixels: int, seed: tf.Tensor | None) -> tf.Tensor:
+    """Moves each image by up to `pixels` in both directions; border pixels are repeated.
+
+    Args:
+        images: (B, H, W, channels), any dtype.
+        pixels: >= 0.
+        seed: (2,) int32, of which the shifts are a pure function; None: no shifts.
+
+    Returns:
+        Same shape and dtype as `images`.
+    """
+    if seed is None or pixels == 0:
+        return images
+    batch, height, width = tf.unstack(tf.shape(images)[:3])
+    shifts = tf.random.stateless_uniform((2, batch, 1), seed, -pixels, pixels + 1, tf.int32)
+    rows = tf.clip_by_value(tf.range(height) + shifts[0], 0, height - 1)  # (B, H)
+    columns = tf.clip_by_value(tf.range(width) + shifts[1], 0, width - 1)  # (B, W)
+    images = tf.gather(images, rows, axis=1, batch_dims=1)
+    return tf.gather(images, columns, axis=2, batch_dims=1)
+
+
+def jitter_color(images: tf.Tensor, strength: float, seed: tf.Tensor | None) -> tf.Tensor:
+    """Changes contrast and brightness of each channel of each image: a x + b, clipped to [-1, 1].
+
+    Args:
+        images: (B, H, W, channels) float in [-1, 1].
+        strength: a is uniform in [1 - strength, 1 + strength], b in [-strength, strength].
+        seed: (2,) int32, of which both are a pure function; None: nothing is changed.
+
+    Returns:
+        Same shape, dtype and range as `images`.
+    """
+    if seed is None or strength == 0:
+        return images
+    shape = (2, tf.shape(images)[0], 1, 1, images.shape[-1])
+    changes = tf.random.stateless_uniform(shape, seed, -strength, strength)
+    return tf.clip_by_value(images * (1.0 + changes[0]) + changes[1], -1.0, 1.0)
+
+
 class Trainer:
     """Models, optimizers, step counter, and the train step over them.
 
     Attributes:
         discriminator: the classifier; its control (`supervised`) has nothing else.
         generator: None for `--method=supervised`.
+        averaged: the discriminator with the moving average of the weights (`--ema_decay`), or None.
         step: int64 variable, the number of steps taken.
         wall_seconds: float64 variable, the time that the run took up to its last checkpoint.
         checkpoint: all of the state; the order of the data and all noise follow from the step.
@@ -80,13 +126,7 @@ class Trainer:
         self.steps_per_epoch, self.total_steps = steps_per_epoch, total_steps
         # The discriminator comes first, so that the control starts from the same weights.
         keras.utils.set_random_seed(config.seed)
-        self.discriminator = Discriminator(
-            config.discriminator_width,
-            num_classes,
-            config.drop_rate,
-            config.conv7_input,
-            channels,
-        )
+        self.discriminator = self._discriminator(num_classes, channels)
         self.discriminator_optimizer = _adam(config, self.discriminator)
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self.wall_seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False, name="wall_seconds")
@@ -102,6 +142,29 @@ class Trainer:
             self.generator_optimizer = _adam(config, self.generator)
             self.checkpoint.generator = self.generator
             self.checkpoint.generator_optimizer = self.generator_optimizer
+        self.averaged = None
+        if config.ema_decay:
+            self.averaged = self._discriminator(num_classes, channels)
+            self.averaged.trainable = False
+            self.averaged.set_weights(self.discriminator.get_weights())
+            self.checkpoint.averaged = self.averaged
+
+    def _discriminator(self, num_classes: int, channels: int) -> Discriminator:
+        config = self.config
+        return Discriminator(
+            config.discriminator_width,
+            num_classes,
+            config.drop_rate,
+            config.conv7_input,
+            channels,
+            config.input_noise,
+            config.conv1_stride,
+        )
+
+    @property
+    def classifier(self) -> Discriminator:
+        """What is evaluated and exported: the average of the weights, if there is one."""
+        return self.averaged or self.discriminator
 
     @tf.function
     def train_step(self, batch: Batch) -> Metrics:
@@ -116,9 +179,11 @@ class Trainer:
             training mode, and how many there were.
         """
         if self.generator is None:
-            metrics = self.supervised_update(batch, self.noise(0).real_dropout_seed)
+            metrics = self.supervised_update(batch, self.noise(0))
         else:
             metrics = self.semi_supervised_update(batch, self.noise(tf.shape(batch.images)[0]))
+        if self.averaged is not None:
+            self._update_average()
         self.step.assign_add(1)
         return metrics
 
@@ -129,9 +194,11 @@ class Trainer:
         fake_statistics = "batch" if config.bn_averages == "real" else "batch_and_update"
 
         with tf.GradientTape(persistent=True) as tape:
-            images = scale(tf.concat([batch.images, batch.labeled_images], axis=0))  # (B + L, ...)
+            images = tf.concat([batch.images, batch.labeled_images], axis=0)  # (B + L, ...)
             real = discriminator(
-                images, statistics="batch_and_update", dropout_seed=noise.real_dropout_seed
+                self._augment(images, noise),
+                statistics="batch_and_update",
+                dropout_seed=noise.real_dropout_seed,
             )
             fakes = generator(noise.z, statistics="batch_and_update")
             fake = discriminator(
@@ -149,6 +216,8 @@ class Trainer:
             real_loss = losses.unsupervised_real_loss(real_gan_logit, config.label_smoothing)
             fake_loss = losses.unsupervised_fake_loss(fake_gan_logit)
             discriminator_loss = supervised + self.unsupervised_weight() * (real_loss + fake_loss)
+            extra = self._extra_terms(batch.images, real.class_logits[:batch_size], noise)
+            discriminator_loss += sum(weight * loss for weight, loss in extra.values())
 
             # generator = mean_j | mean_batch features_j(x) - mean_batch features_j(G(z)) |
             real_features = real.features[:batch_size]
@@ -164,7 +233,9 @@ class Trainer:
         self._apply(self.discriminator_optimizer, discriminator_gradients)
         self._apply(self.generator_optimizer, generator_gradients)
 
-        return self._shared_metrics(logits, labels, mask, discriminator_gradients) | {
+        metrics = self._shared_metrics(logits, labels, mask, discriminator_gradients)
+        metrics |= {tag: loss for tag, (_, loss) in extra.items()}
+        return metrics | {
             "losses/discriminator": discriminator_loss,
             "losses/supervised": supervised,
             "losses/unsupervised_real": real_loss,
@@ -176,11 +247,38 @@ class Trainer:
             "monitors/grad_norm_generator": _global_norm(generator_gradients),
         }
 
-    def supervised_update(self, batch: Batch, dropout_seed: tf.Tensor | None) -> Metrics:
+    def _extra_terms(
+        self, images: tf.Tensor, class_logits: tf.Tensor, noise: Noise
+    ) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        """What the article does not have, by tag: weight and loss of each term in use.
+
+        Args:
+            images: (B, 32, 32, channels) uint8, before any shift.
+            class_logits: (B, K), the discriminator's in this step.
+            noise: of the step.
+        """
+        config, terms = self.config, {}
+        if config.consistency_weight:
+            # consistency = mean([max softmax(t) >= threshold] * softmax_xent(l, argmax t)),
+            # t from the averaged weights, without dropout, for the same images shifted differently
+            images = scale(shift(images, config.augment_shift, noise.teacher_shift_seed))
+            teacher = self.averaged(images, statistics="moving")
+            consistency = losses.consistency_loss(
+                class_logits, teacher.class_logits, config.consistency_threshold
+            )
+            terms["losses/consistency"] = config.consistency_weight * self._ramp(), consistency
+        if config.entropy_weight:
+            entropy = losses.entropy_loss(class_logits)
+            terms["losses/entropy"] = config.entropy_weight * self._ramp(), entropy
+        return terms
+
+    def supervised_update(self, batch: Batch, noise: Noise) -> Metrics:
         """The control's step: the same discriminator and optimizer, the supervised loss alone."""
         with tf.GradientTape() as tape:
             output = self.discriminator(
-                scale(batch.images), statistics="batch_and_update", dropout_seed=dropout_seed
+                self._augment(batch.images, noise),
+                statistics="batch_and_update",
+                dropout_seed=noise.real_dropout_seed,
             )
             supervised = losses.supervised_loss(output.class_logits, batch.labels, batch.label_mask)
         gradients = _gradients(tape, supervised, self.discriminator)
@@ -195,27 +293,45 @@ class Trainer:
         step_seed = tf.random.fold_in(tf.constant([self.config.seed, 0]), self.step)
         z_seed, real_seed, fake_seed = tf.unstack(tf.random.split(step_seed, 3))
         z = tf.random.stateless_normal((batch_size, self.config.latent_dim), z_seed)
-        return Noise(z, real_seed, fake_seed)
+        # Drawn apart, so that what the article has does not depend on what it has not.
+        other_seeds = tf.unstack(tf.random.split(tf.random.fold_in(step_seed, 1), 3))
+        return Noise(z, real_seed, fake_seed, *other_seeds)
+
+    def _augment(self, images: tf.Tensor, noise: Noise) -> tf.Tensor:
+        """What the discriminator is shown of real images: uint8 -> float32 in [-1, 1]."""
+        shifted = scale(shift(images, self.config.augment_shift, noise.shift_seed))
+        return jitter_color(shifted, self.config.augment_color, noise.color_seed)
+
+    def _update_average(self) -> None:
+        """averaged += (1 - decay) * (weights - averaged), decay at most (1 + t) / (10 + t)."""
+        step = tf.cast(self.step, tf.float32)
+        decay = tf.minimum(self.config.ema_decay, (1.0 + step) / (10.0 + step))
+        for mean, weight in zip(self.averaged.weights, self.discriminator.weights, strict=True):
+            mean.assign_sub((1.0 - decay) * (mean - weight))
 
     def learning_rate(self) -> tf.Tensor:
         """Adam's learning rate at the current step, scalar float32."""
         config = self.config
         progress = self._progress()
+        rate = tf.constant(config.learning_rate)
+        if config.warmup_steps:
+            rate *= tf.minimum(1.0, tf.cast(self.step + 1, tf.float32) / config.warmup_steps)
         if config.schedule == "exponential":
             epoch = tf.cast(self.step // self.steps_per_epoch, tf.float32)
-            return config.learning_rate * 0.9**epoch
+            return rate * 0.9**epoch
         if config.schedule == "linear":
-            return config.learning_rate * tf.minimum(1.0, 2.0 * (1.0 - progress))
-        return config.learning_rate * 0.5 * (1.0 + tf.cos(math.pi * progress))
+            return rate * tf.minimum(1.0, 2.0 * (1.0 - progress))
+        return rate * 0.5 * (1.0 + tf.cos(math.pi * progress))
 
     def unsupervised_weight(self) -> tf.Tensor:
         """Weight of the discriminator's unsupervised terms at the current step, scalar float32."""
-        config = self.config
-        if config.unsupervised_ramp == 0:
-            return tf.constant(config.unsupervised_weight)
-        return config.unsupervised_weight * tf.minimum(
-            1.0, self._progress() / config.unsupervised_ramp
-        )
+        return self.config.unsupervised_weight * self._ramp()
+
+    def _ramp(self) -> tf.Tensor:
+        """From 0 to 1 over the first `unsupervised_ramp` of all steps, scalar float32."""
+        if self.config.unsupervised_ramp == 0:
+            return tf.constant(1.0)
+        return tf.minimum(1.0, self._progress() / self.config.unsupervised_ramp)
 
     def _progress(self) -> tf.Tensor:
         """Steps taken / steps in all, scalar float32 in [0, 1)."""

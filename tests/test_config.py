@@ -52,6 +52,8 @@ def test_a_given_value_beats_the_preset() -> None:
         ({"learning_rate": float("inf")}, ["--learning_rate=inf"]),
         ({"validation_fraction": 0.6}, ["--validation_fraction=0.6", "from 0 to 0.5"]),
         ({"method": "supervised", "labeled_batch_size": 8}, ["--labeled_batch_size=8"]),
+        ({"consistency_weight": 1.0}, ["--consistency_weight=1.0", "--ema_decay"]),
+        ({"augment_shift": 9}, ["--augment_shift=9", "from 0 to 8"]),
     ],
 )
 def test_a_bad_value_is_named_with_what_would_be_right(changes: dict, words: list[str]) -> None:

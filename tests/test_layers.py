@@ -6,6 +6,7 @@ from ssgan_tf.layers import (
     BN_EPSILON,
     BatchNorm,
     dropout,
+    gaussian_noise,
     leaky_relu,
     sub_pixel_transpose_conv,
 )
@@ -86,3 +87,13 @@ def test_batch_norm_at_inference_agrees_with_keras_own_layer() -> None:
     np.testing.assert_allclose(
         ours(x, statistics="moving"), theirs(x, training=False), rtol=1e-4, atol=1e-5
     )
+
+
+def test_gaussian_noise_has_its_deviation_is_a_function_of_its_seed_and_off_without() -> None:
+    x = tf.ones((100, 100))
+    noisy = gaussian_noise(x, 0.15, tf.constant([1, 2])).numpy()
+    assert abs(noisy.mean() - 1) < 0.005
+    assert abs(noisy.std() - 0.15) < 0.005
+    np.testing.assert_array_equal(noisy, gaussian_noise(x, 0.15, tf.constant([1, 2])))
+    assert not np.array_equal(noisy, gaussian_noise(x, 0.15, tf.constant([1, 3])))
+    np.testing.assert_array_equal(gaussian_noise(x, 0.15, None), x)

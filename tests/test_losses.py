@@ -103,3 +103,29 @@ def test_feature_matching_loss_worked_out_by_hand() -> None:
 def test_adversarial_loss_is_minus_log_p_real_of_the_fakes() -> None:
     loss = losses.adversarial_loss(tf.constant([LOG3, 0.0]))
     assert loss.numpy() == pytest.approx((-math.log(0.75) + LOG2) / 2, rel=1e-6)
+
+
+def test_consistency_loss_counts_the_images_of_which_the_teacher_is_sure() -> None:
+    # The teacher gives the first image 3/4 for class 1, the second 1/2 for each.
+    teacher = tf.constant([[0.0, LOG3], [0.0, 0.0]])
+    # The student gives class 1 of the first image 1/4: log 4, halved by the mean over two images.
+    logits = tf.constant([[LOG3, 0.0], [5.0, 7.0]])
+    loss = losses.consistency_loss(logits, teacher, threshold=0.7)
+    assert loss.numpy() == pytest.approx(math.log(4) / 2, rel=1e-6)
+    assert losses.consistency_loss(logits, teacher, threshold=0.8).numpy() == 0
+
+
+def test_consistency_loss_sends_no_gradient_to_the_teacher() -> None:
+    logits, teacher = tf.Variable([[1.0, 2.0]]), tf.Variable([[3.0, 0.0]])
+    with tf.GradientTape() as tape:
+        loss = losses.consistency_loss(logits, teacher, threshold=0.5)
+    student_gradient, teacher_gradient = tape.gradient(loss, [logits, teacher])
+    assert teacher_gradient is None
+    assert np.abs(student_gradient).max() > 0.1
+
+
+def test_entropy_loss_worked_out_by_hand() -> None:
+    # p = (1/4, 3/4): log 4 - 3/4 log 3; p = (1/2, 1/2): log 2
+    loss = losses.entropy_loss(tf.constant([[0.0, LOG3], [0.0, 0.0]]))
+    assert loss.numpy() == pytest.approx((math.log(4) - 0.75 * LOG3 + LOG2) / 2, rel=1e-6)
+    assert losses.entropy_loss(tf.constant([[1000.0, -1000.0]])).numpy() == 0

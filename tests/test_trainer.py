@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from ssgan_tf.config import Config
-from ssgan_tf.trainer import Batch, FusedAdam, Noise, Trainer, scale, unscale
+from ssgan_tf.trainer import Batch, FusedAdam, Noise, Trainer, scale, shift, unscale
 
 B = 8
 
@@ -164,7 +164,7 @@ def test_fakes_move_the_moving_averages_only_if_asked_to(averages: str, same: bo
     assert np.array_equal(first, second) is same
     # ... and those of the real images are what they follow.
     control = make_trainer(method="supervised")
-    control.supervised_update(make_batch(), None)
+    control.supervised_update(make_batch(), Noise(control.noise(0).z, None, None))
     assert np.allclose(first, control.discriminator.bn3.moving_mean, atol=1e-7) is same
 
 
@@ -313,3 +313,103 @@ def test_one_graph_serves_all_steps() -> None:
     for step in range(3):
         trainer.train_step(make_batch(seed=step))
     assert trainer.train_step.experimental_get_tracing_count() == 1
+
+
+def test_shift_moves_each_image_by_a_whole_number_of_pixels_and_repeats_the_border() -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (200, 6, 5, 2), np.uint8)
+    found = shift(tf.constant(images), 2, tf.constant([1, 2])).numpy()
+    padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="edge")
+    moves = set()
+    for image, frame in zip(found, padded, strict=True):
+        fits = [
+            (dy, dx)
+            for dy in range(5)
+            for dx in range(5)
+            if np.array_equal(image, frame[dy : dy + 6, dx : dx + 5])
+        ]
+        assert len(fits) == 1
+        moves.add(fits[0])
+    assert len(moves) == 25  # all of them occur
+
+
+def test_shift_is_a_function_of_its_seed_and_off_without() -> None:
+    images = make_batch().images
+    first, again, other = (shift(images, 2, tf.constant([1, seed])) for seed in (2, 2, 3))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    np.testing.assert_array_equal(shift(images, 0, tf.constant([1, 2])), images)
+
+
+@pytest.mark.parametrize("method", ["semi_supervised", "supervised"])
+def test_both_methods_train_on_shifted_images(method: str) -> None:
+    def supervised_loss(**changes: object) -> float:
+        trainer = make_trainer(method=method, drop_rate=0.0, **changes)
+        return float(trainer.train_step(make_batch())["losses/supervised"])
+
+    assert supervised_loss(augment_shift=2) != supervised_loss()
+
+
+@pytest.mark.parametrize("method", ["semi_supervised", "supervised"])
+def test_averaged_weights_follow_the_weights_with_their_decay(method: str) -> None:
+    trainer = make_trainer(method=method, ema_decay=0.6)
+    assert trainer.classifier is trainer.averaged
+    path = "discriminator/conv3/kernel"
+    expected = values(trainer.discriminator)[path]
+    np.testing.assert_array_equal(values(trainer.averaged)[path], expected)
+    for step in range(3):
+        trainer.train_step(make_batch(seed=step))
+        decay = min(0.6, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * values(trainer.discriminator)[path]
+    np.testing.assert_allclose(values(trainer.averaged)[path], expected, rtol=1e-5, atol=1e-7)
+    assert make_trainer().classifier is not make_trainer().averaged
+
+
+def test_the_average_changes_nothing_in_training() -> None:
+    plain, averaging = make_trainer(), make_trainer(ema_decay=0.9)
+    for trainer in (plain, averaging):
+        for step in range(2):
+            trainer.train_step(make_batch(seed=step))
+    assert_same_weights(plain, averaging)
+
+
+def test_an_average_goes_through_a_checkpoint(tmp_path: Path) -> None:
+    first, resumed = (make_trainer(ema_decay=0.9) for _ in range(2))
+    first.train_step(make_batch())
+    path = first.checkpoint.save(str(tmp_path / "checkpoint"))
+    resumed.checkpoint.restore(path).assert_consumed()
+    expected = values(first.averaged)
+    for name, value in values(resumed.averaged).items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
+
+
+def test_the_averaged_classifier_teaches_the_unlabelled_images() -> None:
+    trainer = make_trainer(
+        ema_decay=0.9, consistency_weight=2.0, consistency_threshold=0.0, drop_rate=0.0
+    )
+    trainer.averaged.classifier.bias.assign(20.0 * tf.one_hot(3, 10))  # says class 3, always
+    batch = make_batch()
+    output = trainer.discriminator(scale(batch.images), statistics="batch")
+    expected = -np.mean(tf.nn.log_softmax(output.class_logits)[:, 3])
+    metrics = trainer.train_step(batch)
+    assert float(metrics["losses/consistency"]) == pytest.approx(expected, rel=1e-5)
+    parts = ("supervised", "unsupervised_real", "unsupervised_fake")
+    rest = sum(float(metrics[f"losses/{part}"]) for part in parts)
+    assert float(metrics["losses/discriminator"]) == pytest.approx(rest + 2 * expected, rel=1e-5)
+
+
+def test_the_entropy_term_is_that_of_the_unlabelled_images() -> None:
+    trainer = make_trainer(entropy_weight=0.5, labeled_batch_size=4, drop_rate=0.0)
+    batch = make_batch(labeled=4)
+    images = scale(tf.concat([batch.images, batch.labeled_images], axis=0))
+    logits = trainer.discriminator(images, statistics="batch").class_logits[:B]
+    expected = -np.mean(np.sum(tf.nn.softmax(logits) * tf.nn.log_softmax(logits), axis=1))
+    metrics = trainer.train_step(batch)
+    assert float(metrics["losses/entropy"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_warmup_raises_the_learning_rate_in_equal_steps() -> None:
+    trainer = make_trainer(warmup_steps=4, schedule="linear", learning_rate=1e-3)
+    for step, factor in {0: 0.25, 2: 0.75, 3: 1, 50: 1, 75: 0.5}.items():
+        trainer.step.assign(step)
+        assert float(trainer.learning_rate()) == pytest.approx(1e-3 * factor), step
