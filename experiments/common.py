@@ -80,7 +80,8 @@ def execute(runs: Sequence[Run], run_root: Path, workers: int = 1) -> None:
         result = json.loads((directory / "results.json").read_text())
         with (directory / "metrics.csv").open(newline="") as file:
             curve = [
-                [int(row["step"]), float(row["test_accuracy"])] for row in csv.DictReader(file)
+                [int(row["step"]), float(row["test_accuracy"]), float(row["wall_seconds"])]
+                for row in csv.DictReader(file)
             ]
         result |= {"command": run.command, "cores": len(mine), "test_accuracy_curve": curve}
         RESULTS.mkdir(exist_ok=True)

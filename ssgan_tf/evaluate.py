@@ -19,13 +19,16 @@ class Evaluation:
 
     Attributes:
         labels: (N,) int64, what the images show.
-        predictions: (N,) int64, what the classifier says.
-        num_classes: K.
+        logits: (N, K) float32, what the classifier says.
     """
 
     labels: np.ndarray
-    predictions: np.ndarray
-    num_classes: int
+    logits: np.ndarray
+
+    @property
+    def predictions(self) -> np.ndarray:
+        """(N,) int64, the classes with the largest logit."""
+        return np.argmax(self.logits, axis=1)
 
     @property
     def accuracy(self) -> float:
@@ -40,14 +43,15 @@ class Evaluation:
     @property
     def confusion(self) -> np.ndarray:
         """(K, K) int64: how many images of class row were taken for class column."""
-        matrix = np.zeros((self.num_classes, self.num_classes), np.int64)
+        num_classes = self.logits.shape[1]
+        matrix = np.zeros((num_classes, num_classes), np.int64)
         np.add.at(matrix, (self.labels, self.predictions), 1)
         return matrix
 
     def first_half(self) -> "Evaluation":
         """The half of the test images, by id, that the article's code tested on."""
         half = len(self.labels) // 2
-        return Evaluation(self.labels[:half], self.predictions[:half], self.num_classes)
+        return Evaluation(self.labels[:half], self.logits[:half])
 
 
 def wilson_interval(correct: int, total: int, z: float = 1.959964) -> tuple[float, float]:
@@ -76,14 +80,12 @@ class Evaluator:
 
     def __call__(self, split: Split) -> Evaluation:
         """Classifies every image of `split`."""
-        predictions = [
-            self._predict(images).numpy()
+        logits = [
+            self._logits(images).numpy()
             for images, _ in evaluation_batches(split, self._batch_size)
         ]
-        num_classes = self._discriminator.classifier.units
-        return Evaluation(split.labels, np.concatenate(predictions), num_classes)
+        return Evaluation(split.labels, np.concatenate(logits))
 
     @tf.function(reduce_retracing=True)
-    def _predict(self, images: tf.Tensor) -> tf.Tensor:
-        output = self._discriminator(scale(images), statistics=self._statistics)
-        return tf.argmax(output.class_logits, axis=-1)  # (B, K) -> (B,)
+    def _logits(self, images: tf.Tensor) -> tf.Tensor:
+        return self._discriminator(scale(images), statistics=self._statistics).class_logits

@@ -1,100 +1,147 @@
-"""The trained classifier as a SavedModel, which needs TensorFlow alone to be used."""
+"""Exports the classifier of a run as a SavedModel.
 
-import tempfile
+    python -m ssgan_tf.export --run_dir=RUN --output=DIR --calibrate
+
+A run has its `saved_model/` already; this makes another, from the newest checkpoint, whose
+probabilities are calibrated on the run's validation images.
+"""
+
+import shutil
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
-import tensorflow as tf
+from absl import flags, logging
 
-from ssgan_tf import losses
-from ssgan_tf.datasets import IMAGE_SIZE
-from ssgan_tf.discriminator import Discriminator
-from ssgan_tf.generator import Generator
-from ssgan_tf.trainer import scale, unscale
-
-Outputs = dict[str, tf.Tensor]
+from ssgan_tf import label_split, run_dir
+from ssgan_tf.config import Config, UserError
+from ssgan_tf.device import prepare_device, quiet_start
 
 
-class ExportedClassifier(tf.Module):
-    """The signatures of the SavedModel; preprocessing is inside, moving averages always.
+class Calibration(NamedTuple):
+    """What the temperature does to the validation images.
 
-    | signature         | input                                        | outputs        |
-    |-------------------|----------------------------------------------|----------------|
-    | `serving_default` | `images` uint8 (N, 32, 32, C)                | see `classify` |
-    | `encoded`         | `encoded_images` string (N,): PNG/JPEG bytes | the same       |
-    | `generate`        | `z` float32 (N, latent_dim)                  | see `generate` |
+    Attributes:
+        temperature: T of softmax(logits / T), fitted on them.
+        images: how many there are.
+        error_before: expected calibration error at T = 1.
+        error_after: the same at the fitted T.
     """
 
-    def __init__(
-        self, discriminator: Discriminator, generator: Generator | None, class_names: Path
-    ) -> None:
-        """
-        Args:
-            discriminator: the classifier.
-            generator: None, as after `--method=supervised`: there will be no `generate`.
-            class_names: a file with the names of the K classes, one a line; travels as an asset.
-        """
-        super().__init__()
-        self.discriminator, self.generator = discriminator, generator
-        self.channels = discriminator.channels
-        self.class_names = tf.saved_model.Asset(str(class_names))
-
-    @tf.function
-    def classify(self, images: tf.Tensor) -> Outputs:
-        """Classifies uint8 images (N, 32, 32, C).
-
-        Returns:
-            `class_id` (N,) int64, `probabilities` (N, K) and `logits` (N, K) float32, `p_real` (N,)
-            float32: sigmoid(logsumexp(logits)), `features` (N, 2 m_d) float32.
-        """
-        output = self.discriminator(scale(images), statistics="moving")
-        return {
-            "class_id": tf.argmax(output.class_logits, axis=-1),
-            "probabilities": tf.nn.softmax(output.class_logits),
-            "logits": output.class_logits,
-            "p_real": tf.sigmoid(losses.gan_logit(output.class_logits)),
-            "features": output.features,
-        }
-
-    @tf.function
-    def classify_encoded(self, encoded_images: tf.Tensor) -> Outputs:
-        """Decodes PNG or JPEG bytes (N,) string, of any size, resizes and classifies them."""
-
-        def decode(encoded: tf.Tensor) -> tf.Tensor:
-            image = tf.io.decode_image(encoded, channels=self.channels, expand_animations=False)
-            size = (IMAGE_SIZE, IMAGE_SIZE)
-            # Resizing to the size it has changes nothing: bytes and arrays give the same answer.
-            resized = tf.image.resize(image, size, antialias=True)
-            return tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
-
-        shape = (IMAGE_SIZE, IMAGE_SIZE, self.channels)
-        spec = tf.TensorSpec(shape, tf.uint8)
-        return self.classify(tf.map_fn(decode, encoded_images, fn_output_signature=spec))
-
-    @tf.function
-    def generate(self, z: tf.Tensor) -> Outputs:
-        """Generates uint8 images (N, 32, 32, C) from z (N, latent_dim) float32."""
-        return {"images": unscale(self.generator(z, statistics="moving"))}
+    temperature: float
+    images: int
+    error_before: float
+    error_after: float
 
 
-def export(
-    directory: Path,
-    discriminator: Discriminator,
-    generator: Generator | None,
-    class_names: list[str],
-) -> None:
-    """Writes the SavedModel; see `ExportedClassifier` for what is in it."""
-    with tempfile.TemporaryDirectory() as temporary:
-        names = Path(temporary) / "class_names.txt"
-        names.write_text("\n".join(class_names) + "\n")
-        module = ExportedClassifier(discriminator, generator, names)
-        shape = (None, IMAGE_SIZE, IMAGE_SIZE, module.channels)
-        images = tf.TensorSpec(shape, tf.uint8, "images")
-        encoded_images = tf.TensorSpec((None,), tf.string, "encoded_images")
-        signatures = {
-            "serving_default": module.classify.get_concrete_function(images),
-            "encoded": module.classify_encoded.get_concrete_function(encoded_images),
-        }
-        if generator is not None:
-            z = tf.TensorSpec((None, generator.latent_dim), tf.float32, "z")
-            signatures["generate"] = module.generate.get_concrete_function(z)
-        tf.saved_model.save(module, str(directory), signatures)
+def export_run(directory: Path, output: Path, calibrate: bool = False) -> Calibration | None:
+    """Writes the classifier of a run's newest checkpoint as a SavedModel.
+
+    Args:
+        directory: of the run.
+        output: must not be there yet.
+        calibrate: fit a temperature on the run's validation images and store it in the model.
+
+    Returns:
+        What was fitted, if anything.
+
+    Raises:
+        UserError: if the directory is not a run with a checkpoint, its data has changed, `output`
+            is there, or there are no validation images to calibrate on.
+    """
+    if not (directory / "config.json").exists():
+        raise UserError(f"--run_dir={directory}: holds no run; give what a training run wrote.")
+    config = Config.from_json(directory / "config.json")
+    if output.exists():
+        raise UserError(f"--output={output}: is there already; give a new directory.")
+    if calibrate and not config.validation_fraction:
+        raise UserError(
+            "--calibrate: the run has no validation images to calibrate on; train with "
+            "--validation_fraction=0.1."
+        )
+    with quiet_start():
+        import tensorflow as tf
+
+        prepare_device(config.deterministic)
+    from scipy.special import softmax
+
+    from ssgan_tf import calibration, datasets, saved_model
+    from ssgan_tf.evaluate import Evaluator
+    from ssgan_tf.trainer import Trainer
+
+    checkpoint = tf.train.latest_checkpoint(str(directory / "checkpoints"))
+    if checkpoint is None:
+        raise UserError(f"--run_dir={directory}: has no checkpoint; train at least one epoch.")
+    dataset = datasets.load(config.dataset, config.data_dir)
+    trainer = Trainer(config, dataset.num_classes, dataset.channels)
+    run_dir.restore(trainer.checkpoint, checkpoint)
+
+    found = None
+    if calibrate:
+        split = label_split.split_labels(config, dataset)
+        label_split.save(directory / "labels.json", config, dataset, split)  # or it differs
+        validation = dataset.train.take(split.validation)
+        evaluation = Evaluator(trainer.classifier, "moving", config.batch_size)(validation)
+        logits, labels = evaluation.logits, evaluation.labels
+        temperature = calibration.fit_temperature(logits, labels)
+        errors = [
+            calibration.expected_calibration_error(softmax(logits / t, axis=1), labels)
+            for t in (1.0, temperature)
+        ]
+        found = Calibration(temperature, len(labels), *errors)
+
+    # Written aside and then renamed: whatever is at `output` is whole.
+    aside = output.with_name(output.name + ".partial")
+    shutil.rmtree(aside, ignore_errors=True)
+    saved_model.save(
+        aside,
+        trainer.classifier,
+        trainer.generator,
+        dataset.class_names,
+        found.temperature if found else 1.0,
+    )
+    aside.rename(output)
+    return found
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command line; exits 1 with one sentence if something is wrong."""
+    logging.set_verbosity(logging.ERROR)
+    argv = sys.argv if argv is None else argv
+    values = flags.FlagValues()
+    flags.DEFINE_string("run_dir", None, "The run to export.", flag_values=values)
+    flags.DEFINE_string("output", None, "The SavedModel's directory, new.", flag_values=values)
+    flags.DEFINE_bool(
+        "calibrate", False, "Fit a temperature on the validation images.", flag_values=values
+    )
+    if any(word in ("-h", "-help", "--help") for word in argv[1:]):
+        usage = "usage: python -m ssgan_tf.export --run_dir=RUN --output=DIR [--calibrate]"
+        meanings = [f"  --{name:<12}{values[name].help}" for name in values]
+        print("\n".join([__doc__.splitlines()[0], "", usage, "", *meanings]))
+        return
+    try:
+        try:
+            rest = values(list(argv))[1:]
+        except flags.Error as error:
+            raise UserError(f"{error} (--help lists all flags)") from error
+        if rest:
+            raise UserError(f"{rest[0]!r} is not a flag; flags look like --run_dir=RUN.")
+        for name in ("run_dir", "output"):
+            if not values[name].value:
+                raise UserError(f"--{name}: is missing; give a directory.")
+        output = Path(values.output)
+        found = export_run(Path(values.run_dir), output, values.calibrate)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {error}.")
+    if found:
+        print(
+            f"Temperature {found.temperature:.2f}, fitted on {found.images:,} validation images: "
+            f"their calibration error was {found.error_before:.3f} and is {found.error_after:.3f}."
+        )
+    print(f"Classifier  {output}")
+
+
+if __name__ == "__main__":
+    main()

@@ -9,10 +9,13 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ssgan_tf import __version__
 from ssgan_tf.config import Config, UserError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 # Flags that may differ between a run and its resumption: where things are, not what they are.
 _PLACES = ("run_dir", "data_dir", "keep_checkpoints")
@@ -25,8 +28,6 @@ METRICS_COLUMNS = (
     "train_labeled_accuracy",
     "validation_accuracy",
     "train_labeled_running_accuracy",
-    "test_raw_accuracy",
-    "validation_raw_accuracy",
     "loss_discriminator",
     "loss_supervised",
     "loss_unsupervised_real",
@@ -70,6 +71,23 @@ def claim(directory: Path, config: Config) -> None:
             f"{flag}: holds a run with {had}, not {asked}; give the new one its own directory, "
             f"such as --run_dir={directory}-{suffix}."
         )
+
+
+def restore(checkpoint: "tf.train.Checkpoint", path: str) -> None:
+    """Takes the state from a checkpoint.
+
+    Raises:
+        UserError: if it cannot be read, or is not of such a run.
+    """
+    import tensorflow as tf
+
+    try:
+        checkpoint.restore(path).assert_consumed()
+    except (tf.errors.OpError, IndexError, ValueError, AssertionError) as error:
+        raise UserError(
+            f"{path}: cannot be read ({str(error).splitlines()[0]}); put it back, or delete "
+            f"{Path(path).parent} to start the run again."
+        ) from error
 
 
 def write_config(directory: Path, config: Config) -> None:

@@ -24,10 +24,7 @@ from ssgan_tf.config import Config, UserError
 from ssgan_tf.device import prepare_device, quiet_start
 
 if TYPE_CHECKING:
-    import tensorflow as tf
-
     from ssgan_tf.datasets import Dataset
-    from ssgan_tf.evaluate import Evaluation
     from ssgan_tf.label_split import LabelSplit
 
 # TensorFlow is imported inside the functions: --help and wrong flags are answered without it.
@@ -66,9 +63,8 @@ def train_and_evaluate(config: Config) -> Results:
         device = prepare_device(config.deterministic)
     print(f"Device:   {device}", flush=True)
 
-    from ssgan_tf import datasets, pipeline, summaries
+    from ssgan_tf import datasets, pipeline, saved_model, summaries
     from ssgan_tf.evaluate import Evaluator
-    from ssgan_tf.export import export
     from ssgan_tf.progress import Progress
     from ssgan_tf.trainer import Trainer, unscale
 
@@ -93,7 +89,7 @@ def train_and_evaluate(config: Config) -> Results:
         trainer.checkpoint, str(directory / "checkpoints"), max_to_keep=config.keep_checkpoints
     )
     if manager.latest_checkpoint:
-        _restore(trainer.checkpoint, manager.latest_checkpoint)
+        run_dir.restore(trainer.checkpoint, manager.latest_checkpoint)
         print(f"Going on from step {int(trainer.step)} of {directory}")
     first_step = int(trainer.step)
     rows: list[dict[str, Any]] = run_dir.read_metrics(directory, first_step)
@@ -104,17 +100,6 @@ def train_and_evaluate(config: Config) -> Results:
     parts = {"test": dataset.test, "train_labeled": dataset.train.take(split.labeled)}
     if len(split.validation):
         parts["validation"] = dataset.train.take(split.validation)
-    raw_evaluator = None
-    if trainer.averaged is not None:
-        raw_evaluator = Evaluator(trainer.discriminator, config.bn_inference, config.batch_size)
-
-    def evaluate() -> dict[str, "Evaluation"]:
-        found = {name: evaluator(part) for name, part in parts.items()}
-        if raw_evaluator is not None:  # the weights themselves, beside their average
-            unseen = [name for name in ("test", "validation") if name in parts]
-            found |= {f"{name}_raw": raw_evaluator(parts[name]) for name in unseen}
-        return found
-
     writer = summaries.Summaries(directory / "tensorboard", config)
     fixed_z = tf.random.stateless_normal((64, config.latent_dim), (config.seed, 0))
     if trainer.generator is not None:
@@ -147,7 +132,7 @@ def train_and_evaluate(config: Config) -> Results:
         accuracies = {"train_labeled_running": running}
 
         if epoch % config.eval_every == 0 or done == total_steps:
-            evaluations = evaluate()
+            evaluations = {name: evaluator(part) for name, part in parts.items()}
             accuracies |= {name: result.accuracy for name, result in evaluations.items()}
             rows.append(
                 {
@@ -179,8 +164,9 @@ def train_and_evaluate(config: Config) -> Results:
 
     # What is left behind: the classifier first, results.json last, as the mark of a whole run.
     if not evaluations:  # interrupted between the last checkpoint and here
-        evaluations = evaluate()
-    export(directory / "saved_model", trainer.classifier, trainer.generator, dataset.class_names)
+        evaluations = {name: evaluator(part) for name, part in parts.items()}
+    names = dataset.class_names
+    saved_model.save(directory / "saved_model", trainer.classifier, trainer.generator, names)
     results: Results = {
         "test_accuracy": evaluations["test"].accuracy,
         "test_accuracy_interval": evaluations["test"].interval,
@@ -188,9 +174,11 @@ def train_and_evaluate(config: Config) -> Results:
         "train_images": len(dataset.train),
         "train_labeled_accuracy": evaluations["train_labeled"].accuracy,
     }
-    for name in ("validation", "test_raw", "validation_raw"):
-        if name in evaluations:
-            results[f"{name}_accuracy"] = evaluations[name].accuracy
+    if "validation" in evaluations:
+        results["validation_accuracy"] = evaluations["validation"].accuracy
+    if trainer.averaged is not None:  # the weights themselves, beside their average
+        raw = Evaluator(trainer.discriminator, config.bn_inference, config.batch_size)
+        results["test_accuracy_raw"] = raw(dataset.test).accuracy
     if config.preset == "notebook":
         results["test_accuracy_first_half"] = evaluations["test"].first_half().accuracy
     results |= {
@@ -207,18 +195,6 @@ def train_and_evaluate(config: Config) -> Results:
     }
     run_dir.write_json(directory / "results.json", results)
     return results
-
-
-def _restore(checkpoint: "tf.train.Checkpoint", path: str) -> None:
-    import tensorflow as tf
-
-    try:
-        checkpoint.restore(path).assert_consumed()
-    except (tf.errors.OpError, IndexError, ValueError, AssertionError) as error:
-        raise UserError(
-            f"{path}: cannot be read ({str(error).splitlines()[0]}); put it back, or delete "
-            f"{Path(path).parent} to start the run again."
-        ) from error
 
 
 def _print_header(

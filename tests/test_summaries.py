@@ -33,7 +33,9 @@ def test_save_png_writes_grey_and_colour(tmp_path: Path) -> None:
 def test_confusion_picture_is_drawn_for_few_and_for_many_classes() -> None:
     for count in (3, 100):
         labels = np.arange(count)
-        picture = confusion_picture(Evaluation(labels, labels, count), [str(i) for i in labels])
+        picture = confusion_picture(
+            Evaluation(labels, np.eye(count)[labels]), [str(i) for i in labels]
+        )
         assert picture.dtype == np.uint8
         assert picture.shape[2] == 3
         assert picture.std() > 0

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from ssgan_tf.config import Config
-from ssgan_tf.trainer import Batch, FusedAdam, Noise, Trainer, scale, shift, unscale
+from ssgan_tf.trainer import Batch, FusedAdam, Noise, Trainer, jitter_color, scale, shift, unscale
 
 B = 8
 
@@ -413,3 +413,26 @@ def test_warmup_raises_the_learning_rate_in_equal_steps() -> None:
     for step, factor in {0: 0.25, 2: 0.75, 3: 1, 50: 1, 75: 0.5}.items():
         trainer.step.assign(step)
         assert float(trainer.learning_rate()) == pytest.approx(1e-3 * factor), step
+
+
+def test_jitter_color_is_one_gain_and_offset_per_channel_and_stays_in_range() -> None:
+    rng = np.random.default_rng(0)
+    images = rng.uniform(-0.5, 0.5, (300, 4, 4, 3)).astype(np.float32)
+    found = jitter_color(tf.constant(images), 0.3, tf.constant([1, 2])).numpy()
+    x, y = (array.reshape(300, 16, 3) for array in (images, found))
+    # Two pixels give gain and offset of their channel; all others must lie on that line.
+    gain = (y[:, 0] - y[:, 1]) / (x[:, 0] - x[:, 1])
+    offset = y[:, 0] - gain * x[:, 0]
+    np.testing.assert_allclose(gain[:, None] * x + offset[:, None], y, atol=2e-3)
+    assert 0.7 <= gain.min() < 0.75 and 1.25 < gain.max() <= 1.3
+    assert -0.3 <= offset.min() < -0.25 and 0.25 < offset.max() <= 0.3
+    bright = jitter_color(tf.ones((50, 4, 4, 3)), 0.3, tf.constant([1, 2])).numpy()
+    assert bright.max() == 1 and bright.min() < 0.8
+
+
+def test_jitter_color_is_a_function_of_its_seed_and_off_without() -> None:
+    images = scale(make_batch().images)
+    first, again, other = (jitter_color(images, 0.3, tf.constant([1, s])) for s in (2, 2, 3))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    np.testing.assert_array_equal(jitter_color(images, 0.3, None), images)

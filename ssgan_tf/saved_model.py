@@ -1,0 +1,108 @@
+"""The trained classifier as a SavedModel, which needs TensorFlow alone to be used."""
+
+import tempfile
+from pathlib import Path
+
+import tensorflow as tf
+
+from ssgan_tf import losses
+from ssgan_tf.datasets import IMAGE_SIZE
+from ssgan_tf.discriminator import Discriminator
+from ssgan_tf.generator import Generator
+from ssgan_tf.trainer import scale, unscale
+
+Outputs = dict[str, tf.Tensor]
+
+
+class ExportedClassifier(tf.Module):
+    """The signatures of the SavedModel; preprocessing is inside, moving averages always.
+
+    | signature         | input                                        | outputs        |
+    |-------------------|----------------------------------------------|----------------|
+    | `serving_default` | `images` uint8 (N, 32, 32, C)                | see `classify` |
+    | `encoded`         | `encoded_images` string (N,): PNG/JPEG bytes | the same       |
+    | `generate`        | `z` float32 (N, latent_dim)                  | see `generate` |
+    """
+
+    def __init__(
+        self,
+        discriminator: Discriminator,
+        generator: Generator | None,
+        class_names: Path,
+        temperature: float = 1.0,
+    ) -> None:
+        """
+        Args:
+            discriminator: the classifier.
+            generator: None, as after `--method=supervised`: there will be no `generate`.
+            class_names: a file with the names of the K classes, one a line; travels as an asset.
+            temperature: the probabilities are softmax(logits / temperature).
+        """
+        super().__init__()
+        self.temperature = tf.Variable(temperature, trainable=False, name="temperature")
+        self.discriminator, self.generator = discriminator, generator
+        self.channels = discriminator.channels
+        self.class_names = tf.saved_model.Asset(str(class_names))
+
+    @tf.function
+    def classify(self, images: tf.Tensor) -> Outputs:
+        """Classifies uint8 images (N, 32, 32, C).
+
+        Returns:
+            `class_id` (N,) int64, `probabilities` (N, K) and `logits` (N, K) float32, `p_real` (N,)
+            float32: sigmoid(logsumexp(logits)), `features` (N, 2 m_d) float32. The temperature is
+            in `probabilities` alone.
+        """
+        output = self.discriminator(scale(images), statistics="moving")
+        return {
+            "class_id": tf.argmax(output.class_logits, axis=-1),
+            "probabilities": tf.nn.softmax(output.class_logits / self.temperature),
+            "logits": output.class_logits,
+            "p_real": tf.sigmoid(losses.gan_logit(output.class_logits)),
+            "features": output.features,
+        }
+
+    @tf.function
+    def classify_encoded(self, encoded_images: tf.Tensor) -> Outputs:
+        """Decodes PNG or JPEG bytes (N,) string, of any size, resizes and classifies them."""
+
+        def decode(encoded: tf.Tensor) -> tf.Tensor:
+            image = tf.io.decode_image(encoded, channels=self.channels, expand_animations=False)
+            size = (IMAGE_SIZE, IMAGE_SIZE)
+            # Resizing to the size it has changes nothing: bytes and arrays give the same answer.
+            resized = tf.image.resize(image, size, antialias=True)
+            return tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
+
+        shape = (IMAGE_SIZE, IMAGE_SIZE, self.channels)
+        spec = tf.TensorSpec(shape, tf.uint8)
+        return self.classify(tf.map_fn(decode, encoded_images, fn_output_signature=spec))
+
+    @tf.function
+    def generate(self, z: tf.Tensor) -> Outputs:
+        """Generates uint8 images (N, 32, 32, C) from z (N, latent_dim) float32."""
+        return {"images": unscale(self.generator(z, statistics="moving"))}
+
+
+def save(
+    directory: Path,
+    discriminator: Discriminator,
+    generator: Generator | None,
+    class_names: list[str],
+    temperature: float = 1.0,
+) -> None:
+    """Writes the SavedModel; see `ExportedClassifier` for what is in it."""
+    with tempfile.TemporaryDirectory() as temporary:
+        names = Path(temporary) / "class_names.txt"
+        names.write_text("\n".join(class_names) + "\n")
+        module = ExportedClassifier(discriminator, generator, names, temperature)
+        shape = (None, IMAGE_SIZE, IMAGE_SIZE, module.channels)
+        images = tf.TensorSpec(shape, tf.uint8, "images")
+        encoded_images = tf.TensorSpec((None,), tf.string, "encoded_images")
+        signatures = {
+            "serving_default": module.classify.get_concrete_function(images),
+            "encoded": module.classify_encoded.get_concrete_function(encoded_images),
+        }
+        if generator is not None:
+            z = tf.TensorSpec((None, generator.latent_dim), tf.float32, "z")
+            signatures["generate"] = module.generate.get_concrete_function(z)
+        tf.saved_model.save(module, str(directory), signatures)

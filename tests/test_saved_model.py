@@ -1,0 +1,131 @@
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import make_dataset
+from PIL import Image
+
+from ssgan_tf.discriminator import Discriminator
+from ssgan_tf.generator import Generator
+from ssgan_tf.saved_model import save
+from ssgan_tf.trainer import scale
+
+NAMES = ["zero", "one", "two"]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Discriminator, Generator]:
+    discriminator = Discriminator(width=8, num_classes=3, drop_rate=0.5)
+    generator = Generator(width=8, latent_dim=5)
+    rng = np.random.default_rng(0)
+    for variable in discriminator.variables + generator.variables:
+        if "bn" in variable.path:  # as after training: averages that matter
+            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+    path = tmp_path_factory.mktemp("export") / "saved_model"
+    save(path, discriminator, generator, NAMES)
+    return path, discriminator, generator
+
+
+def png(image: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_arrays_and_png_bytes_give_what_the_model_gives_in_process(exported: tuple) -> None:
+    path, discriminator, _ = exported
+    images = make_dataset(test=6).test.images
+    output = discriminator(scale(images), statistics="moving")
+    signatures = tf.saved_model.load(str(path)).signatures
+    encoded = tf.constant([png(image) for image in images])
+    for found in (
+        signatures["serving_default"](images=tf.constant(images)),
+        signatures["encoded"](encoded_images=encoded),
+    ):
+        logits = output.class_logits.numpy()
+        np.testing.assert_allclose(found["logits"], logits, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(found["features"], output.features, rtol=1e-5, atol=1e-5)
+        np.testing.assert_array_equal(found["class_id"], logits.argmax(axis=1))
+        assert found["class_id"].dtype == tf.int64
+        exponentials = np.exp(logits)
+        sums = exponentials.sum(axis=1)
+        np.testing.assert_allclose(found["probabilities"], exponentials / sums[:, None], atol=1e-5)
+        np.testing.assert_allclose(found["p_real"], sums / (sums + 1), atol=1e-5)
+
+
+def test_encoded_images_of_other_sizes_and_colours_are_taken(exported: tuple) -> None:
+    signatures = tf.saved_model.load(str(exported[0])).signatures
+    rng = np.random.default_rng(0)
+    grey, large = (
+        rng.integers(0, 256, (20, 50), np.uint8),
+        rng.integers(0, 256, (64, 64, 3), np.uint8),
+    )
+    jpeg = io.BytesIO()
+    Image.fromarray(large).save(jpeg, "JPEG")
+    found = signatures["encoded"](encoded_images=tf.constant([png(grey), jpeg.getvalue()]))
+    assert found["probabilities"].shape == (2, 3)
+
+
+def test_generate_gives_uint8_images_by_moving_averages(exported: tuple) -> None:
+    path, _, generator = exported
+    z = tf.random.stateless_normal((4, 5), (0, 0))
+    images = tf.saved_model.load(str(path)).signatures["generate"](z=z)["images"].numpy()
+    expected = (generator(z, statistics="moving").numpy() + 1) * 127.5
+    assert images.dtype == np.uint8
+    assert np.abs(images - expected).max() <= 0.51
+
+
+def test_a_temperature_is_in_the_probabilities_alone(exported: tuple, tmp_path: Path) -> None:
+    path, discriminator, generator = exported
+    save(tmp_path / "hot", discriminator, generator, NAMES, temperature=2.0)
+    images = tf.constant(make_dataset(test=3).test.images)
+    cold, hot = (
+        tf.saved_model.load(str(path)).signatures["serving_default"](images=images)
+        for path in (path, tmp_path / "hot")
+    )
+    for name in ("class_id", "logits", "p_real", "features"):
+        np.testing.assert_allclose(hot[name], cold[name], rtol=1e-5, atol=1e-6)
+    exponentials = np.exp(cold["logits"].numpy() / 2)
+    expected = exponentials / exponentials.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(hot["probabilities"], expected, atol=1e-6)
+    assert np.abs(hot["probabilities"] - cold["probabilities"]).max() > 1e-3
+
+
+def test_class_names_travel_with_the_model(exported: tuple) -> None:
+    assert (exported[0] / "assets" / "class_names.txt").read_text().split() == NAMES
+
+
+def test_the_control_has_no_generate_signature(tmp_path: Path) -> None:
+    save(tmp_path / "saved_model", Discriminator(width=8, num_classes=3), None, NAMES)
+    signatures = tf.saved_model.load(str(tmp_path / "saved_model")).signatures
+    assert set(signatures) == {"serving_default", "encoded"}
+
+
+def test_a_fresh_process_needs_tensorflow_alone(exported: tuple, tmp_path: Path) -> None:
+    path, discriminator, _ = exported
+    images = make_dataset(test=3).test.images
+    for index, image in enumerate(images):
+        (tmp_path / f"{index}.png").write_bytes(png(image))
+    script = (
+        "import json, sys\n"
+        "import tensorflow as tf\n"
+        "model = tf.saved_model.load(sys.argv[1])\n"
+        "files = [tf.io.read_file(f'{sys.argv[2]}/{index}.png') for index in range(3)]\n"
+        "found = model.signatures['encoded'](encoded_images=tf.stack(files))\n"
+        "assert not any(name.startswith('ssgan') for name in sys.modules)\n"
+        "print(json.dumps(found['logits'].numpy().tolist()))\n"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", script, path, tmp_path],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    expected = discriminator(scale(images), statistics="moving").class_logits
+    np.testing.assert_allclose(json.loads(process.stdout), expected, rtol=1e-5, atol=1e-5)
