@@ -13,6 +13,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
+FIGURES = HERE / "figures"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,12 @@ class Run:
     @property
     def result_file(self) -> Path:
         """Where the result is kept, and committed."""
-        return RESULTS / f"{self.name}-{self.seed}.json"
+        return RESULTS / f"{self.directory_name}.json"
+
+    @property
+    def directory_name(self) -> str:
+        """Of the run directory."""
+        return f"{self.name}-{self.seed}"
 
     def is_finished(self) -> bool:
         """Whether there is a result, and of this very command."""
@@ -61,7 +67,7 @@ def execute(runs: Sequence[Run], run_root: Path, workers: int = 1) -> None:
     def execute_one(run: Run) -> None:
         mine = free.pop()
         print(f"{run.name} seed {run.seed}: {run.command}", flush=True)
-        directory = run_root / f"{run.name}-{run.seed}"
+        directory = run_root / run.directory_name
         log = directory.parent / f"{directory.name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         command = [*run.command.replace("python", sys.executable, 1).split()]

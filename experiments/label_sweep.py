@@ -1,0 +1,201 @@
+"""How many labels: the control, the article and the tuned preset from 100 labels to all.
+
+What it shows: what unlabelled images are worth, and how that shrinks as labels are added. Each
+method has one row of flags (`METHODS`); the two controls are the same classifiers trained on the
+labels alone, each with the number of steps that its validation accuracy asked for (recipe.py).
+
+    TFDS_DATA_DIR=... python experiments/label_sweep.py --workers=2    # everything that is missing
+    TFDS_DATA_DIR=... python experiments/label_sweep.py --labels 250   # only these
+    python experiments/label_sweep.py --table                          # only table, plot, summary
+
+Cost: on one core a run of the controls takes 2 minutes, of the article 6, of the tuned preset 15;
+the whole sweep about nine hours on two cores (an hour and a half of it for 250 and 1,000 labels).
+Expected: the table in experiments/README.md, which this program writes.
+"""
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+
+from common import (
+    FIGURES,
+    HERE,
+    RESULTS,
+    Run,
+    execute,
+    finished,
+    mean_and_deviation,
+    replace_between_markers,
+)
+
+LABELS = ("100", "250", "500", "1000", "2500", "all")
+SEEDS = {"250": (0, 1, 2), "1000": (0, 1, 2)}  # one seed elsewhere
+METHODS = {
+    "supervised": "--method=supervised --drop_rate=0.5 --schedule=linear --steps=2000",
+    "article": "",
+    "tuned_supervised": "--preset=tuned --method=supervised",
+    "tuned": "--preset=tuned",
+    "tuned_large": "--preset=tuned_large",
+}
+NAMES = {
+    "supervised": "control of the article",
+    "article": "`article`",
+    "tuned_supervised": "control of `tuned`",
+    "tuned": "`tuned`",
+    "tuned_large": "`tuned_large`",
+}
+
+
+def runs_of(method: str, labels: str, dataset: str = "") -> list[Run]:
+    """One run per seed."""
+    flags = " ".join(f"{dataset} --labeled={labels} {METHODS[method]}".split())
+    house = "house-" if "house" in dataset else ""
+    seeds = (0,) if house else SEEDS.get(labels, (0,))
+    return [Run(f"{house}{method}-{labels}", flags, seed) for seed in seeds]
+
+
+def table() -> str:
+    """Test accuracy per number of labels and method, and what unlabelled images add."""
+    lines = [
+        "| labels | " + " | ".join(NAMES.values()) + " | `tuned` minus its control |",
+        "|---|" + "---|" * (len(NAMES) + 1),
+    ]
+    for labels in LABELS:
+        cells = []
+        for method in METHODS:
+            results = finished(runs_of(method, labels))
+            cells.append(_accuracy(results) if results else "")
+        lines.append(f"| {labels} | " + " | ".join([*cells, gain(labels)]) + " |")
+    return "\n".join(lines)
+
+
+def gain(labels: str, dataset: str = "") -> str:
+    """Tuned minus its control, seed by seed, in points."""
+    found = [
+        {result["seed"]: result["test_accuracy"] for result in finished(runs_of(*row))}
+        for row in (("tuned", labels, dataset), ("tuned_supervised", labels, dataset))
+    ]
+    seeds = sorted(found[0].keys() & found[1].keys())
+    if not seeds:
+        return ""
+    return mean_and_deviation([found[0][seed] - found[1][seed] for seed in seeds])
+
+
+def house_numbers_table() -> str:
+    """The same comparison on the rendered data set, one seed."""
+    lines = ["| labels | control of `tuned` | `tuned` | difference |", "|---|---|---|---|"]
+    for labels in ("250", "1000"):
+        rows = [
+            finished(runs_of(method, labels, HOUSE_NUMBERS))
+            for method in ("tuned_supervised", "tuned")
+        ]
+        if all(rows):
+            cells = [_accuracy(results) for results in rows]
+            lines.append(f"| {labels} | {' | '.join(cells)} | {gain(labels, HOUSE_NUMBERS)} |")
+    return "\n".join(lines)
+
+
+HOUSE_NUMBERS = "--dataset=house_numbers"
+
+
+def _accuracy(results: list[dict]) -> str:
+    cell = mean_and_deviation([result["test_accuracy"] for result in results])
+    return f"{cell} ({len(results)})"
+
+
+def summary() -> dict:
+    """The headline figures, accuracies as fractions: method -> labels -> figures."""
+    found: dict = {}
+    for method in METHODS:
+        for labels in LABELS:
+            results = finished(runs_of(method, labels))
+            if not results:
+                continue
+            accuracies = [result["test_accuracy"] for result in results]
+            found.setdefault(method, {})[labels] = {
+                "mean": round(statistics.fmean(accuracies), 5),
+                "std": round(statistics.stdev(accuracies), 5) if len(accuracies) > 1 else None,
+                "seeds": len(accuracies),
+                "steps": results[0]["steps"],
+                "wall_seconds": statistics.median(result["wall_seconds"] for result in results),
+                "hardware": results[0]["device"],
+                "command": runs_of(method, labels)[0].command.removesuffix(" --seed=0"),
+            }
+    return found
+
+
+def plot(path: Path) -> None:
+    """Accuracy over labels, one line per method, error bars where there are several seeds."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), dpi=110, layout="constrained")
+    axes = figure.add_subplot()
+    for method in METHODS:
+        points = []
+        for labels in LABELS:
+            results = finished(runs_of(method, labels))
+            if results:
+                accuracies = [100 * result["test_accuracy"] for result in results]
+                deviation = statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0
+                points.append((results[0]["labeled"], statistics.fmean(accuracies), deviation))
+        if points:
+            x, y, deviations = zip(*points, strict=True)
+            control = "supervised" in method
+            axes.errorbar(
+                x,
+                y,
+                deviations,
+                label=NAMES[method].replace("`", ""),
+                color={"art": "tab:blue", "sup": "tab:blue"}.get(method[:3], "tab:red")
+                if method != "tuned_large"
+                else "tab:purple",
+                linestyle="--" if control else "-",
+                marker="o",
+                markersize=4,
+                capsize=3,
+            )
+    axes.set_xscale("log")
+    axes.set_xlabel("labelled images")
+    axes.set_ylabel("test accuracy, %")
+    axes.set_title("SVHN subset, 10,259 training and 2,600 test images")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path)
+
+
+def write() -> None:
+    """Table, plot and summary.json from the results there are."""
+    replace_between_markers(HERE / "README.md", "labels", table())
+    replace_between_markers(HERE / "README.md", "tuned house numbers", house_numbers_table())
+    text = json.dumps(summary(), indent=1) + "\n"
+    (RESULTS / "summary.json").write_text(text)
+    plot(FIGURES / "labels.png")
+
+
+def main() -> None:
+    """Runs what is missing, then writes what follows from it."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--table", action="store_true", help="only write table, plot and summary")
+    parser.add_argument("--labels", nargs="*", default=LABELS, help="only these")
+    parser.add_argument("--methods", nargs="*", default=METHODS, help="only these")
+    parser.add_argument("--house_numbers", action="store_true", help="on the rendered data set")
+    parser.add_argument("--run_root", type=Path, default=HERE / "runs", help="run directories")
+    parser.add_argument("--workers", type=int, default=1, help="runs at a time")
+    arguments = parser.parse_args()
+    if not arguments.table:
+        dataset = HOUSE_NUMBERS if arguments.house_numbers else ""
+        runs = [
+            run
+            for labels in arguments.labels
+            for method in arguments.methods
+            if method != "tuned_large" or labels == "1000"
+            for run in runs_of(method, labels, dataset)
+        ]
+        runs.sort(key=lambda run: run.seed)  # a first look at all rows comes early
+        execute(runs, arguments.run_root, arguments.workers)
+    write()
+
+
+if __name__ == "__main__":
+    main()
