@@ -1,0 +1,100 @@
+"""How long until 70%: the article, the tuned preset and its control over wall time, 1,000 labels.
+
+What it shows: a better recipe is a faster one. Counted is the time from the start of the program,
+loading and evaluations included, to the first evaluation (one an epoch) at or above 70% of the test
+images; a run that never gets there counts with its whole length and is marked. The test images
+choose nothing here: the time is reported, and every run goes on to its last step.
+
+    TFDS_DATA_DIR=... python experiments/time_to_accuracy.py    # nothing else may run meanwhile
+    python experiments/time_to_accuracy.py --table              # only table and curves
+
+Cost: nine runs, one after the other, 45 minutes on two cores; they are those of label_sweep.py with
+1,000 labels. Expected: the table in experiments/README.md, which this program writes.
+"""
+
+import argparse
+import statistics
+from pathlib import Path
+
+from common import FIGURES, HERE, execute, finished, replace_between_markers
+from label_sweep import NAMES, runs_of
+
+METHODS = ("article", "tuned", "tuned_supervised")
+TARGET = 0.70
+
+
+def seconds_to_target(result: dict) -> tuple[float, bool]:
+    """Wall seconds to the target, or the whole length of a run that never gets there; whether."""
+    for _, accuracy, seconds in result["test_accuracy_curve"]:
+        if accuracy >= TARGET:
+            return seconds, True
+    return result["wall_seconds"], False
+
+
+def table() -> str:
+    """Median time per method, as seconds and as a part of the article's."""
+    lines = [
+        f"| method | s to {TARGET:.0%}, each seed | median | article's x | whole run, s | on |",
+        "|---|---|---|---|---|---|",
+    ]
+    reference = None
+    for method in METHODS:
+        results = finished(runs_of(method, "1000"))
+        if not results:
+            continue
+        times = [seconds_to_target(result) for result in results]
+        median = statistics.median(seconds for seconds, _ in times)
+        reference = reference or median
+        cells = ", ".join(f"{s:.0f}" if reached else f"{s:.0f} (never)" for s, reached in times)
+        whole = statistics.median(result["wall_seconds"] for result in results)
+        devices = ", ".join(sorted({result["device"].removeprefix("CPU: ") for result in results}))
+        lines.append(
+            f"| {NAMES[method]} | {cells} | {median:.0f} | {median / reference:.2f} | {whole:.0f} "
+            f"| {devices} |"
+        )
+    return "\n".join(lines)
+
+
+def plot(path: Path) -> None:
+    """Test accuracy over wall time: each seed, and in bold the one in the middle."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), dpi=110, layout="constrained")
+    axes = figure.add_subplot()
+    colors = {"article": "tab:blue", "tuned": "tab:red", "tuned_supervised": "tab:grey"}
+    for method in METHODS:
+        results = finished(runs_of(method, "1000"))
+        for index, result in enumerate(results):
+            _, accuracies, seconds = zip(*result["test_accuracy_curve"], strict=True)
+            axes.plot(
+                [second / 60 for second in seconds],
+                [100 * accuracy for accuracy in accuracies],
+                color=colors[method],
+                linewidth=1.2,
+                label=NAMES[method].replace("`", "") if index == 0 else None,
+            )
+    axes.axhline(100 * TARGET, color="black", linewidth=0.6, linestyle=":")
+    axes.set_xlabel("wall time, minutes")
+    axes.set_ylabel("test accuracy, %")
+    axes.set_title("SVHN subset, 1,000 labels, three seeds each")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    figure.savefig(path)
+
+
+def main() -> None:
+    """Runs what is missing, one after the other, then writes table and curves."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--table", action="store_true", help="only write table and curves")
+    parser.add_argument("--run_root", type=Path, default=HERE / "runs", help="run directories")
+    arguments = parser.parse_args()
+    if not arguments.table:
+        runs = [run for method in METHODS for run in runs_of(method, "1000")]
+        runs.sort(key=lambda run: run.seed)  # the methods alternate: a slow hour hits them all
+        execute(runs, arguments.run_root)
+    replace_between_markers(HERE / "README.md", "time", table())
+    plot(FIGURES / "time_to_accuracy.png")
+
+
+if __name__ == "__main__":
+    main()
