@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from ssgan_tf import losses
+from ssgan_tf.augment import jitter_color, shift
 from ssgan_tf.config import Config
 from ssgan_tf.discriminator import Discriminator
 from ssgan_tf.generator import Generator
@@ -61,45 +62,6 @@ def scale(images: tf.Tensor) -> tf.Tensor:
 def unscale(images: tf.Tensor) -> tf.Tensor:
     """The reverse of `scale`: float32 in [-1, 1] -> uint8."""
     return tf.cast(tf.clip_by_value(tf.round((images + 1.0) * 127.5), 0, 255), tf.uint8)
-
-
-def shift(images: tf.Tensor, pixels: int, seed: tf.Tensor | None) -> tf.Tensor:
-    """Moves each image by up to `pixels` in both directions; border pixels are repeated.
-
-    Args:
-        images: (B, H, W, channels), any dtype.
-        pixels: >= 0.
-        seed: (2,) int32, of which the shifts are a pure function; None: no shifts.
-
-    Returns:
-        Same shape and dtype as `images`.
-    """
-    if seed is None or pixels == 0:
-        return images
-    batch, height, width = tf.unstack(tf.shape(images)[:3])
-    shifts = tf.random.stateless_uniform((2, batch, 1), seed, -pixels, pixels + 1, tf.int32)
-    rows = tf.clip_by_value(tf.range(height) + shifts[0], 0, height - 1)  # (B, H)
-    columns = tf.clip_by_value(tf.range(width) + shifts[1], 0, width - 1)  # (B, W)
-    images = tf.gather(images, rows, axis=1, batch_dims=1)
-    return tf.gather(images, columns, axis=2, batch_dims=1)
-
-
-def jitter_color(images: tf.Tensor, strength: float, seed: tf.Tensor | None) -> tf.Tensor:
-    """Changes contrast and brightness of each channel of each image: a x + b, clipped to [-1, 1].
-
-    Args:
-        images: (B, H, W, channels) float in [-1, 1].
-        strength: a is uniform in [1 - strength, 1 + strength], b in [-strength, strength].
-        seed: (2,) int32, of which both are a pure function; None: nothing is changed.
-
-    Returns:
-        Same shape, dtype and range as `images`.
-    """
-    if seed is None or strength == 0:
-        return images
-    shape = (2, tf.shape(images)[0], 1, 1, images.shape[-1])
-    changes = tf.random.stateless_uniform(shape, seed, -strength, strength)
-    return tf.clip_by_value(images * (1.0 + changes[0]) + changes[1], -1.0, 1.0)
 
 
 class Trainer:
