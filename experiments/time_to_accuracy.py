@@ -5,11 +5,14 @@ loading and evaluations included, to the first evaluation (one an epoch) at or a
 images; a run that never gets there counts with its whole length and is marked. The test images
 choose nothing here: the time is reported, and every run goes on to its last step.
 
-    TFDS_DATA_DIR=... python experiments/time_to_accuracy.py    # nothing else may run meanwhile
+    TFDS_DATA_DIR=... python experiments/time_to_accuracy.py --workers=2
     python experiments/time_to_accuracy.py --table              # only table and curves
 
-Cost: nine runs, one after the other, 45 minutes on two cores; they are those of label_sweep.py with
-1,000 labels. Expected: the table in experiments/README.md, which this program writes.
+Nothing else may run meanwhile. Two workers have one core each, so the times compare with each
+other, not with those of a run that has both.
+
+Cost: nine runs, half an hour on two cores; they are those of label_sweep.py with 1,000 labels.
+Expected: the table in experiments/README.md, which this program writes.
 """
 
 import argparse
@@ -83,15 +86,19 @@ def plot(path: Path) -> None:
 
 
 def main() -> None:
-    """Runs what is missing, one after the other, then writes table and curves."""
+    """Runs what is missing, then writes table and curves."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--table", action="store_true", help="only write table and curves")
     parser.add_argument("--run_root", type=Path, default=HERE / "runs", help="run directories")
+    parser.add_argument("--workers", type=int, default=1, help="runs at a time")
     arguments = parser.parse_args()
     if not arguments.table:
-        runs = [run for method in METHODS for run in runs_of(method, "1000")]
-        runs.sort(key=lambda run: run.seed)  # the methods alternate: a slow hour hits them all
-        execute(runs, arguments.run_root)
+        # Seed after seed: the methods alternate, so that a slow hour of the machine hits them all.
+        runs = sorted(
+            (run for method in METHODS for run in runs_of(method, "1000")),
+            key=lambda run: run.seed,
+        )
+        execute(runs, arguments.run_root, arguments.workers)
     replace_between_markers(HERE / "README.md", "time", table())
     plot(FIGURES / "time_to_accuracy.png")
 

@@ -31,6 +31,24 @@ def test_notebook_preset_has_every_quirk_of_the_published_code() -> None:
     assert (config.drop_rate, config.label_selection) == (0, "first")
 
 
+def test_tuned_keeps_the_articles_networks_and_losses() -> None:
+    tuned, article = Config.from_preset("tuned"), Config()
+    for name in ("generator_width", "discriminator_width", "latent_dim", "conv7_input"):
+        assert getattr(tuned, name) == getattr(article, name)
+    for name in ("generator_loss", "label_smoothing", "unsupervised_weight", "batch_size"):
+        assert getattr(tuned, name) == getattr(article, name)
+    large = Config.from_preset("tuned_large").to_dict()
+    different = {name for name, value in tuned.to_dict().items() if value != large[name]}
+    assert different == {"preset", "discriminator_width"}
+
+
+def test_the_control_of_tuned_has_labelled_batches_alone() -> None:
+    control, tuned = Config.from_preset("tuned", method="supervised"), Config.from_preset("tuned")
+    assert (tuned.labeled_batch_size, control.labeled_batch_size) == (64, 0)
+    different = {n for n, value in tuned.to_dict().items() if value != control.to_dict()[n]}
+    assert different == {"method", "labeled_batch_size"}
+
+
 def test_a_given_value_beats_the_preset() -> None:
     assert Config.from_preset("notebook", drop_rate=0.3).drop_rate == 0.3
 
