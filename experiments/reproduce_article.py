@@ -109,36 +109,6 @@ def _gains(rows: dict[str, str]) -> list[str]:
     return lines
 
 
-def summary_table() -> str:
-    """What the README shows: method, test accuracy, cost, command."""
-    names = {
-        "house-semi_supervised": "semi-supervised, as it comes",
-        "house-supervised": "control: labels alone",
-        "plain": "semi-supervised, as it comes",
-        "article-drop0": "semi-supervised, without dropout",
-        "notebook": "the article's code, bug for bug",
-        "supervised-drop0.5": "control: labels alone, dropout 0.5",
-        "supervised-drop0": "control: labels alone, no dropout",
-    }
-    lines = [
-        "| data | method | labels | test accuracy, % | seeds | steps | s per run | command |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for name, method in names.items():
-        for flags, results in _with_results({name: (TABLE | HOUSE_NUMBERS)[name]}):
-            test = mean_and_deviation([result["test_accuracy"] for result in results])
-            seconds = statistics.median(result["wall_seconds"] for result in results)
-            first = results[0]
-            lines.append(
-                f"| {first['dataset']} | {method} | {first['labeled']:,} | {test} | {len(results)} "
-                f"| {first['steps']:,} | {seconds:.0f} | `python -m ssgan_tf.train {flags}` |"
-            )
-    results = [result for _, group in _with_results(TABLE) for result in group]
-    devices = sorted({result["device"].replace("1 cores", "1 core") for result in results})
-    lines += ["", f"Seconds are the median, on: {'; '.join(devices)}."]
-    return "\n".join(lines)
-
-
 def dropout_sentence() -> str:
     """What the nominal dropout rate costs, for the README's list of differences."""
     accuracy = {
@@ -182,7 +152,6 @@ def write_tables() -> None:
     replace_between_markers(readme, "drop rate", selection_table())
     replace_between_markers(readme, "article", accuracy_table(TABLE))
     replace_between_markers(readme, "house numbers", accuracy_table(HOUSE_NUMBERS))
-    replace_between_markers(HERE.parent / "README.md", "results", summary_table())
     replace_between_markers(HERE.parent / "README.md", "first command", first_command_sentence())
     replace_between_markers(HERE.parent / "README.md", "dropout", dropout_sentence())
 
