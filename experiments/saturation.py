@@ -1,0 +1,79 @@
+"""Where it saturates: the tuned preset and its control over 20,000 steps, 1,000 labels.
+
+What it shows: how many steps each of the two wants, and that the control was not cut short. The
+schedule (constant for the first half, then down to 0) and the ramp stretch with the steps.
+
+    TFDS_DATA_DIR=... python experiments/saturation.py --workers=2
+    python experiments/saturation.py --table
+
+Cost: on one core an hour for `tuned`, 20 minutes for its control; one seed. Expected: the table and
+the curves in experiments/README.md, which this program writes.
+"""
+
+import argparse
+from pathlib import Path
+
+from common import FIGURES, HERE, Run, execute, finished, replace_between_markers
+
+FLAGS = "--preset=tuned --labeled=1000 --steps=20000 --eval_every=5"
+RUNS = {
+    "control of `tuned`": Run("saturation-supervised", f"{FLAGS} --method=supervised", 0),
+    "`tuned`": Run("saturation-tuned", FLAGS, 0),
+}
+STEPS = (400, 1200, 2000, 4000, 8000, 12000, 16000, 20000)
+
+
+def table() -> str:
+    """Test accuracy after so many steps of the one long run."""
+    lines = [
+        "| steps | " + " | ".join(f"{step:,}" for step in STEPS) + " |",
+        "|---|" + "---|" * len(STEPS),
+    ]
+    for name, run in RUNS.items():
+        for result in finished([run]):
+            curve = {step: accuracy for step, accuracy, _ in result["test_accuracy_curve"]}
+            cells = [f"{100 * curve[step]:.1f}" for step in STEPS]
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def plot(path: Path) -> None:
+    """Test accuracy over steps."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), dpi=110, layout="constrained")
+    axes = figure.add_subplot()
+    for (name, run), color in zip(RUNS.items(), ("tab:grey", "tab:red"), strict=True):
+        for result in finished([run]):
+            steps, accuracies, _ = zip(*result["test_accuracy_curve"], strict=True)
+            axes.plot(
+                steps,
+                [100 * accuracy for accuracy in accuracies],
+                color=color,
+                linewidth=1.2,
+                label=name.replace("`", ""),
+            )
+    axes.set_xlabel("steps")
+    axes.set_ylabel("test accuracy, %")
+    axes.set_title("SVHN subset, 1,000 labels, one seed")
+    axes.set_ylim(bottom=50)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    figure.savefig(path)
+
+
+def main() -> None:
+    """Runs what is missing, then writes table and curves."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--table", action="store_true", help="only write table and curves")
+    parser.add_argument("--run_root", type=Path, default=HERE / "runs", help="run directories")
+    parser.add_argument("--workers", type=int, default=1, help="runs at a time")
+    arguments = parser.parse_args()
+    if not arguments.table:
+        execute(list(RUNS.values()), arguments.run_root, arguments.workers)
+    replace_between_markers(HERE / "README.md", "saturation", table())
+    plot(FIGURES / "saturation.png")
+
+
+if __name__ == "__main__":
+    main()
