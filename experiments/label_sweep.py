@@ -37,6 +37,7 @@ METHODS = {
     "article": "",
     "tuned_supervised": "--preset=tuned --method=supervised",
     "tuned": "--preset=tuned",
+    "tuned_without_gan": "--preset=tuned --unsupervised_weight=0",
     "tuned_large": "--preset=tuned_large",
 }
 HOUSE_NUMBERS = "--dataset=house_numbers"
@@ -46,6 +47,7 @@ COLORS = {
     "article": "tab:blue",
     "tuned_supervised": "tab:red",
     "tuned": "tab:red",
+    "tuned_without_gan": "tab:orange",
     "tuned_large": "tab:purple",
 }
 NAMES = {
@@ -53,6 +55,7 @@ NAMES = {
     "article": "`article`",
     "tuned_supervised": "control of `tuned`",
     "tuned": "`tuned`",
+    "tuned_without_gan": "`tuned` without the GAN's terms",
     "tuned_large": "`tuned_large`",
 }
 
@@ -239,7 +242,8 @@ def main() -> None:
             run
             for labels in arguments.labels
             for method in arguments.methods
-            if method != "tuned_large" or labels == "1000"
+            if not (method == "tuned_large" and labels != "1000")
+            if not (method == "tuned_without_gan" and labels not in ("250", "1000"))
             for run in runs_of(method, labels, dataset)
         ]
         runs.sort(key=lambda run: run.seed)  # a first look at all rows comes early
