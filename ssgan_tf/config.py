@@ -201,6 +201,28 @@ class Config:
         minimum=0,
     )
 
+    epochs: int = _field(25, "Training", "Passes over the training images.", minimum=1)
+    steps: int = _field(0, "Training", "Number of train steps; 0: as --epochs says.", minimum=0)
+    batch_size: int = _field(128, "Training", "Images per step, and fakes as well.", minimum=1)
+    labeled_batch_size: int = _field(
+        0,
+        "Training",
+        "Labelled images in a second batch of each step, which then carries the supervised loss.",
+        minimum=0,
+    )
+    learning_rate: float = _field(
+        3e-4, "Training", "Adam's learning rate, of both networks.", minimum=0
+    )
+    beta_1: float = _field(0.5, "Training", "Adam's beta_1.", minimum=0, maximum=0.999)
+    schedule: str = _field(
+        "exponential",
+        "Training",
+        "x 0.9 after each epoch; constant for the first half, then down to 0; half a cosine.",
+        choices=("exponential", "linear", "cosine"),
+    )
+    warmup_steps: int = _field(
+        0, "Training", "Raise the learning rate from 0 over so many steps.", minimum=0
+    )
     augment_shift: int = _field(
         0,
         "Training",
@@ -221,28 +243,6 @@ class Config:
         "Evaluate and export the average of the weights, with this decay; 0: the weights.",
         minimum=0,
         maximum=0.9999,
-    )
-    warmup_steps: int = _field(
-        0, "Training", "Raise the learning rate from 0 over so many steps.", minimum=0
-    )
-    epochs: int = _field(25, "Training", "Passes over the training images.", minimum=1)
-    steps: int = _field(0, "Training", "Number of train steps; 0: as --epochs says.", minimum=0)
-    batch_size: int = _field(128, "Training", "Images per step, and fakes as well.", minimum=1)
-    labeled_batch_size: int = _field(
-        0,
-        "Training",
-        "Labelled images in a second batch of each step, which then carries the supervised loss.",
-        minimum=0,
-    )
-    learning_rate: float = _field(
-        3e-4, "Training", "Adam's learning rate, of both networks.", minimum=0
-    )
-    beta_1: float = _field(0.5, "Training", "Adam's beta_1.", minimum=0, maximum=0.999)
-    schedule: str = _field(
-        "exponential",
-        "Training",
-        "x 0.9 after each epoch; constant for the first half, then down to 0; half a cosine.",
-        choices=("exponential", "linear", "cosine"),
     )
     seed: int = _field(
         0,
