@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from absl import flags, logging
+from absl import logging
 
-from ssgan_tf import label_split, run_dir
-from ssgan_tf.config import Config, UserError
-from ssgan_tf.device import prepare_device, quiet_start
+from ssgan_tf import finished_run
+from ssgan_tf.config import UserError
+from ssgan_tf.flags import Flag, parse_command
 
 
 class Calibration(NamedTuple):
@@ -34,13 +34,16 @@ class Calibration(NamedTuple):
     error_after: float
 
 
-def export_run(directory: Path, output: Path, calibrate: bool = False) -> Calibration | None:
-    """Writes the classifier of a run's newest checkpoint as a SavedModel.
+def export_run(
+    directory: Path, output: Path, calibrate: bool = False, checkpoint: str = "last"
+) -> Calibration | None:
+    """Writes the classifier of a run as a SavedModel.
 
     Args:
         directory: of the run.
         output: must not be there yet.
         calibrate: fit a temperature on the run's validation images and store it in the model.
+        checkpoint: a step, or "last".
 
     Returns:
         What was fitted, if anything.
@@ -49,9 +52,7 @@ def export_run(directory: Path, output: Path, calibrate: bool = False) -> Calibr
         UserError: if the directory is not a run with a checkpoint, its data has changed, `output`
             is there, or there are no validation images to calibrate on.
     """
-    if not (directory / "config.json").exists():
-        raise UserError(f"--run_dir={directory}: holds no run; give what a training run wrote.")
-    config = Config.from_json(directory / "config.json")
+    config = finished_run.read_config(directory)
     if output.exists():
         raise UserError(f"--output={output}: is there already; give a new directory.")
     if calibrate and not config.validation_fraction:
@@ -59,29 +60,16 @@ def export_run(directory: Path, output: Path, calibrate: bool = False) -> Calibr
             "--calibrate: the run has no validation images to calibrate on; train with "
             "--validation_fraction=0.1."
         )
-    with quiet_start():
-        import tensorflow as tf
-
-        prepare_device(config.deterministic)
+    run = finished_run.load(directory, checkpoint)
     from scipy.special import softmax
 
-    from ssgan_tf import calibration, datasets, saved_model
-    from ssgan_tf.evaluate import Evaluator
-    from ssgan_tf.trainer import Trainer
-
-    checkpoint = tf.train.latest_checkpoint(str(directory / "checkpoints"))
-    if checkpoint is None:
-        raise UserError(f"--run_dir={directory}: has no checkpoint; train at least one epoch.")
-    dataset = datasets.load(config.dataset, config.data_dir)
-    trainer = Trainer(config, dataset.num_classes, dataset.channels)
-    run_dir.restore(trainer.checkpoint, checkpoint)
+    from ssgan_tf import calibration, saved_model
+    from ssgan_tf.evaluation import Evaluator
 
     found = None
     if calibrate:
-        split = label_split.split_labels(config, dataset)
-        label_split.save(directory / "labels.json", config, dataset, split)  # or it differs
-        validation = dataset.train.take(split.validation)
-        evaluation = Evaluator(trainer.classifier, "moving", config.batch_size)(validation)
+        validation = run.dataset.train.take(run.split.validation)
+        evaluation = Evaluator(run.trainer.classifier, "moving", config.batch_size)(validation)
         logits, labels = evaluation.logits, evaluation.labels
         temperature = calibration.fit_temperature(logits, labels)
         errors = [
@@ -95,42 +83,32 @@ def export_run(directory: Path, output: Path, calibrate: bool = False) -> Calibr
     shutil.rmtree(aside, ignore_errors=True)
     saved_model.save(
         aside,
-        trainer.classifier,
-        trainer.generator,
-        dataset.class_names,
+        run.trainer.classifier,
+        run.trainer.generator,
+        run.dataset.class_names,
         found.temperature if found else 1.0,
     )
     aside.rename(output)
     return found
 
 
+FLAGS = (
+    Flag("run_dir", None, "The run to export: what training wrote."),
+    Flag("output", None, "The SavedModel's directory, a new one."),
+    Flag("checkpoint", "last", "The step to export, or 'last'."),
+    Flag("calibrate", False, "Fit a temperature on the run's validation images."),
+)
+
+
 def main(argv: list[str] | None = None) -> None:
     """The command line; exits 1 with one sentence if something is wrong."""
     logging.set_verbosity(logging.ERROR)
-    argv = sys.argv if argv is None else argv
-    values = flags.FlagValues()
-    flags.DEFINE_string("run_dir", None, "The run to export.", flag_values=values)
-    flags.DEFINE_string("output", None, "The SavedModel's directory, new.", flag_values=values)
-    flags.DEFINE_bool(
-        "calibrate", False, "Fit a temperature on the validation images.", flag_values=values
-    )
-    if any(word in ("-h", "-help", "--help") for word in argv[1:]):
-        usage = "usage: python -m ssgan_tf.export --run_dir=RUN --output=DIR [--calibrate]"
-        meanings = [f"  --{name:<12}{values[name].help}" for name in values]
-        print("\n".join([__doc__.splitlines()[0], "", usage, "", *meanings]))
-        return
+    program, description = "python -m ssgan_tf.export", __doc__.splitlines()[0]
     try:
-        try:
-            rest = values(list(argv))[1:]
-        except flags.Error as error:
-            raise UserError(f"{error} (--help lists all flags)") from error
-        if rest:
-            raise UserError(f"{rest[0]!r} is not a flag; flags look like --run_dir=RUN.")
-        for name in ("run_dir", "output"):
-            if not values[name].value:
-                raise UserError(f"--{name}: is missing; give a directory.")
-        output = Path(values.output)
-        found = export_run(Path(values.run_dir), output, values.calibrate)
+        values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
+        output = Path(values.output).expanduser()
+        run_directory = Path(values.run_dir).expanduser()
+        found = export_run(run_directory, output, values.calibrate, values.checkpoint)
     except UserError as error:
         sys.exit(f"error: {error}")
     except OSError as error:

@@ -130,8 +130,29 @@ def save(path: Path, config: Config, dataset: "Dataset", split: LabelSplit) -> N
     Raises:
         UserError: if the file is there and says something else: a run cannot go on with other data.
     """
+    if path.exists():
+        check(path, config, dataset, split)
+    else:
+        write_json(path, _content(config, dataset, split))
+
+
+def check(path: Path, config: Config, dataset: "Dataset", split: LabelSplit) -> None:
+    """Makes sure that a run's `labels.json` says what `split` says.
+
+    Raises:
+        UserError: if it does not.
+    """
+    if read(str(path)) != _content(config, dataset, split):
+        raise UserError(
+            f"--run_dir={path.parent}: its run had other data or labels (see {path.name}) than "
+            f"{dataset.name} with {len(dataset.train):,} training images, as found now; use the "
+            "same data, or another --run_dir."
+        )
+
+
+def _content(config: Config, dataset: "Dataset", split: LabelSplit) -> dict[str, Any]:
     ids = dataset.train.ids
-    content = {
+    return {
         "dataset": dataset.name,
         "train_images": len(dataset.train),
         "test_images": len(dataset.test),
@@ -141,14 +162,6 @@ def save(path: Path, config: Config, dataset: "Dataset", split: LabelSplit) -> N
         "ids": ids[split.labeled].tolist(),
         "validation_ids": ids[split.validation].tolist(),
     }
-    if not path.exists():
-        write_json(path, content)
-    elif read(str(path)) != content:
-        raise UserError(
-            f"--run_dir={path.parent}: its run had other data or labels (see {path.name}) than "
-            f"{dataset.name} with {len(dataset.train):,} training images, as found now; use the "
-            "same data, or another --run_dir."
-        )
 
 
 def read(path: str) -> dict[str, Any]:

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
-from absl import flags, logging
+from absl import logging
 
 from ssgan_tf.config import UserError
 from ssgan_tf.device import prepare_device, quiet_start
+from ssgan_tf.flags import Flag, parse_command
 from ssgan_tf.images import SUFFIXES, ImageError, read_image
 
 FORMATS = ("table", "csv", "jsonl")
@@ -227,36 +228,26 @@ class Writer:
         return row
 
 
+FLAGS = (
+    Flag("model", None, "The exported model: the saved_model/ of a run."),
+    Flag("format", "table", "How to write the predictions.", choices=FORMATS),
+    Flag("top_k", 1, "Classes told of each image.", minimum=1),
+    Flag("batch_size", 256, "Images per call of the model.", minimum=1),
+)
+PATHS = ("PATH", "A file, a folder, a glob, or - for a list of files on standard input.")
+
+
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
     logging.set_verbosity(logging.ERROR)
-    argv = sys.argv if argv is None else argv
-    values = flags.FlagValues()
-    flags.DEFINE_string("model", None, "The exported model: saved_model/.", flag_values=values)
-    flags.DEFINE_string("format", "table", "One of: table, csv, jsonl.", flag_values=values)
-    flags.DEFINE_integer("top_k", 1, "Classes told of each image.", flag_values=values)
-    flags.DEFINE_integer("batch_size", 256, "Images per call of the model.", flag_values=values)
-    if any(word in ("-h", "-help", "--help") for word in argv[1:]):
-        usage = "usage: python -m ssgan_tf.predict --model=DIR [--flag=value ...] PATH..."
-        meanings = [f"  --{name:<12}{values[name].help}" for name in values]
-        paths = "  PATH          A file, a folder, a glob, or - for a list on standard input."
-        print("\n".join([__doc__.splitlines()[0], "", usage, "", *meanings, paths]))
-        return
+    program, description = "python -m ssgan_tf.predict", __doc__.splitlines()[0]
     try:
-        try:
-            arguments = values(list(argv))[1:]
-        except flags.Error as error:
-            raise UserError(f"{error} (--help lists all flags)") from error
-        if not values.model:
-            raise UserError("--model: is missing; give the saved_model/ of a run.")
-        if values.format not in FORMATS:
-            raise UserError(f"--format={values.format}: must be one of {', '.join(FORMATS)}.")
-        for name in ("top_k", "batch_size"):
-            if values[name].value < 1:
-                raise UserError(f"--{name}={values[name].value}: must be at least 1.")
-        if not arguments:
+        values, paths = parse_command(
+            sys.argv if argv is None else argv, program, description, FLAGS, PATHS
+        )
+        if not paths:
             raise UserError("no images: give files, folders, globs, or - for a list on stdin.")
-        failed = run(values, arguments)
+        failed = run(values, paths)
     except UserError as error:
         sys.exit(f"error: {error}")
     except BrokenPipeError:  # the reader, such as `head`, has had enough
@@ -268,7 +259,7 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(1)
 
 
-def run(values: flags.FlagValues, arguments: Sequence[str]) -> int:
+def run(values: Any, arguments: Sequence[str]) -> int:
     """Predicts and writes as the flags say; returns the number of unreadable files."""
     with quiet_start():
         import tensorflow  # noqa: F401

@@ -64,7 +64,7 @@ def train_and_evaluate(config: Config) -> Results:
     print(f"Device:   {device}", flush=True)
 
     from ssgan_tf import datasets, pipeline, saved_model, summaries
-    from ssgan_tf.evaluate import Evaluator
+    from ssgan_tf.evaluation import Evaluator
     from ssgan_tf.progress import Progress
     from ssgan_tf.trainer import Trainer, unscale
 

@@ -165,7 +165,9 @@ def test_an_empty_folder_and_a_missing_file_are_named(
 
 
 def test_help_names_every_flag(capsys: pytest.CaptureFixture) -> None:
-    predict.main(["predict", "--help"])
+    with pytest.raises(SystemExit) as error:
+        predict.main(["predict", "--help"])
+    assert error.value.code == 0
     shown = capsys.readouterr().out
     for flag in ("--model", "--format", "--top_k", "--batch_size", "PATH"):
         assert flag in shown

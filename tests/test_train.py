@@ -13,7 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 from ssgan_tf import house_numbers, train
-from ssgan_tf.evaluate import Evaluator
+from ssgan_tf.evaluation import Evaluator
 from ssgan_tf.progress import Progress
 from ssgan_tf.run_dir import METRICS_COLUMNS
 
