@@ -73,7 +73,7 @@ class Discriminator(keras.Model):
             image_size: S, 16, 32, 64 or 128.
         """
         super().__init__(name="discriminator")
-        self.width, self.channels = width, channels
+        self.width, self.channels, self.image_size = width, channels, image_size
         self.drop_rate, self.conv7_input = drop_rate, conv7_input
         self.input_noise, self.conv1_stride = input_noise, conv1_stride
 

@@ -46,7 +46,7 @@ def evaluate_run(
     config, dataset, split, trainer = run
     indices = {
         "train_labeled": split.labeled,
-        "train_unlabeled": split.unlabeled,
+        "train_unlabeled": split.unlabeled[dataset.train.labels[split.unlabeled] >= 0],
         "validation": split.validation,
     }
     images = dataset.test if part == "test" else dataset.train.take(indices[part])

@@ -81,7 +81,7 @@ def load(directory: Path, checkpoint: str = "last") -> FinishedRun:
     from ssgan_tf import datasets
     from ssgan_tf.trainer import Trainer
 
-    dataset = datasets.load(config.dataset, config.data_dir)
+    dataset = datasets.load_for(config)
     split = label_split.split_labels(config, dataset)
     label_split.check(directory / "labels.json", config, dataset, split)
     trainer = Trainer(config, dataset.num_classes, dataset.channels)

@@ -160,7 +160,7 @@ def help_text(program: str, description: str) -> str:
         usage = f"--{field.name}={default}"
         meaning = field.metadata["meaning"]
         if field.metadata["choices"]:
-            meaning += f" One of: {', '.join(field.metadata['choices'])}."
+            meaning += f" One of: {', '.join(map(str, field.metadata['choices']))}."
         elif allowed_values(field):
             meaning += f" {allowed_values(field).capitalize()}."
         lines += textwrap.wrap(

@@ -45,6 +45,7 @@ def split_labels(config: Config, dataset: "Dataset") -> LabelSplit:
     """
     labels = dataset.train.labels
     everything = np.arange(len(labels))
+    known = np.flatnonzero(labels >= 0)  # a folder may have images without a label
     notes: list[str] = []
     if config.labels_from:
         labeled, stored = _resolve(config.labels_from, dataset)
@@ -53,17 +54,17 @@ def split_labels(config: Config, dataset: "Dataset") -> LabelSplit:
         if len(validation):
             notes.append("so are the validation images")
         elif config.validation_fraction:
-            rest = np.setdiff1d(everything, labeled)
+            rest = np.setdiff1d(known, labeled)
             validation = stratified(labels, rest, config.validation_fraction, config.seed)
     else:
-        validation = stratified(labels, everything, config.validation_fraction, config.seed)
-        rest = np.setdiff1d(everything, validation)
+        validation = stratified(labels, known, config.validation_fraction, config.seed)
+        rest = np.setdiff1d(known, validation)
         count = len(rest) if config.labeled == "all" else int(config.labeled)
         if count > len(rest):
             aside = f" after {len(validation)} are set aside" if len(validation) else ""
             raise UserError(
-                f"--labeled={count}: {dataset.name} has {len(rest)} training images{aside}; "
-                f"give at most that, or 'all'."
+                f"--labeled={count}: {dataset.name} has {len(rest)} labelled training images"
+                f"{aside}; give at most that, or 'all'."
             )
         if count < dataset.num_classes:
             raise UserError(
@@ -88,7 +89,7 @@ def stratified(
     """A random `fraction` of each class (rounded), ascending indices out of `candidates`."""
     rng = np.random.default_rng([seed, 1])
     parts = [np.array([], np.int64)]
-    for label in np.unique(labels):
+    for label in np.unique(labels[candidates]):
         members = candidates[labels[candidates] == label]
         parts.append(rng.permutation(members)[: round(fraction * len(members))])
     return np.sort(np.concatenate(parts))

@@ -69,7 +69,7 @@ def train_and_evaluate(config: Config) -> Results:
     from ssgan_tf.trainer import Trainer, unscale
 
     # Data: images, labels, ids -> which labels are used -> how long an epoch is.
-    dataset = datasets.load(config.dataset, config.data_dir)
+    dataset = datasets.load_for(config)
     split = label_split.split_labels(config, dataset)
     steps_per_epoch = max(1, len(split.train) // config.batch_size)
     total_steps = config.steps or config.epochs * steps_per_epoch
@@ -210,6 +210,8 @@ def _print_header(
         f"Data:     {dataset.name}: {len(split.train):,} training images, "
         f"{len(split.labeled):,} of them labelled{validation}, {len(dataset.test):,} test images"
     )
+    for line in dataset.report:
+        print(f"          {line}")
     for note in split.notes:
         print(f"          note: {note}")
     print(
