@@ -32,7 +32,7 @@ CHANGES = {
     "'first 1,000' labels": "--label_selection=first",
     "generator of width 128": "--generator_width=128",
 }
-PLAIN = {"": "plain", "--drop_rate=0.5": "plain-drop0.5"}  # runs of reproduce_article.py
+PLAIN = {"": "article-1000", "--drop_rate=0.5": "plain-drop0.5"}  # runs of reproduce_article.py
 
 
 def runs_of(change: str) -> list[Run]:

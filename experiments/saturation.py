@@ -17,7 +17,7 @@ from common import FIGURES, HERE, Run, execute, finished, replace_between_marker
 
 FLAGS = "--preset=tuned --labeled=1000 --steps=20000 --eval_every=5"
 RUNS = {
-    "control of `tuned`": Run("saturation-supervised", f"{FLAGS} --method=supervised", 0),
+    "labels alone, `tuned`": Run("saturation-supervised", f"{FLAGS} --method=supervised", 0),
     "`tuned`": Run("saturation-tuned", FLAGS, 0),
 }
 STEPS = (400, 1200, 2000, 4000, 8000, 12000, 16000, 20000)

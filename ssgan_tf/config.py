@@ -35,6 +35,9 @@ def _field(
 
 FOLDER = "folder:"  # what stands before the path of one's own images
 
+# What the control cannot use: its batches are labelled, all of them.
+_SEMI_SUPERVISED_ONLY = ("labeled_batch_size", "consistency_weight", "entropy_weight")
+
 # The best recipe that was found for the article's networks (experiments/recipe.py).
 _TUNED: dict[str, Any] = {
     "learning_rate": 2e-3,
@@ -262,7 +265,7 @@ class Config:
     augment_color: float = _field(
         0.0,
         "Training",
-        "Change each channel's contrast and brightness by up to this fraction of their range.",
+        "Change each channel's contrast, and its brightness in [-1, 1], by up to this much.",
         minimum=0,
         maximum=1,
     )
@@ -302,11 +305,13 @@ class Config:
             )
         if self.learning_rate == 0:
             raise UserError("--learning_rate=0: nothing would be learned; the article has 0.0003.")
-        if self.method == "supervised" and self.labeled_batch_size:
-            raise UserError(
-                f"--labeled_batch_size={self.labeled_batch_size}: with --method=supervised all "
-                "batches are labelled; set --batch_size instead."
-            )
+        if self.method == "supervised":
+            for name in _SEMI_SUPERVISED_ONLY:
+                if value := getattr(self, name):
+                    raise UserError(
+                        f"--{name}={value}: --method=supervised trains on labelled images alone "
+                        "and has no use for it; leave it out."
+                    )
 
         if self.consistency_weight and not self.ema_decay:
             raise UserError(
@@ -324,8 +329,8 @@ class Config:
         values = dict(PRESETS.get(preset, {}))
         if str(changes.get("dataset", "")).startswith(FOLDER):
             values["labeled"] = "all"
-        if changes.get("method") == "supervised":  # all batches of the control are labelled
-            values.pop("labeled_batch_size", None)
+        if changes.get("method") == "supervised":  # the control has the rest of the preset
+            values = {k: v for k, v in values.items() if k not in _SEMI_SUPERVISED_ONLY}
         return cls(**(values | {"preset": preset} | changes))
 
     @classmethod

@@ -19,7 +19,11 @@ PARTS = ("test", "train_labeled", "train_unlabeled", "validation")
 
 
 def evaluate_run(
-    directory: Path, part: str = "test", checkpoint: str = "last", write: bool = True
+    directory: Path,
+    part: str = "test",
+    checkpoint: str = "last",
+    data_dir: str = "",
+    write: bool = True,
 ) -> dict[str, Any]:
     """Measures how good the classifier of a run is on a part of its data.
 
@@ -27,6 +31,7 @@ def evaluate_run(
         directory: of the run.
         part: one of `PARTS`. The labels of "train_unlabeled" are used here, for the first time.
         checkpoint: a step, or "last".
+        data_dir: where TFDS keeps the data now; empty: where it was in training.
         write: the JSON and the picture into the run directory.
 
     Returns:
@@ -35,7 +40,7 @@ def evaluate_run(
     Raises:
         UserError: if it is not a run, or has no such checkpoint or part.
     """
-    run = finished_run.load(directory, checkpoint)
+    run = finished_run.load(directory, checkpoint, data_dir)
     import numpy as np
     import tensorflow as tf
     from scipy.special import logsumexp, softmax
@@ -118,8 +123,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 FLAGS = (
-    Flag("run_dir", None, "The run: what training wrote."),
-    Flag("checkpoint", "last", "The step to evaluate, or 'last'."),
+    *finished_run.RUN_FLAGS,
     Flag("split", "test", "Which of the run's images.", choices=PARTS),
 )
 
@@ -131,7 +135,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
         directory = Path(values.run_dir).expanduser()
-        print(table(evaluate_run(directory, values.split, values.checkpoint)))
+        print(table(evaluate_run(directory, values.split, values.checkpoint, values.data_dir)))
     except UserError as error:
         sys.exit(f"error: {error}")
     except OSError as error:

@@ -6,8 +6,9 @@ A run has its `saved_model/` already; this makes another, from the newest checkp
 probabilities are calibrated on the run's validation images.
 """
 
-import shutil
+import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,7 +36,11 @@ class Calibration(NamedTuple):
 
 
 def export_run(
-    directory: Path, output: Path, calibrate: bool = False, checkpoint: str = "last"
+    directory: Path,
+    output: Path,
+    calibrate: bool = False,
+    checkpoint: str = "last",
+    data_dir: str = "",
 ) -> Calibration | None:
     """Writes the classifier of a run as a SavedModel.
 
@@ -44,6 +49,7 @@ def export_run(
         output: must not be there yet.
         calibrate: fit a temperature on the run's validation images and store it in the model.
         checkpoint: a step, or "last".
+        data_dir: where TFDS keeps the data now; empty: where it was in training.
 
     Returns:
         What was fitted, if anything.
@@ -55,12 +61,16 @@ def export_run(
     config = finished_run.read_config(directory)
     if output.exists():
         raise UserError(f"--output={output}: is there already; give a new directory.")
+    parent = next(path for path in output.absolute().parents if path.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise UserError(f"--output={output}: cannot be made, since {parent} cannot be written to.")
     if calibrate and not config.validation_fraction:
         raise UserError(
             "--calibrate: the run has no validation images to calibrate on; train with "
             "--validation_fraction=0.1."
         )
-    run = finished_run.load(directory, checkpoint)
+    run = finished_run.load(directory, checkpoint, data_dir)
+    import tensorflow as tf
     from scipy.special import softmax
 
     from ssgan_tf import calibration, saved_model
@@ -68,6 +78,11 @@ def export_run(
 
     found = None
     if calibrate:
+        if not len(run.split.validation):
+            raise UserError(
+                f"--calibrate: --validation_fraction={config.validation_fraction} of this data is "
+                "no image at all; train with a larger part."
+            )
         validation = run.dataset.train.take(run.split.validation)
         evaluation = Evaluator(run.trainer.classifier, "moving", config.batch_size)(validation)
         logits, labels = evaluation.logits, evaluation.labels
@@ -79,23 +94,25 @@ def export_run(
         found = Calibration(temperature, len(labels), *errors)
 
     # Written aside and then renamed: whatever is at `output` is whole.
-    aside = output.with_name(output.name + ".partial")
-    shutil.rmtree(aside, ignore_errors=True)
-    saved_model.save(
-        aside,
-        run.trainer.classifier,
-        run.trainer.generator,
-        run.dataset.class_names,
-        found.temperature if found else 1.0,
-    )
-    aside.rename(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".export-") as aside:
+        try:
+            saved_model.save(
+                Path(aside) / "saved_model",
+                run.trainer.classifier,
+                run.trainer.generator,
+                run.dataset.class_names,
+                found.temperature if found else 1.0,
+            )
+        except tf.errors.OpError as error:
+            raise UserError(f"--output={output}: cannot be written ({error.message}).") from error
+        (Path(aside) / "saved_model").rename(output)
     return found
 
 
 FLAGS = (
-    Flag("run_dir", None, "The run to export: what training wrote."),
+    *finished_run.RUN_FLAGS,
     Flag("output", None, "The SavedModel's directory, a new one."),
-    Flag("checkpoint", "last", "The step to export, or 'last'."),
     Flag("calibrate", False, "Fit a temperature on the run's validation images."),
 )
 
@@ -108,7 +125,9 @@ def main(argv: list[str] | None = None) -> None:
         values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
         output = Path(values.output).expanduser()
         run_directory = Path(values.run_dir).expanduser()
-        found = export_run(run_directory, output, values.calibrate, values.checkpoint)
+        found = export_run(
+            run_directory, output, values.calibrate, values.checkpoint, values.data_dir
+        )
     except UserError as error:
         sys.exit(f"error: {error}")
     except OSError as error:

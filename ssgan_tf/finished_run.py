@@ -1,5 +1,6 @@
 """A run that training has written, loaded again: configuration, data, models."""
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -7,11 +8,19 @@ from typing import TYPE_CHECKING, NamedTuple
 from ssgan_tf import label_split, run_dir
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.device import prepare_device, quiet_start
+from ssgan_tf.flags import Flag
 
 if TYPE_CHECKING:
     from ssgan_tf.datasets import Dataset
     from ssgan_tf.label_split import LabelSplit
     from ssgan_tf.trainer import Trainer
+
+
+RUN_FLAGS = (
+    Flag("run_dir", None, "The run: what training wrote."),
+    Flag("checkpoint", "last", "The step whose weights are used, or 'last'."),
+    Flag("data_dir", "", "Where TensorFlow Datasets keeps the data, if it has been moved."),
+)
 
 
 class FinishedRun(NamedTuple):
@@ -62,17 +71,20 @@ def find_checkpoint(directory: Path, checkpoint: str) -> Path:
     return found[int(checkpoint)]
 
 
-def load(directory: Path, checkpoint: str = "last") -> FinishedRun:
+def load(directory: Path, checkpoint: str = "last", data_dir: str = "") -> FinishedRun:
     """Loads the run in `directory`.
 
     Args:
         directory: what training wrote.
         checkpoint: a step, or "last".
+        data_dir: where TFDS keeps the data now; empty: where it was in training.
 
     Raises:
         UserError: if it is not a run, has no such checkpoint, or its data is not what it was.
     """
     config = read_config(directory)
+    if data_dir:
+        config = dataclasses.replace(config, data_dir=data_dir)
     path = find_checkpoint(directory, checkpoint)
     with quiet_start():
         import tensorflow  # noqa: F401

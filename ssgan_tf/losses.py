@@ -78,19 +78,23 @@ def unsupervised_fake_loss(fake_gan_logit: tf.Tensor) -> tf.Tensor:
 def consistency_loss(
     class_logits: tf.Tensor, teacher_logits: tf.Tensor, threshold: float
 ) -> tf.Tensor:
-    """An image seen twice should get one class (Sohn et al. 2020, "FixMatch", equation 4):
+    """An image seen twice should get one class:
 
         mean_i [max_k softmax(t_i)_k >= threshold] * (-log softmax(l_i)[argmax_k t_i])
 
+    The confident pseudo-label of Sohn et al. 2020 ("FixMatch", equation 4), given by averaged
+    weights as in Tarvainen and Valpola 2017 ("Mean teachers are better role models").
+
     Args:
         class_logits: (B, K) float, l, of the images as the discriminator is trained on them.
-        teacher_logits: (B, K) float, t, of the same images; a constant, no gradient flows there.
+        teacher_logits: (B, K) float, t, of the same images. No gradient flows there: argmax and
+            comparison have none.
         threshold: 0 to 1; images of which the teacher is less sure do not count.
 
     Returns:
         Scalar, >= 0.
     """
-    teacher = tf.stop_gradient(tf.nn.softmax(teacher_logits))  # (B, K)
+    teacher = tf.nn.softmax(teacher_logits)  # (B, K)
     sure = tf.cast(tf.reduce_max(teacher, axis=-1) >= threshold, class_logits.dtype)  # (B,)
     taught = tf.argmax(teacher, axis=-1)
     cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(taught, class_logits)

@@ -52,6 +52,7 @@ def sample_run(
     seed: int = 0,
     interpolate: bool = False,
     checkpoint: str = "last",
+    data_dir: str = "",
 ) -> np.ndarray:
     """Generates (n, S, S, channels) uint8 images with the generator of a run.
 
@@ -61,6 +62,7 @@ def sample_run(
         seed: other seeds, other images.
         interpolate: see `latent_points`.
         checkpoint: a step, or "last".
+        data_dir: where TFDS keeps the data now; empty: where it was in training.
 
     Raises:
         UserError: if it is not a run, has no such checkpoint, or no generator.
@@ -68,7 +70,7 @@ def sample_run(
     config = finished_run.read_config(directory)
     if config.method == "supervised":
         raise UserError(f"--run_dir={directory}: was trained on labels alone; it has no generator.")
-    trainer = finished_run.load(directory, checkpoint).trainer
+    trainer = finished_run.load(directory, checkpoint, data_dir).trainer
     from ssgan_tf.trainer import unscale
 
     z = latent_points(n, config.latent_dim, seed, interpolate)
@@ -80,12 +82,11 @@ def sample_run(
 
 
 FLAGS = (
-    Flag("run_dir", None, "The run: what training wrote."),
+    *finished_run.RUN_FLAGS,
     Flag("output", None, "A .png file for a grid, or a folder for single images."),
     Flag("n", 64, "How many images.", minimum=1),
     Flag("seed", 0, "Another seed, other images.", minimum=0),
     Flag("interpolate", False, "Lead from one image to another in each row."),
-    Flag("checkpoint", "last", "The step whose generator is used, or 'last'."),
 )
 
 
@@ -107,6 +108,7 @@ def main(argv: list[str] | None = None) -> None:
             values.seed,
             values.interpolate,
             values.checkpoint,
+            values.data_dir,
         )
         from ssgan_tf import summaries
 

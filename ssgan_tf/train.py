@@ -178,7 +178,9 @@ def train_and_evaluate(config: Config) -> Results:
         results["validation_accuracy"] = evaluations["validation"].accuracy
     if trainer.averaged is not None:  # the weights themselves, beside their average
         raw = Evaluator(trainer.discriminator, config.bn_inference, config.batch_size)
-        results["test_accuracy_raw"] = raw(dataset.test).accuracy
+        for name in ("test", "validation"):
+            if name in parts:
+                results[f"{name}_accuracy_raw"] = raw(parts[name]).accuracy
     if config.preset == "notebook":
         results["test_accuracy_first_half"] = evaluations["test"].first_half().accuracy
     results |= {

@@ -30,6 +30,7 @@ def test_shift_is_a_function_of_its_seed_and_off_without() -> None:
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
     np.testing.assert_array_equal(shift(images, 0, tf.constant([1, 2])), images)
+    np.testing.assert_array_equal(shift(images, 2, None), images)
 
 
 def test_jitter_color_is_one_gain_and_offset_per_channel_and_stays_in_range() -> None:

@@ -46,7 +46,10 @@ def test_the_control_of_tuned_has_labelled_batches_alone() -> None:
     control, tuned = Config.from_preset("tuned", method="supervised"), Config.from_preset("tuned")
     assert (tuned.labeled_batch_size, control.labeled_batch_size) == (64, 0)
     different = {n for n, value in tuned.to_dict().items() if value != control.to_dict()[n]}
-    assert different == {"method", "labeled_batch_size"}
+    unused = {"labeled_batch_size", "consistency_weight"}
+    assert different == {"method"} | unused
+    assert not any(getattr(control, name) for name in unused)
+    assert Config.from_preset("tuned", method="supervised", ema_decay=0.0).ema_decay == 0
 
 
 def test_a_given_value_beats_the_preset() -> None:
@@ -70,6 +73,7 @@ def test_a_given_value_beats_the_preset() -> None:
         ({"learning_rate": float("inf")}, ["--learning_rate=inf"]),
         ({"validation_fraction": 0.6}, ["--validation_fraction=0.6", "from 0 to 0.5"]),
         ({"method": "supervised", "labeled_batch_size": 8}, ["--labeled_batch_size=8"]),
+        ({"method": "supervised", "entropy_weight": 1.0}, ["--entropy_weight=1.0", "supervised"]),
         ({"consistency_weight": 1.0}, ["--consistency_weight=1.0", "--ema_decay"]),
         ({"augment_shift": 9}, ["--augment_shift=9", "from 0 to 8"]),
     ],

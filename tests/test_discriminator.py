@@ -135,13 +135,17 @@ def test_conv1_of_stride_one_doubles_every_map_and_changes_no_shape_of_a_weight(
 
 
 def test_input_noise_stands_in_for_dropout_on_the_input_in_training_alone() -> None:
-    noisy = trained_looking(input_noise=0.15)
-    quiet = trained_looking(input_noise=0.0)
-    quiet.set_weights(noisy.get_weights())
+    noisy = trained_looking(input_noise=0.15, drop_rate=0.5)
+    plain = trained_looking(input_noise=0.15, drop_rate=0.0)
+    plain.set_weights(noisy.get_weights())
     x, seed = images(2), tf.constant([1, 2])
-    np.testing.assert_array_equal(noisy(x).class_logits, quiet(x).class_logits)
-    difference = noisy(x, dropout_seed=seed).class_logits - quiet(x, dropout_seed=seed).class_logits
-    assert np.abs(difference).max() > 1e-4
+    np.testing.assert_array_equal(noisy(x).class_logits, plain(x).class_logits)
+    assert np.abs(plain(x, dropout_seed=seed).class_logits - plain(x).class_logits).max() > 1e-4
+    seen = []
+    noisy.conv1 = lambda x: seen.append(x.numpy()) or plain.conv1(x)
+    noisy(x, dropout_seed=seed)
+    assert (seen[0] != 0).all()  # nothing is dropped from the input ...
+    assert abs((seen[0] - x).numpy().std() - 0.15) < 0.01  # ... the noise is there instead
 
 
 @pytest.mark.parametrize(

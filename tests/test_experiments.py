@@ -41,7 +41,7 @@ def test_summary_has_mean_and_deviation_over_the_seeds_as_fractions(results: Pat
                 "seeds": 3,
                 "steps": 3200,
                 "wall_seconds": 501.0,
-                "hardware": "CPU: toy, 2 cores",
+                "hardware": "toy, 2 cores",
                 "command": "python -m ssgan_tf.train --labeled=250 --preset=tuned",
             }
         }

@@ -163,9 +163,9 @@ def test_an_unusable_file_is_named(content: str, words: list[str], tmp_path: Pat
 def test_images_without_a_label_are_never_labelled_nor_set_aside() -> None:
     dataset = make_dataset(train=100)
     dataset.train.labels[:40] = -1  # as a folder's unlabeled/ has them
-    split = split_labels(Config(labeled="all", validation_fraction=0.2), dataset)
-    assert split.labeled.min() >= 40 and split.validation.min() >= 40
-    assert len(split.labeled) + len(split.validation) == 60
-    assert set(range(40)) <= set(split.unlabeled.tolist())
+    found = split(dataset, labeled="all", validation_fraction=0.2)
+    assert found.labeled.min() >= 40 and found.validation.min() >= 40
+    assert len(found.labeled) + len(found.validation) == 60
+    assert set(range(40)) <= set(found.unlabeled.tolist())
     with pytest.raises(UserError, match="60 labelled training images"):
-        split_labels(Config(labeled=61), dataset)
+        split(dataset, labeled=61)

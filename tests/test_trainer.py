@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ssgan_tf.augment import jitter_color, shift
 from ssgan_tf.config import Config
 from ssgan_tf.trainer import Batch, FusedAdam, Noise, Trainer, scale, unscale
 
@@ -292,20 +293,26 @@ def test_two_trainers_of_one_seed_stay_bit_identical() -> None:
     assert_same_weights(*trainers)
 
 
+@pytest.mark.parametrize("preset", ["article", "tuned"])
 def test_a_trainer_restored_from_a_checkpoint_goes_on_as_if_never_interrupted(
-    tmp_path: Path,
+    preset: str, tmp_path: Path
 ) -> None:
-    straight, first, resumed = (make_trainer(drop_rate=0.3) for _ in range(3))
+    straight, first, resumed = (make_trainer(preset=preset, drop_rate=0.3) for _ in range(3))
+    extra = straight.config.labeled_batch_size and 4
     for step in range(4):
-        straight.train_step(make_batch(seed=step))
+        straight.train_step(make_batch(extra, seed=step))
     for step in range(2):
-        first.train_step(make_batch(seed=step))
+        first.train_step(make_batch(extra, seed=step))
     path = first.checkpoint.save(str(tmp_path / "checkpoint"))
     resumed.checkpoint.restore(path).assert_consumed()
     assert int(resumed.step) == 2
     for step in range(2, 4):
-        resumed.train_step(make_batch(seed=step))
+        resumed.train_step(make_batch(extra, seed=step))
     assert_same_weights(resumed, straight)
+    if preset == "tuned":
+        expected = values(straight.averaged)
+        for path, value in values(resumed.averaged).items():
+            np.testing.assert_array_equal(value, expected[path], err_msg=path)
 
 
 def test_one_graph_serves_all_steps() -> None:
@@ -316,27 +323,40 @@ def test_one_graph_serves_all_steps() -> None:
 
 
 @pytest.mark.parametrize("method", ["semi_supervised", "supervised"])
-def test_both_methods_train_on_shifted_images(method: str) -> None:
+def test_both_methods_train_on_shifted_and_recoloured_images(method: str) -> None:
     def supervised_loss(**changes: object) -> float:
         trainer = make_trainer(method=method, drop_rate=0.0, **changes)
         return float(trainer.train_step(make_batch())["losses/supervised"])
 
-    assert supervised_loss(augment_shift=2) != supervised_loss()
+    losses = [
+        supervised_loss(),
+        supervised_loss(augment_shift=2),
+        supervised_loss(augment_color=0.3),
+    ]
+    assert len(set(losses)) == 3
 
 
 @pytest.mark.parametrize("method", ["semi_supervised", "supervised"])
-def test_averaged_weights_follow_the_weights_with_their_decay(method: str) -> None:
+def test_averages_of_all_weights_and_moving_statistics_follow_with_their_decay(method: str) -> None:
     trainer = make_trainer(method=method, ema_decay=0.6)
     assert trainer.classifier is trainer.averaged
-    path = "discriminator/conv3/kernel"
-    expected = values(trainer.discriminator)[path]
-    np.testing.assert_array_equal(values(trainer.averaged)[path], expected)
+    expected = values(trainer.discriminator)
+    for path, value in values(trainer.averaged).items():
+        np.testing.assert_array_equal(value, expected[path], err_msg=path)
     for step in range(3):
         trainer.train_step(make_batch(seed=step))
         decay = min(0.6, (1 + step) / (10 + step))
-        expected = decay * expected + (1 - decay) * values(trainer.discriminator)[path]
-    np.testing.assert_allclose(values(trainer.averaged)[path], expected, rtol=1e-5, atol=1e-7)
-    assert make_trainer().classifier is not make_trainer().averaged
+        now = values(trainer.discriminator)
+        expected = {p: decay * mean + (1 - decay) * now[p] for p, mean in expected.items()}
+    assert "discriminator/bn3/moving_mean" in expected
+    for path, value in values(trainer.averaged).items():
+        np.testing.assert_allclose(value, expected[path], rtol=1e-5, atol=1e-7, err_msg=path)
+
+
+def test_without_a_decay_the_weights_themselves_are_the_classifier() -> None:
+    trainer = make_trainer()
+    assert trainer.averaged is None
+    assert trainer.classifier is trainer.discriminator
 
 
 def test_the_average_changes_nothing_in_training() -> None:
@@ -347,29 +367,55 @@ def test_the_average_changes_nothing_in_training() -> None:
     assert_same_weights(plain, averaging)
 
 
-def test_an_average_goes_through_a_checkpoint(tmp_path: Path) -> None:
-    first, resumed = (make_trainer(ema_decay=0.9) for _ in range(2))
-    first.train_step(make_batch())
-    path = first.checkpoint.save(str(tmp_path / "checkpoint"))
-    resumed.checkpoint.restore(path).assert_consumed()
-    expected = values(first.averaged)
-    for name, value in values(resumed.averaged).items():
-        np.testing.assert_array_equal(value, expected[name], err_msg=name)
-
-
-def test_the_averaged_classifier_teaches_the_unlabelled_images() -> None:
+def test_the_averaged_classifier_teaches_by_what_it_says_of_other_shifts_without_colours() -> None:
     trainer = make_trainer(
-        ema_decay=0.9, consistency_weight=2.0, consistency_threshold=0.0, drop_rate=0.0
+        ema_decay=0.9,
+        consistency_weight=2.0,
+        consistency_threshold=0.0,
+        drop_rate=0.0,
+        augment_shift=2,
+        augment_color=0.3,
     )
-    trainer.averaged.classifier.bias.assign(20.0 * tf.one_hot(3, 10))  # says class 3, always
-    batch = make_batch()
-    output = trainer.discriminator(scale(batch.images), statistics="batch")
-    expected = -np.mean(tf.nn.log_softmax(output.class_logits)[:, 3])
+    rng = np.random.default_rng(0)
+    for weight in trainer.averaged.weights:  # a teacher whose answer depends on the image
+        if "kernel" in weight.path:
+            weight.assign(rng.normal(size=weight.shape, scale=0.2))
+    batch, noise = make_batch(), trainer.noise(B)
+    seen = jitter_color(scale(shift(batch.images, 2, noise.shift_seed)), 0.3, noise.color_seed)
+    logits = trainer.discriminator(seen, statistics="batch").class_logits
+    shown = scale(shift(batch.images, 2, noise.teacher_shift_seed))
+    taught = np.argmax(trainer.averaged(shown, statistics="moving").class_logits, axis=1)
+    assert len(set(taught.tolist())) > 1
+    expected = -np.mean(tf.nn.log_softmax(logits).numpy()[np.arange(B), taught])
     metrics = trainer.train_step(batch)
     assert float(metrics["losses/consistency"]) == pytest.approx(expected, rel=1e-5)
     parts = ("supervised", "unsupervised_real", "unsupervised_fake")
     rest = sum(float(metrics[f"losses/{part}"]) for part in parts)
     assert float(metrics["losses/discriminator"]) == pytest.approx(rest + 2 * expected, rel=1e-5)
+
+
+def test_no_gradient_moves_the_teacher() -> None:
+    trainer = make_trainer(ema_decay=0.9, consistency_weight=2.0, consistency_threshold=0.0)
+    before = values(trainer.averaged)
+    batch = make_batch()
+    trainer.semi_supervised_update(batch, trainer.noise(B))
+    assert not changed(trainer.averaged, before)
+
+
+def test_the_ramp_scales_the_other_unsupervised_terms_too() -> None:
+    trainer = make_trainer(
+        ema_decay=0.9,
+        consistency_weight=2.0,
+        consistency_threshold=0.0,
+        entropy_weight=3.0,
+        unsupervised_ramp=0.4,
+    )
+    trainer.step.assign(10)  # of 100: a quarter of the way
+    metrics = {tag: float(value) for tag, value in trainer.train_step(make_batch()).items()}
+    unsupervised = metrics["losses/unsupervised_real"] + metrics["losses/unsupervised_fake"]
+    terms = unsupervised + 2 * metrics["losses/consistency"] + 3 * metrics["losses/entropy"]
+    expected = metrics["losses/supervised"] + 0.25 * terms
+    assert metrics["losses/discriminator"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_entropy_term_is_that_of_the_unlabelled_images() -> None:
