@@ -58,7 +58,8 @@ def plot(path: Path) -> None:
     axes.set_title("SVHN subset, 1,000 labels, one seed")
     axes.set_ylim(bottom=50)
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
+    if axes.lines:
+        axes.legend(loc="lower right")
     figure.savefig(path)
 
 
