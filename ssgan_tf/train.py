@@ -63,7 +63,7 @@ def train_and_evaluate(config: Config) -> Results:
         device = prepare_device(config.deterministic)
     print(f"Device:   {device}", flush=True)
 
-    from ssgan_tf import datasets, pipeline, saved_model, summaries
+    from ssgan_tf import datasets, pipeline, report, saved_model, summaries
     from ssgan_tf.evaluation import Evaluator
     from ssgan_tf.progress import Progress
     from ssgan_tf.trainer import Trainer, unscale
@@ -195,6 +195,7 @@ def train_and_evaluate(config: Config) -> Results:
         "versions": run_dir.versions(),
         "command": run_dir.command(),
     }
+    report.write_report(directory, config, dataset, split, evaluations["test"], results)
     run_dir.write_json(directory / "results.json", results)
     return results
 
@@ -258,6 +259,7 @@ def print_summary(config: Config, results: Results) -> None:
         f"Time               {clock} for {results['steps']:,} steps, loading included",
         f"Run                {directory}  (results.json, metrics.csv, samples/)",
         f"Classifier         {directory / 'saved_model'}",
+        f"Report             {directory / 'report.html'}",
         "",
         f"Look at it:        tensorboard --logdir={directory.parent}",
     ]
