@@ -88,6 +88,7 @@ def test_a_run_leaves_behind_what_the_readme_says(finished: Path) -> None:
         "metrics.csv",
         "results.json",
         "saved_model",
+        "report.html",
     }
     results = json.loads((finished / "results.json").read_text())
     low, high = results["test_accuracy_interval"]
@@ -305,7 +306,7 @@ def test_labels_of_an_earlier_run_can_be_used_again(
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ("--labeled=97", ["--labeled=97", "96 training images"]),
+        ("--labeled=97", ["--labeled=97", "96 labelled training images"]),
         ("--labeled=9", ["--labeled=9", "10 classes"]),
         ("--labels_from=/nowhere.json", ["--labels_from=/nowhere.json"]),
         ("--batch_size=97", ["--batch_size=97", "96 images"]),
