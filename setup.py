@@ -36,7 +36,10 @@ setup(
     package_data={"ssgan_tf": ["templates/*.j2"]},
     python_requires=">=3.11",
     install_requires=REQUIREMENTS,
-    extras_require={"test": ["pytest>=8", "ruff==0.17.6"]},
+    extras_require={
+        "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "tf2onnx>=1.17"],
+        "test": ["pytest>=8", "ruff==0.17.6"],
+    },
     entry_points={"console_scripts": ["ssgan-train = ssgan_tf.train:main"]},
     classifiers=[
         "Programming Language :: Python :: 3",

@@ -1,9 +1,9 @@
-"""Exports the classifier of a run as a SavedModel.
+"""Exports the classifier of a run, as a SavedModel, for TFLite or as ONNX.
 
     python -m ssgan_tf.export --run_dir=RUN --output=DIR --calibrate
 
-A run has its `saved_model/` already; this makes another, from the newest checkpoint, whose
-probabilities are calibrated on the run's validation images.
+A run has its `saved_model/` already; this makes another, of any checkpoint, in any format, and with
+probabilities that are calibrated on the run's validation images if that is wanted.
 """
 
 import os
@@ -17,6 +17,9 @@ from absl import logging
 from ssgan_tf import finished_run
 from ssgan_tf.config import UserError
 from ssgan_tf.flags import Flag, parse_command
+
+FORMATS = ("saved_model", "tflite", "onnx")
+CHECKED = 64  # real images on which a converted model must agree
 
 
 class Calibration(NamedTuple):
@@ -41,8 +44,9 @@ def export_run(
     calibrate: bool = False,
     checkpoint: str = "last",
     data_dir: str = "",
+    form: str = "saved_model",
 ) -> Calibration | None:
-    """Writes the classifier of a run as a SavedModel.
+    """Writes the classifier of a run into a new directory.
 
     Args:
         directory: of the run.
@@ -50,6 +54,7 @@ def export_run(
         calibrate: fit a temperature on the run's validation images and store it in the model.
         checkpoint: a step, or "last".
         data_dir: where TFDS keeps the data now; empty: where it was in training.
+        form: one of `FORMATS`; TFLite and ONNX have the classifier alone (`convert.convert`).
 
     Returns:
         What was fitted, if anything.
@@ -73,7 +78,7 @@ def export_run(
     import tensorflow as tf
     from scipy.special import softmax
 
-    from ssgan_tf import calibration, saved_model
+    from ssgan_tf import calibration, convert, saved_model
     from ssgan_tf.evaluation import Evaluator
 
     found = None
@@ -106,13 +111,19 @@ def export_run(
             )
         except tf.errors.OpError as error:
             raise UserError(f"--output={output}: cannot be written ({error.message}).") from error
-        (Path(aside) / "saved_model").rename(output)
+        made = Path(aside) / "saved_model"
+        if form != "saved_model":
+            made = Path(aside) / form
+            images = run.dataset.test.images[:CHECKED]
+            convert.convert(Path(aside) / "saved_model", form, made, images)
+        made.rename(output)
     return found
 
 
 FLAGS = (
     *finished_run.RUN_FLAGS,
-    Flag("output", None, "The SavedModel's directory, a new one."),
+    Flag("output", None, "The directory that is written, a new one."),
+    Flag("format", "saved_model", "Of the model; onnx needs more packages.", choices=FORMATS),
     Flag("calibrate", False, "Fit a temperature on the run's validation images."),
 )
 
@@ -126,7 +137,12 @@ def main(argv: list[str] | None = None) -> None:
         output = Path(values.output).expanduser()
         run_directory = Path(values.run_dir).expanduser()
         found = export_run(
-            run_directory, output, values.calibrate, values.checkpoint, values.data_dir
+            run_directory,
+            output,
+            values.calibrate,
+            values.checkpoint,
+            values.data_dir,
+            values.format,
         )
     except UserError as error:
         sys.exit(f"error: {error}")
@@ -137,7 +153,8 @@ def main(argv: list[str] | None = None) -> None:
             f"Temperature {found.temperature:.2f}, fitted on {found.images:,} validation images: "
             f"their calibration error was {found.error_before:.3f} and is {found.error_after:.3f}."
         )
-    print(f"Classifier  {output}")
+    checked = "" if values.format == "saved_model" else ", equal on real images to the SavedModel"
+    print(f"Classifier  {output}{checked}")
 
 
 if __name__ == "__main__":
