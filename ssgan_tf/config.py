@@ -33,6 +33,7 @@ def _field(
     )
 
 
+FITS = ("crop", "pad", "stretch")
 FOLDER = "folder:"  # what stands before the path of one's own images
 
 # What the control cannot use: its batches are labelled, all of them.
@@ -110,7 +111,7 @@ class Config:
         "crop",
         "Data",
         "How images that are not square become square: cut off, add black, or stretch.",
-        choices=("crop", "pad", "stretch"),
+        choices=FITS,
     )
     channels: int = _field(
         0, "Data", "3 for colour, 1 for grey, 0 for what the data set has.", choices=(0, 1, 3)

@@ -108,6 +108,7 @@ def export_run(
                 run.trainer.generator,
                 run.dataset.class_names,
                 found.temperature if found else 1.0,
+                config.fit,
             )
         except tf.errors.OpError as error:
             raise UserError(f"--output={output}: cannot be written ({error.message}).") from error

@@ -20,7 +20,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from absl import logging
 
-from ssgan_tf.config import UserError
+from ssgan_tf.config import FITS, UserError
 from ssgan_tf.device import prepare_device, quiet_start
 from ssgan_tf.flags import Flag, parse_command
 from ssgan_tf.images import SUFFIXES, ImageError, read_image
@@ -56,6 +56,7 @@ class Classifier:
         class_names: of the K classes.
         size: S, the side of the images that it takes, in pixels.
         channels: of the images: 3 for colour, 1 for grey.
+        fit: how images that are not square were made square in training.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -77,6 +78,7 @@ class Classifier:
             self._classify = self._model.signatures["serving_default"]
             shape = self._classify.structured_input_signature[1]["images"].shape
             names = self._model.class_names.asset_path.numpy().decode()
+            self.fit = FITS[int(self._model.fit)]
         except (OSError, ValueError, KeyError, AttributeError, tf.errors.OpError) as error:
             raise UserError(
                 f"--model={directory}: cannot be loaded as a model that this program exported "
@@ -115,7 +117,7 @@ def predict(
 
     def decode(path: str) -> np.ndarray | ImageError:
         try:
-            return read_image(Path(path), classifier.size, classifier.channels)
+            return read_image(Path(path), classifier.size, classifier.channels, classifier.fit)
         except ImageError as error:
             return error
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import tensorflow as tf
 
 from ssgan_tf import losses
+from ssgan_tf.config import FITS
+from ssgan_tf.datasets import bring_to_size
 from ssgan_tf.discriminator import Discriminator
 from ssgan_tf.generator import Generator
 from ssgan_tf.trainer import scale, unscale
@@ -29,6 +31,7 @@ class ExportedClassifier(tf.Module):
         generator: Generator | None,
         class_names: Path,
         temperature: float = 1.0,
+        fit: str = "crop",
     ) -> None:
         """
         Args:
@@ -36,12 +39,15 @@ class ExportedClassifier(tf.Module):
             generator: None, as after `--method=supervised`: there will be no `generate`.
             class_names: a file with the names of the K classes, one a line; travels as an asset.
             temperature: the probabilities are softmax(logits / temperature).
+            fit: how images that are not square became square in training; see `datasets`.
         """
         super().__init__()
         self.temperature = tf.Variable(temperature, trainable=False, name="temperature")
         self.discriminator, self.generator = discriminator, generator
         self.channels, self.size = discriminator.channels, discriminator.image_size
         self.class_names = tf.saved_model.Asset(str(class_names))
+        self.fit = tf.Variable(FITS.index(fit), trainable=False, name="fit")
+        self._fit = fit
 
     @tf.function
     def classify(self, images: tf.Tensor) -> Outputs:
@@ -63,14 +69,11 @@ class ExportedClassifier(tf.Module):
 
     @tf.function
     def classify_encoded(self, encoded_images: tf.Tensor) -> Outputs:
-        """Decodes PNG or JPEG bytes (N,) string, of any size, resizes and classifies them."""
+        """Decodes PNG or JPEG bytes (N,) string of any size, brings them to S x S, classifies."""
 
         def decode(encoded: tf.Tensor) -> tf.Tensor:
             image = tf.io.decode_image(encoded, channels=self.channels, expand_animations=False)
-            size = (self.size, self.size)
-            # Resizing to the size it has changes nothing: bytes and arrays give the same answer.
-            resized = tf.image.resize(image, size, antialias=True)
-            return tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
+            return bring_to_size(image, self.size, self._fit, 0)
 
         shape = (self.size, self.size, self.channels)
         spec = tf.TensorSpec(shape, tf.uint8)
@@ -88,12 +91,13 @@ def save(
     generator: Generator | None,
     class_names: list[str],
     temperature: float = 1.0,
+    fit: str = "crop",
 ) -> None:
     """Writes the SavedModel; see `ExportedClassifier` for what is in it."""
     with tempfile.TemporaryDirectory() as temporary:
         names = Path(temporary) / "class_names.txt"
         names.write_text("\n".join(class_names) + "\n")
-        module = ExportedClassifier(discriminator, generator, names, temperature)
+        module = ExportedClassifier(discriminator, generator, names, temperature, fit)
         shape = (None, module.size, module.size, module.channels)
         images = tf.TensorSpec(shape, tf.uint8, "images")
         encoded_images = tf.TensorSpec((None,), tf.string, "encoded_images")

@@ -165,8 +165,13 @@ def train_and_evaluate(config: Config) -> Results:
     # What is left behind: the classifier first, results.json last, as the mark of a whole run.
     if not evaluations:  # interrupted between the last checkpoint and here
         evaluations = {name: evaluator(part) for name, part in parts.items()}
-    names = dataset.class_names
-    saved_model.save(directory / "saved_model", trainer.classifier, trainer.generator, names)
+    saved_model.save(
+        directory / "saved_model",
+        trainer.classifier,
+        trainer.generator,
+        dataset.class_names,
+        fit=config.fit,
+    )
     results: Results = {
         "test_accuracy": evaluations["test"].accuracy,
         "test_accuracy_interval": evaluations["test"].interval,

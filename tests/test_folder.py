@@ -6,7 +6,7 @@ import pytest
 from conftest import NARROW
 from PIL import Image
 
-from ssgan_tf import folder
+from ssgan_tf import datasets, folder
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.train import train_and_evaluate
 
@@ -79,6 +79,22 @@ def test_the_report_tells_counts_sizes_and_what_was_skipped(pictures: Path) -> N
     assert "train/dog/short.jpg: is damaged" in report
     assert "unlabeled/huge.png: has" in report and "100 million" in report
     assert "not looked at: 1 files" in report
+
+
+def test_a_folder_made_from_a_tfds_data_set_is_the_same_data(data_dir: str, tmp_path: Path) -> None:
+    original = datasets.load("house_numbers", data_dir)
+    for name, part in (("train", original.train), ("test", original.test)):
+        for image, label, identity in zip(part.images, part.labels, part.ids, strict=True):
+            path = tmp_path / name / original.class_names[label] / f"{identity}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(path)
+    found = folder.load(str(tmp_path))
+    assert found.class_names == original.class_names
+    for mine, theirs in ((found.train, original.train), (found.test, original.test)):
+        order = np.argsort([identity.rpartition("/")[2] for identity in mine.ids])
+        expected = theirs.take(np.argsort([f"{identity}.png" for identity in theirs.ids]))
+        np.testing.assert_array_equal(mine.images[order], expected.images)
+        np.testing.assert_array_equal(mine.labels[order], expected.labels)
 
 
 def test_mistakes_are_named(pictures: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from ssgan_tf import predict, saved_model
 from ssgan_tf.config import UserError
 from ssgan_tf.discriminator import Discriminator
+from ssgan_tf.images import read_image
 from ssgan_tf.trainer import scale
 
 NAMES = ["zero", "one", "two"]
@@ -127,6 +128,24 @@ def test_batches_change_nothing_and_files_are_taken_as_they_are_needed(
 
     next(predict.predict(classifier, endless(), batch_size=4))
     assert len(taken) == 8  # one batch at work, one being decoded
+
+
+def test_files_are_made_square_as_in_training(tmp_path: Path) -> None:
+    wide = np.zeros((32, 96, 3), np.uint8)
+    wide[:, 32:64] = 255
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    discriminator = Discriminator(width=8, num_classes=3)
+    seen = []
+    for fit in ("crop", "pad", "stretch"):
+        saved_model.save(tmp_path / fit, discriminator, None, NAMES, fit=fit)
+        classifier = predict.Classifier(tmp_path / fit)
+        assert classifier.fit == fit
+        found = next(predict.predict(classifier, [str(tmp_path / "wide.png")], batch_size=1))
+        image = read_image(tmp_path / "wide.png", 32, 3, fit)
+        expected = expected_of(discriminator, image[None])[0].max()
+        assert found.classes[0][1] == pytest.approx(expected, rel=1e-4)
+        seen.append(found.p_real)
+    assert len(set(seen)) == 3
 
 
 @pytest.mark.parametrize(
