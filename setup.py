@@ -12,6 +12,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "ssgan_tf/__init__.py").rea
 REQUIREMENTS = [
     "absl-py>=2.1",
     "importlib_resources>=6",  # tensorflow-datasets prepares nothing without it and does not say so
+    "jinja2>=3.1",  # the report
     "keras>=3.13,<4",
     "matplotlib>=3.9",  # the confusion matrix, and the fonts of house_numbers
     "numpy>=2.0",
@@ -32,9 +33,14 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["ssgan_tf", "ssgan_tf.*"]),
+    package_data={"ssgan_tf": ["templates/*.j2"]},
     python_requires=">=3.11",
     install_requires=REQUIREMENTS,
-    extras_require={"test": ["pytest>=8", "ruff==0.17.6"]},
+    extras_require={
+        "notebook": ["ipykernel>=6", "nbclient>=0.10", "nbformat>=5"],
+        "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "tf2onnx>=1.17"],
+        "test": ["pytest>=8", "ruff==0.17.6"],
+    },
     entry_points={"console_scripts": ["ssgan-train = ssgan_tf.train:main"]},
     classifiers=[
         "Programming Language :: Python :: 3",

@@ -44,6 +44,7 @@ def measure(directory: Path) -> dict:
 
     from ssgan_tf import calibration, datasets, label_split
     from ssgan_tf.config import Config
+    from ssgan_tf.evaluation import auroc
 
     config = Config.from_json(directory / "config.json")
     dataset = datasets.load(config.dataset, config.data_dir)
@@ -108,13 +109,6 @@ def patchwork(images: np.ndarray, count: int, rng: np.random.Generator) -> np.nd
             patch = np.s_[:, row : row + 8, column : column + 8]
             made[patch] = images[rng.integers(0, len(images), count)][patch]
     return made
-
-
-def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
-    """Probability that a positive scores higher than a negative, ties halved (Mann-Whitney)."""
-    from scipy.stats import mannwhitneyu
-
-    return float(mannwhitneyu(positive, negative).statistic / (len(positive) * len(negative)))
 
 
 def auroc_table(found: dict) -> str:

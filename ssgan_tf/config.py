@@ -22,7 +22,7 @@ def _field(
     group: str,
     meaning: str,
     *,
-    choices: tuple[str, ...] | None = None,
+    choices: tuple[Any, ...] | None = None,
     minimum: float | None = None,
     maximum: float | None = None,
 ) -> Any:
@@ -32,6 +32,9 @@ def _field(
         default=default, metadata=metadata | {"minimum": minimum, "maximum": maximum}
     )
 
+
+FITS = ("crop", "pad", "stretch")
+FOLDER = "folder:"  # what stands before the path of one's own images
 
 # What the control cannot use: its batches are labelled, all of them.
 _SEMI_SUPERVISED_ONLY = ("labeled_batch_size", "consistency_weight", "entropy_weight")
@@ -90,15 +93,42 @@ class Config:
     dataset: str = _field(
         "svhn_cropped",
         "Data",
-        "An image classification data set of TensorFlow Datasets, or the embedded house_numbers.",
+        "An image classification data set of TensorFlow Datasets, the embedded house_numbers, or "
+        "folder:PATH, your own images.",
     )
     data_dir: str = _field(
         "",
         "Data",
         "Where TensorFlow Datasets keeps its data; empty: $TFDS_DATA_DIR or ~/tensorflow_datasets.",
     )
+    image_size: int = _field(
+        32,
+        "Data",
+        "Side of the images in pixels; others are brought to it, and the networks grow with it.",
+        choices=(16, 32, 64, 128),
+    )
+    fit: str = _field(
+        "crop",
+        "Data",
+        "How images that are not square become square: cut off, add black, or stretch.",
+        choices=FITS,
+    )
+    channels: int = _field(
+        0, "Data", "3 for colour, 1 for grey, 0 for what the data set has.", choices=(0, 1, 3)
+    )
+    test_fraction: float = _field(
+        0.2,
+        "Data",
+        "Part of the labelled images of a folder that are set aside as test images, per class, "
+        "where it has no test/.",
+        minimum=0.01,
+        maximum=0.9,
+    )
     labeled: int | str = _field(
-        1000, "Data", "How many training images keep their label, in total: a number, or 'all'."
+        1000,
+        "Data",
+        "How many training images keep their label, in total: a number, or 'all', which is the "
+        "default for folders.",
     )
     label_selection: str = _field(
         "balanced",
@@ -298,6 +328,8 @@ class Config:
             UserError: if there is no such preset, or a value is not allowed.
         """
         values = dict(PRESETS.get(preset, {}))
+        if str(changes.get("dataset", "")).startswith(FOLDER):
+            values["labeled"] = "all"
         if changes.get("method") == "supervised":  # the control has the rest of the preset
             values = {k: v for k, v in values.items() if k not in _SEMI_SUPERVISED_ONLY}
         return cls(**(values | {"preset": preset} | changes))
@@ -323,8 +355,11 @@ class Config:
         """`run_dir`, or the default name, such as `runs/svhn_cropped-1000-article-supervised-0`."""
         if self.run_dir:
             return Path(self.run_dir).expanduser()
-        parts = (self.dataset, self.labeled, self.preset, self.method, self.seed)
-        slug = "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", str(part)).strip("._") for part in parts)
+        dataset = self.dataset
+        if dataset.startswith(FOLDER):
+            dataset = Path(dataset.removeprefix(FOLDER)).expanduser().absolute().name
+        parts = (dataset, self.labeled, self.preset, self.method, self.seed)
+        slug = "-".join(re.sub(r"[^\w.]+", "_", str(part)).strip("._") for part in parts)
         return Path("runs") / slug
 
 
@@ -337,7 +372,7 @@ def _check(field: dataclasses.Field, value: Any) -> None:
         raise UserError(f"{flag}: not a value of type {field.type.__name__}.")
     choices, low, high = (field.metadata[key] for key in ("choices", "minimum", "maximum"))
     if choices and value not in choices:
-        raise UserError(f"{flag}: must be one of {', '.join(choices)}.")
+        raise UserError(f"{flag}: must be one of {', '.join(map(str, choices))}.")
     if isinstance(value, float) and math.isinf(value):
         raise UserError(f"{flag}: must be a finite number.")
     # Written so that a NaN fails too.
@@ -349,7 +384,7 @@ def allowed_values(field: dataclasses.Field) -> str:
     """What the field may hold, in words; empty where its type says it all."""
     choices, low, high = (field.metadata[key] for key in ("choices", "minimum", "maximum"))
     if choices:
-        return "one of " + ", ".join(choices)
+        return "one of " + ", ".join(map(str, choices))
     if low is not None and high is not None:
         return f"from {low} to {high}"
     if low is not None:

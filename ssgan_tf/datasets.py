@@ -13,9 +13,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from ssgan_tf.config import UserError
+from ssgan_tf.config import FOLDER, Config, UserError
 
-IMAGE_SIZE = 32  # what the article's networks take; other images are resized
 PROBE_SECONDS = 4.0
 
 
@@ -24,8 +23,8 @@ class Split:
     """The images of one part, in the order of their ids.
 
     Attributes:
-        images: (N, 32, 32, channels) uint8.
-        labels: (N,) int64.
+        images: (N, S, S, channels) uint8.
+        labels: (N,) int64; -1 where there is none (a folder's unlabeled/).
         ids: (N,) str, e.g. "train_000123".
     """
 
@@ -49,12 +48,14 @@ class Dataset:
         name: with its version, e.g. "svhn_cropped/3.1.0".
         class_names: of the K classes.
         train, test: its two parts.
+        report: what a person should know of it before training, in lines.
     """
 
     name: str
     class_names: list[str]
     train: Split
     test: Split
+    report: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -67,7 +68,33 @@ class Dataset:
         return self.train.images.shape[-1]
 
 
-def load(name: str, data_dir: str = "") -> Dataset:
+def load_for(config: Config) -> Dataset:
+    """Loads the data set that a configuration names.
+
+    Raises:
+        UserError: see `load` and `folder.load`.
+    """
+    if config.dataset.startswith(FOLDER):
+        from ssgan_tf import folder
+
+        return folder.load(
+            config.dataset.removeprefix(FOLDER),
+            config.image_size,
+            config.fit,
+            config.channels or 3,
+            config.test_fraction,
+            config.seed,
+        )
+    return load(config.dataset, config.data_dir, config.image_size, config.fit, config.channels)
+
+
+def load(
+    name: str,
+    data_dir: str = "",
+    image_size: int = 32,
+    fit: str = "crop",
+    channels: int = 0,
+) -> Dataset:
     """Loads a data set, which is prepared (downloaded, rendered) first where that is due.
 
     Args:
@@ -75,6 +102,9 @@ def load(name: str, data_dir: str = "") -> Dataset:
             "house_numbers". Needs an image and a class label; without a test part the validation
             part is taken, or else the last fifth of the training part.
         data_dir: TFDS' directory; empty: $TFDS_DATA_DIR, or else ~/tensorflow_datasets.
+        image_size: S; every image is brought to S x S, see `bring_to_size`.
+        fit: "crop", "pad" or "stretch".
+        channels: 3 for colour, 1 for grey, 0 for what the data has.
 
     Raises:
         UserError: if there is no such data set, it is not one of classified images, or its data is
@@ -89,15 +119,18 @@ def load(name: str, data_dir: str = "") -> Dataset:
     if "train" not in splits:
         raise UserError(f"--dataset={name}: has no training part.")
     names = list(builder.info.features[label_key].names)
+
+    def read(part: str) -> Split:
+        return _read(builder, part, image_key, label_key, (image_size, fit, channels))
+
     for part in ("test", "validation"):
-        test = _read(builder, part, image_key, label_key) if part in splits else None
+        test = read(part) if part in splits else None
         if test is not None and (test.labels >= 0).all():  # some keep their test labels secret
-            train = _read(builder, "train", image_key, label_key)
-            return Dataset(builder.info.full_name, names, train, test)
-    train, test = (
-        _read(builder, part, image_key, label_key) for part in ("train[:80%]", "train[80%:]")
-    )
-    return Dataset(builder.info.full_name, names, train, test)
+            report = () if part == "test" else ("no test part: its validation part is taken",)
+            return Dataset(builder.info.full_name, names, read("train"), test, report)
+    report = ("no test part: the last fifth of the training part is taken",)
+    train, test = read("train[:80%]"), read("train[80%:]")
+    return Dataset(builder.info.full_name, names, train, test, report)
 
 
 def _builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
@@ -137,7 +170,49 @@ def _feature_keys(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
     return keys[0], keys[1]
 
 
-def _read(builder: tfds.core.DatasetBuilder, split: str, image_key: str, label_key: str) -> Split:
+def bring_to_size(image: tf.Tensor, size: int, fit: str, channels: int) -> tf.Tensor:
+    """uint8 (H, W, C) -> uint8 (size, size, channels).
+
+    An image whose longer side is at most `size`, but more than half of that, keeps its pixels and
+    gets black around it (28 x 28 in 32 x 32); all others are resized.
+
+    Args:
+        image: 1 or 3 channels.
+        size: of the result.
+        fit: of an image that is not square, "crop" its longer sides, "pad" the shorter ones with
+            black, or "stretch" it.
+        channels: 1, 3, or 0 for those it has.
+    """
+    if channels == 1 and image.shape[-1] == 3:
+        image = tf.image.rgb_to_grayscale(image)
+    if channels == 3 and image.shape[-1] == 1:
+        image = tf.image.grayscale_to_rgb(image)
+    height, width = tf.shape(image)[0], tf.shape(image)[1]
+    longer, shorter = tf.maximum(height, width), tf.minimum(height, width)
+
+    def pad() -> tf.Tensor:
+        return tf.image.resize_with_crop_or_pad(image, size, size)
+
+    def resize() -> tf.Tensor:
+        whole = tf.cast(image, tf.float32)
+        if fit == "crop":
+            whole = tf.image.resize_with_crop_or_pad(whole, shorter, shorter)
+        elif fit == "pad":
+            whole = tf.image.resize_with_crop_or_pad(whole, longer, longer)
+        resized = tf.image.resize(whole, (size, size), antialias=True)
+        return tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
+
+    result = tf.cond((longer <= size) & (longer > size // 2), pad, resize)
+    return tf.ensure_shape(result, (size, size, image.shape[-1]))
+
+
+def _read(
+    builder: tfds.core.DatasetBuilder,
+    split: str,
+    image_key: str,
+    label_key: str,
+    form: tuple[int, str, int],
+) -> Split:
     """Reads a part as uint8 arrays and puts it into the order of its ids."""
     features = builder.info.features
     has_ids = "id" in features and isinstance(features["id"], tfds.features.Text)
@@ -146,12 +221,7 @@ def _read(builder: tfds.core.DatasetBuilder, split: str, image_key: str, label_k
     read_config = tfds.ReadConfig(add_tfds_id=not has_ids, interleave_cycle_length=1)
 
     def select(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        image = example[image_key]
-        if builder.info.features[image_key].shape[:2] != (IMAGE_SIZE, IMAGE_SIZE):
-            size = (IMAGE_SIZE, IMAGE_SIZE)
-            resized = tf.image.resize(tf.cast(image, tf.float32), size, antialias=True)
-            image = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
-        return image, example[label_key], example[id_key]
+        return bring_to_size(example[image_key], *form), example[label_key], example[id_key]
 
     examples = builder.as_dataset(split=split, read_config=read_config, shuffle_files=False)
     batches = examples.map(select, tf.data.AUTOTUNE).batch(1024).as_numpy_iterator()

@@ -1,5 +1,6 @@
 """The discriminator, which is also the classifier (image -> class logits, features)."""
 
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import keras
@@ -22,7 +23,9 @@ class DiscriminatorOutput(NamedTuple):
 
 
 class Discriminator(keras.Model):
-    """images (B, 32, 32, channels) in [-1, 1] -> K class logits and pooled features.
+    """images (B, S, S, channels) in [-1, 1] -> K class logits and pooled features.
+
+    At S = 32 it is the article's:
 
     | layer (3x3 kernels)   | stride | BN     | after it            | output  |
     |-----------------------|--------|--------|---------------------|---------|
@@ -37,6 +40,10 @@ class Discriminator(keras.Model):
     | global average pooling = `features`      |                     | 2m_d    |
     | Dense K = `class_logits`                 |                     | K       |
 
+    Larger images go through one more stride-2 stage of m_d filters (BN, leaky ReLU) after conv1 for
+    each doubling of S: `conv1_2`, `conv1_3`; at S = 16 conv2 has stride 1. From conv2 on all is as
+    in the table.
+
     conv7 has no batch norm on purpose: feature matching compares the means of the features, and
     batch norm would pin them.
     """
@@ -50,6 +57,7 @@ class Discriminator(keras.Model):
         channels: int = 3,
         input_noise: float = 0.0,
         conv1_stride: int = 2,
+        image_size: int = 32,
     ) -> None:
         """
         Args:
@@ -62,9 +70,10 @@ class Discriminator(keras.Model):
             input_noise: standard deviation of Gaussian noise on the input in training, which then
                 takes the place of dropout there; 0: dropout.
             conv1_stride: 2, or 1 for maps of twice the side from conv1 on, at 4 times the cost.
+            image_size: S, 16, 32, 64 or 128.
         """
         super().__init__(name="discriminator")
-        self.width, self.channels = width, channels
+        self.width, self.channels, self.image_size = width, channels, image_size
         self.drop_rate, self.conv7_input = drop_rate, conv7_input
         self.input_noise, self.conv1_stride = input_noise, conv1_stride
 
@@ -72,7 +81,11 @@ class Discriminator(keras.Model):
             return Conv2D(filters, 3, strides=strides, padding=padding, name=name)
 
         self.conv1 = conv(width, conv1_stride, "conv1")
-        self.conv2 = conv(width, 2, "conv2")
+        self.extra_stages = max(0, image_size.bit_length() - 6)  # log2(S / 32)
+        for stage in range(2, self.extra_stages + 2):  # conv1_2, bn1_2, conv1_3, ...
+            setattr(self, f"conv1_{stage}", conv(width, 2, f"conv1_{stage}"))
+            setattr(self, f"bn1_{stage}", BatchNorm(name=f"bn1_{stage}"))
+        self.conv2 = conv(width, 1 if image_size == 16 else 2, "conv2")
         self.bn2 = BatchNorm(name="bn2")
         self.conv3 = conv(width, 2, "conv3")
         self.bn3 = BatchNorm(name="bn3")
@@ -84,14 +97,19 @@ class Discriminator(keras.Model):
         self.bn6 = BatchNorm(name="bn6")
         self.conv7 = conv(2 * width, 1, "conv7", "same" if conv7_input == "conv6" else "valid")
         self.classifier = Dense(num_classes, name="classifier")
-        self.build((None, 32, 32, channels))
+        self.build((None, image_size, image_size, channels))
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes all weights, in the order of the table."""
         width, unit = self.width, 2 // self.conv1_stride
         self.conv1.build(input_shape)
+        size = input_shape[1] // self.conv1_stride
+        for conv, bn in self._extra_stages():
+            conv.build((None, size, size, width))
+            size //= 2
+            bn.build((None, size, size, width))
         for conv, bn, size_in, filters_in, size_out in (
-            (self.conv2, self.bn2, 16, width, 8),
+            (self.conv2, self.bn2, 8 * self.conv2.strides[0], width, 8),
             (self.conv3, self.bn3, 8, width, 4),
             (self.conv4, self.bn4, 4, width, 4),
             (self.conv5, self.bn5, 4, 2 * width, 4),
@@ -104,6 +122,11 @@ class Discriminator(keras.Model):
         self.classifier.build((None, 2 * width))
         self.built = True
 
+    def _extra_stages(self) -> Iterator[tuple[Conv2D, BatchNorm]]:
+        """What stands between conv1 and conv2 for images larger than the article's."""
+        for stage in range(2, self.extra_stages + 2):
+            yield getattr(self, f"conv1_{stage}"), getattr(self, f"bn1_{stage}")
+
     def call(
         self,
         images: tf.Tensor,
@@ -113,7 +136,7 @@ class Discriminator(keras.Model):
         """Classifies images.
 
         Args:
-            images: (B, 32, 32, channels) float in [-1, 1].
+            images: (B, S, S, channels) float in [-1, 1].
             statistics: how batch norm normalises, see `layers.Statistics`.
             dropout_seed: (2,) int32 switches dropout on, its masks a function of the seed;
                 None, for inference, switches it off.
@@ -129,6 +152,8 @@ class Discriminator(keras.Model):
         else:
             x = dropout(images, rate / 2.5, seeds[0])  # (B, 32, 32, channels)
         x = dropout(leaky_relu(self.conv1(x)), rate, seeds[1])  # (B, 16, 16, m_d)
+        for conv, bn in self._extra_stages():  # none at S = 32
+            x = leaky_relu(bn(conv(x), statistics=statistics))
         x = leaky_relu(self.bn2(self.conv2(x), statistics=statistics))  # (B, 8, 8, m_d)
         x = dropout(
             leaky_relu(self.bn3(self.conv3(x), statistics=statistics)), rate, seeds[2]

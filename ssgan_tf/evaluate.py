@@ -1,91 +1,147 @@
-"""How good a classifier is: accuracy over every image, with its interval, and the confusions."""
+"""Evaluates the classifier of a run.
 
-import dataclasses
-import math
+    python -m ssgan_tf.evaluate --run_dir=RUN
 
-import numpy as np
-import tensorflow as tf
+Prints a table and writes `evaluation_PART.json` and `confusion_PART.png` into the run directory.
+"""
 
-from ssgan_tf.datasets import Split
-from ssgan_tf.discriminator import Discriminator
-from ssgan_tf.layers import Statistics
-from ssgan_tf.pipeline import evaluation_batches
-from ssgan_tf.trainer import scale
+import sys
+from pathlib import Path
+from typing import Any
+
+from absl import logging
+
+from ssgan_tf import finished_run
+from ssgan_tf.config import UserError
+from ssgan_tf.flags import Flag, parse_command
+
+PARTS = ("test", "train_labeled", "train_unlabeled", "validation")
 
 
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """Predictions for all images of one part.
+def evaluate_run(
+    directory: Path,
+    part: str = "test",
+    checkpoint: str = "last",
+    data_dir: str = "",
+    write: bool = True,
+) -> dict[str, Any]:
+    """Measures how good the classifier of a run is on a part of its data.
 
-    Attributes:
-        labels: (N,) int64, what the images show.
-        logits: (N, K) float32, what the classifier says.
+    Args:
+        directory: of the run.
+        part: one of `PARTS`. The labels of "train_unlabeled" are used here, for the first time.
+        checkpoint: a step, or "last".
+        data_dir: where TFDS keeps the data now; empty: where it was in training.
+        write: the JSON and the picture into the run directory.
+
+    Returns:
+        What the JSON file holds; accuracies are fractions.
+
+    Raises:
+        UserError: if it is not a run, or has no such checkpoint or part.
     """
+    run = finished_run.load(directory, checkpoint, data_dir)
+    import numpy as np
+    import tensorflow as tf
+    from scipy.special import logsumexp, softmax
 
-    labels: np.ndarray
-    logits: np.ndarray
+    from ssgan_tf import calibration, losses, run_dir, summaries
+    from ssgan_tf.evaluation import Evaluator, auroc
 
-    @property
-    def predictions(self) -> np.ndarray:
-        """(N,) int64, the classes with the largest logit."""
-        return np.argmax(self.logits, axis=1)
-
-    @property
-    def accuracy(self) -> float:
-        """Fraction of the images that are classified rightly, 0 to 1."""
-        return float(np.mean(self.labels == self.predictions))
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95% interval of the accuracy, for other images of the same kind (Wilson)."""
-        return wilson_interval(int(np.sum(self.labels == self.predictions)), len(self.labels))
-
-    @property
-    def confusion(self) -> np.ndarray:
-        """(K, K) int64: how many images of class row were taken for class column."""
-        num_classes = self.logits.shape[1]
-        matrix = np.zeros((num_classes, num_classes), np.int64)
-        np.add.at(matrix, (self.labels, self.predictions), 1)
-        return matrix
-
-    def first_half(self) -> "Evaluation":
-        """The half of the test images, by id, that the article's code tested on."""
-        half = len(self.labels) // 2
-        return Evaluation(self.labels[:half], self.logits[:half])
-
-
-def wilson_interval(correct: int, total: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's score interval of a proportion; z = 1.96 for 95%."""
-    fraction = correct / total
-    centre = fraction + z * z / (2 * total)
-    spread = z * math.sqrt(fraction * (1 - fraction) / total + z * z / (4 * total * total))
-    return (centre - spread) / (1 + z * z / total), (centre + spread) / (1 + z * z / total)
-
-
-class Evaluator:
-    """Runs a discriminator over a part; its graph serves every evaluation."""
-
-    def __init__(
-        self, discriminator: Discriminator, statistics: Statistics, batch_size: int
-    ) -> None:
-        """
-        Args:
-            discriminator: the classifier; without dropout here.
-            statistics: "moving" for inference as it should be, where no image depends on those that
-                share its batch; "batch" for what the article's code did.
-            batch_size: with "batch" statistics a part of the result.
-        """
-        self._discriminator, self._statistics = discriminator, statistics
-        self._batch_size = batch_size
-
-    def __call__(self, split: Split) -> Evaluation:
-        """Classifies every image of `split`."""
-        logits = [
-            self._logits(images).numpy()
-            for images, _ in evaluation_batches(split, self._batch_size)
+    config, dataset, split, trainer = run
+    indices = {
+        "train_labeled": split.labeled,
+        "train_unlabeled": split.unlabeled[dataset.train.labels[split.unlabeled] >= 0],
+        "validation": split.validation,
+    }
+    images = dataset.test if part == "test" else dataset.train.take(indices[part])
+    if not len(images):
+        raise UserError(f"--split={part}: the run has no such images.")
+    found = Evaluator(trainer.classifier, config.bn_inference, config.batch_size)(images)
+    probabilities = softmax(found.logits.astype(np.float64), axis=1)
+    precision, recall = found.precision_and_recall
+    result: dict[str, Any] = {
+        "part": part,
+        "images": len(images),
+        "step": int(trainer.step),
+        "accuracy": found.accuracy,
+        "accuracy_interval": found.interval,
+        "log_loss": calibration.log_loss(found.logits, found.labels),
+        "expected_calibration_error": calibration.expected_calibration_error(
+            probabilities, found.labels
+        ),
+        "classes": [
+            {
+                "name": name,
+                "images": int(np.sum(found.labels == k)),
+                "precision": None if np.isnan(precision[k]) else float(precision[k]),
+                "recall": None if np.isnan(recall[k]) else float(recall[k]),
+            }
+            for k, name in enumerate(dataset.class_names)
+        ],
+        "confusion": found.confusion.tolist(),
+    }
+    if trainer.generator is not None:
+        z = tf.random.stateless_normal((2048, config.latent_dim), (config.seed, 0))
+        fakes = [
+            losses.gan_logit(
+                trainer.classifier(
+                    trainer.generator(part_of_z, statistics="moving"), statistics="moving"
+                ).class_logits
+            )
+            for part_of_z in tf.split(z, 16)
         ]
-        return Evaluation(split.labels, np.concatenate(logits))
+        result["p_real_auroc"] = auroc(logsumexp(found.logits, axis=1), np.concatenate(fakes))
+    if write:
+        run_dir.write_json(directory / f"evaluation_{part}.json", result)
+        picture = summaries.confusion_picture(found, dataset.class_names)
+        summaries.save_png(directory / f"confusion_{part}.png", picture)
+    return result
 
-    @tf.function(reduce_retracing=True)
-    def _logits(self, images: tf.Tensor) -> tf.Tensor:
-        return self._discriminator(scale(images), statistics=self._statistics).class_logits
+
+def table(result: dict[str, Any]) -> str:
+    """`evaluate_run`'s result, for people."""
+    low, high = result["accuracy_interval"]
+    lines = [
+        f"{result['part']}: {result['images']:,} images, step {result['step']:,}",
+        "",
+        f"accuracy           {result['accuracy']:.1%}  (95% interval {low:.1%} to {high:.1%})",
+        f"log loss           {result['log_loss']:.3f}",
+        f"calibration error  {result['expected_calibration_error']:.3f}",
+    ]
+    if "p_real_auroc" in result:
+        auroc = result["p_real_auroc"]
+        lines.append(f"p_real, AUROC      {auroc:.3f}  (these images against generated ones)")
+    width = max(5, *(len(row["name"]) for row in result["classes"]))
+    lines += ["", f"{'class':<{width}}  {'images':>6}  {'precision':>9}  {'recall':>6}"]
+    for row in result["classes"]:
+        precision, recall = (
+            "-" if row[key] is None else f"{row[key]:.1%}" for key in ("precision", "recall")
+        )
+        lines.append(f"{row['name']:<{width}}  {row['images']:>6,}  {precision:>9}  {recall:>6}")
+    return "\n".join(lines)
+
+
+FLAGS = (
+    *finished_run.RUN_FLAGS,
+    Flag("split", "test", "Which of the run's images.", choices=PARTS),
+)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command line; exits 1 with one sentence if something is wrong."""
+    logging.set_verbosity(logging.ERROR)
+    program, description = "python -m ssgan_tf.evaluate", __doc__.splitlines()[0]
+    try:
+        values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
+        directory = Path(values.run_dir).expanduser()
+        print(table(evaluate_run(directory, values.split, values.checkpoint, values.data_dir)))
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {error}.")
+    print(f"\nWritten: {directory}/evaluation_{values.split}.json, confusion_{values.split}.png")
+
+
+if __name__ == "__main__":
+    main()

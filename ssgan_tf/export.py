@@ -1,21 +1,25 @@
-"""Exports the classifier of a run as a SavedModel.
+"""Exports the classifier of a run, as a SavedModel, for TFLite or as ONNX.
 
     python -m ssgan_tf.export --run_dir=RUN --output=DIR --calibrate
 
-A run has its `saved_model/` already; this makes another, from the newest checkpoint, whose
-probabilities are calibrated on the run's validation images.
+A run has its `saved_model/` already; this makes another, of any checkpoint, in any format, and with
+probabilities that are calibrated on the run's validation images if that is wanted.
 """
 
-import shutil
+import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from absl import flags, logging
+from absl import logging
 
-from ssgan_tf import label_split, run_dir
-from ssgan_tf.config import Config, UserError
-from ssgan_tf.device import prepare_device, quiet_start
+from ssgan_tf import finished_run
+from ssgan_tf.config import UserError
+from ssgan_tf.flags import Flag, parse_command
+
+FORMATS = ("saved_model", "tflite", "onnx")
+CHECKED = 64  # real images on which a converted model must agree
 
 
 class Calibration(NamedTuple):
@@ -34,13 +38,23 @@ class Calibration(NamedTuple):
     error_after: float
 
 
-def export_run(directory: Path, output: Path, calibrate: bool = False) -> Calibration | None:
-    """Writes the classifier of a run's newest checkpoint as a SavedModel.
+def export_run(
+    directory: Path,
+    output: Path,
+    calibrate: bool = False,
+    checkpoint: str = "last",
+    data_dir: str = "",
+    form: str = "saved_model",
+) -> Calibration | None:
+    """Writes the classifier of a run into a new directory.
 
     Args:
         directory: of the run.
         output: must not be there yet.
         calibrate: fit a temperature on the run's validation images and store it in the model.
+        checkpoint: a step, or "last".
+        data_dir: where TFDS keeps the data now; empty: where it was in training.
+        form: one of `FORMATS`; TFLite and ONNX have the classifier alone (`convert.convert`).
 
     Returns:
         What was fitted, if anything.
@@ -49,39 +63,33 @@ def export_run(directory: Path, output: Path, calibrate: bool = False) -> Calibr
         UserError: if the directory is not a run with a checkpoint, its data has changed, `output`
             is there, or there are no validation images to calibrate on.
     """
-    if not (directory / "config.json").exists():
-        raise UserError(f"--run_dir={directory}: holds no run; give what a training run wrote.")
-    config = Config.from_json(directory / "config.json")
+    config = finished_run.read_config(directory)
     if output.exists():
         raise UserError(f"--output={output}: is there already; give a new directory.")
+    parent = next(path for path in output.absolute().parents if path.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise UserError(f"--output={output}: cannot be made, since {parent} cannot be written to.")
     if calibrate and not config.validation_fraction:
         raise UserError(
             "--calibrate: the run has no validation images to calibrate on; train with "
             "--validation_fraction=0.1."
         )
-    with quiet_start():
-        import tensorflow as tf
-
-        prepare_device(config.deterministic)
+    run = finished_run.load(directory, checkpoint, data_dir)
+    import tensorflow as tf
     from scipy.special import softmax
 
-    from ssgan_tf import calibration, datasets, saved_model
-    from ssgan_tf.evaluate import Evaluator
-    from ssgan_tf.trainer import Trainer
-
-    checkpoint = tf.train.latest_checkpoint(str(directory / "checkpoints"))
-    if checkpoint is None:
-        raise UserError(f"--run_dir={directory}: has no checkpoint; train at least one epoch.")
-    dataset = datasets.load(config.dataset, config.data_dir)
-    trainer = Trainer(config, dataset.num_classes, dataset.channels)
-    run_dir.restore(trainer.checkpoint, checkpoint)
+    from ssgan_tf import calibration, convert, saved_model
+    from ssgan_tf.evaluation import Evaluator
 
     found = None
     if calibrate:
-        split = label_split.split_labels(config, dataset)
-        label_split.save(directory / "labels.json", config, dataset, split)  # or it differs
-        validation = dataset.train.take(split.validation)
-        evaluation = Evaluator(trainer.classifier, "moving", config.batch_size)(validation)
+        if not len(run.split.validation):
+            raise UserError(
+                f"--calibrate: --validation_fraction={config.validation_fraction} of this data is "
+                "no image at all; train with a larger part."
+            )
+        validation = run.dataset.train.take(run.split.validation)
+        evaluation = Evaluator(run.trainer.classifier, "moving", config.batch_size)(validation)
         logits, labels = evaluation.logits, evaluation.labels
         temperature = calibration.fit_temperature(logits, labels)
         errors = [
@@ -91,46 +99,52 @@ def export_run(directory: Path, output: Path, calibrate: bool = False) -> Calibr
         found = Calibration(temperature, len(labels), *errors)
 
     # Written aside and then renamed: whatever is at `output` is whole.
-    aside = output.with_name(output.name + ".partial")
-    shutil.rmtree(aside, ignore_errors=True)
-    saved_model.save(
-        aside,
-        trainer.classifier,
-        trainer.generator,
-        dataset.class_names,
-        found.temperature if found else 1.0,
-    )
-    aside.rename(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".export-") as aside:
+        try:
+            saved_model.save(
+                Path(aside) / "saved_model",
+                run.trainer.classifier,
+                run.trainer.generator,
+                run.dataset.class_names,
+                found.temperature if found else 1.0,
+                config.fit,
+            )
+        except tf.errors.OpError as error:
+            raise UserError(f"--output={output}: cannot be written ({error.message}).") from error
+        made = Path(aside) / "saved_model"
+        if form != "saved_model":
+            made = Path(aside) / form
+            images = run.dataset.test.images[:CHECKED]
+            convert.convert(Path(aside) / "saved_model", form, made, images)
+        made.rename(output)
     return found
+
+
+FLAGS = (
+    *finished_run.RUN_FLAGS,
+    Flag("output", None, "The directory that is written, a new one."),
+    Flag("format", "saved_model", "Of the model; onnx needs more packages.", choices=FORMATS),
+    Flag("calibrate", False, "Fit a temperature on the run's validation images."),
+)
 
 
 def main(argv: list[str] | None = None) -> None:
     """The command line; exits 1 with one sentence if something is wrong."""
     logging.set_verbosity(logging.ERROR)
-    argv = sys.argv if argv is None else argv
-    values = flags.FlagValues()
-    flags.DEFINE_string("run_dir", None, "The run to export.", flag_values=values)
-    flags.DEFINE_string("output", None, "The SavedModel's directory, new.", flag_values=values)
-    flags.DEFINE_bool(
-        "calibrate", False, "Fit a temperature on the validation images.", flag_values=values
-    )
-    if any(word in ("-h", "-help", "--help") for word in argv[1:]):
-        usage = "usage: python -m ssgan_tf.export --run_dir=RUN --output=DIR [--calibrate]"
-        meanings = [f"  --{name:<12}{values[name].help}" for name in values]
-        print("\n".join([__doc__.splitlines()[0], "", usage, "", *meanings]))
-        return
+    program, description = "python -m ssgan_tf.export", __doc__.splitlines()[0]
     try:
-        try:
-            rest = values(list(argv))[1:]
-        except flags.Error as error:
-            raise UserError(f"{error} (--help lists all flags)") from error
-        if rest:
-            raise UserError(f"{rest[0]!r} is not a flag; flags look like --run_dir=RUN.")
-        for name in ("run_dir", "output"):
-            if not values[name].value:
-                raise UserError(f"--{name}: is missing; give a directory.")
-        output = Path(values.output)
-        found = export_run(Path(values.run_dir), output, values.calibrate)
+        values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
+        output = Path(values.output).expanduser()
+        run_directory = Path(values.run_dir).expanduser()
+        found = export_run(
+            run_directory,
+            output,
+            values.calibrate,
+            values.checkpoint,
+            values.data_dir,
+            values.format,
+        )
     except UserError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
@@ -140,7 +154,8 @@ def main(argv: list[str] | None = None) -> None:
             f"Temperature {found.temperature:.2f}, fitted on {found.images:,} validation images: "
             f"their calibration error was {found.error_before:.3f} and is {found.error_after:.3f}."
         )
-    print(f"Classifier  {output}")
+    checked = "" if values.format == "saved_model" else ", equal on real images to the SavedModel"
+    print(f"Classifier  {output}{checked}")
 
 
 if __name__ == "__main__":

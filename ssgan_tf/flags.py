@@ -5,6 +5,7 @@ import dataclasses
 import sys
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
@@ -46,6 +47,99 @@ def parse_config(argv: Sequence[str], program: str, description: str) -> Config:
     return Config.from_preset(given.pop("preset", "article"), **given)
 
 
+@dataclasses.dataclass(frozen=True)
+class Flag:
+    """A flag of one of the small commands.
+
+    Attributes:
+        name: without the dashes.
+        default: its type is the flag's; None: text that must be given.
+        meaning: one sentence.
+        choices: the allowed values, if they are few.
+        minimum: of a number.
+    """
+
+    name: str
+    default: str | int | bool | None
+    meaning: str
+    choices: tuple[str, ...] = ()
+    minimum: int | None = None
+
+
+def parse_command(
+    argv: Sequence[str],
+    program: str,
+    description: str,
+    command_flags: Sequence[Flag],
+    positional: tuple[str, str] | None = None,
+) -> tuple[Any, list[str]]:
+    """Command line of a small command; answers `--help` itself and exits 0.
+
+    Args:
+        argv: with the program's name first, as `sys.argv`.
+        program: how it is called, e.g. "python -m ssgan_tf.predict".
+        description: what it does, for the help text.
+        command_flags: its flags.
+        positional: name and meaning of what it takes beside flags, if it takes anything.
+
+    Returns:
+        An object with the flags as attributes, and what was given beside them.
+
+    Raises:
+        UserError: if a flag is unknown, missing, or its value is not allowed.
+    """
+    if any(word in ("-h", "-help", "--help", "--helpshort", "--helpfull") for word in argv[1:]):
+        required = "".join(f" --{f.name}=..." for f in command_flags if f.default is None)
+        usage = f"usage: {program}{required} [--flag=value ...]"
+        rows = [(_usage(flag), flag.meaning + _allowed(flag)) for flag in command_flags]
+        if positional:
+            usage += f" {positional[0]}..."
+            rows.append(positional)
+        width = max(len(row[0]) for row in rows) + 2
+        lines = [
+            textwrap.fill(
+                f"{name:<{width}}{meaning}",
+                _WIDTH,
+                initial_indent="  ",
+                subsequent_indent=" " * (width + 2),
+            )
+            for name, meaning in rows
+        ]
+        print("\n".join([description, "", usage, "", *lines]))
+        sys.exit(0)
+    values = flags.FlagValues()
+    for flag in command_flags:
+        define = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer}.get(
+            type(flag.default), flags.DEFINE_string
+        )
+        define(flag.name, flag.default, flag.meaning, flag_values=values)
+    try:
+        rest = values(list(argv))[1:]
+    except (flags.Error, ValueError) as error:
+        raise UserError(f"{error} (--help lists all flags)") from error
+    if rest and not positional:
+        raise UserError(f"{rest[0]!r} is not a flag; flags look like {_usage(command_flags[0])}.")
+    for flag in command_flags:
+        value = values[flag.name].value
+        if flag.default is None and not value:
+            raise UserError(f"--{flag.name}: is missing. {flag.meaning}")
+        if flag.choices and value not in flag.choices:
+            raise UserError(f"--{flag.name}={value}: must be one of {', '.join(flag.choices)}.")
+        if flag.minimum is not None and value < flag.minimum:
+            raise UserError(f"--{flag.name}={value}: must be at least {flag.minimum}.")
+    return values, rest
+
+
+def _usage(flag: Flag) -> str:
+    if isinstance(flag.default, bool):
+        return f"--{flag.name}"
+    return f"--{flag.name}={'...' if flag.default is None else flag.default}"
+
+
+def _allowed(flag: Flag) -> str:
+    return f" One of: {', '.join(flag.choices)}." if flag.choices else ""
+
+
 def _define(field: dataclasses.Field, values: flags.FlagValues) -> None:
     define = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float}.get(
         field.type, flags.DEFINE_string
@@ -66,7 +160,7 @@ def help_text(program: str, description: str) -> str:
         usage = f"--{field.name}={default}"
         meaning = field.metadata["meaning"]
         if field.metadata["choices"]:
-            meaning += f" One of: {', '.join(field.metadata['choices'])}."
+            meaning += f" One of: {', '.join(map(str, field.metadata['choices']))}."
         elif allowed_values(field):
             meaning += f" {allowed_values(field).capitalize()}."
         lines += textwrap.wrap(

@@ -1,5 +1,7 @@
 """The generator: DCGAN, as in the article (z -> image)."""
 
+from collections.abc import Iterator
+
 import keras
 import tensorflow as tf
 from keras.layers import Conv2DTranspose, Dense
@@ -13,7 +15,9 @@ from ssgan_tf.layers import (
 
 
 class Generator(keras.Model):
-    """z (B, latent_dim) -> images (B, 32, 32, channels) in [-1, 1].
+    """z (B, latent_dim) -> images (B, S, S, channels) in [-1, 1].
+
+    At S = 32 it is the article's:
 
     | layer                                           | output           |
     |-------------------------------------------------|------------------|
@@ -22,37 +26,47 @@ class Generator(keras.Model):
     | BN, leaky ReLU, ConvTranspose 5x5 stride 2, m_g  | 16 x 16 x m_g    |
     | BN, leaky ReLU, ConvTranspose 5x5 stride 2, 3    | 32 x 32 x 3      |
     | tanh                                            |                  |
+
+    For another size it grows as DCGAN does: it starts at 4 x 4 x (m_g S / 8), and has log2(S / 4)
+    transpose convolutions, each with half the channels of the one before.
     """
 
-    def __init__(self, width: int = 32, latent_dim: int = 100, channels: int = 3) -> None:
+    def __init__(
+        self, width: int = 32, latent_dim: int = 100, channels: int = 3, image_size: int = 32
+    ) -> None:
         """
         Args:
             width: m_g, the width multiplier.
             latent_dim: length of z.
             channels: of the images, 3 for colour.
+            image_size: S, 16, 32, 64 or 128.
         """
         super().__init__(name="generator")
         self.width, self.latent_dim = width, latent_dim
-        self.dense = Dense(4 * 4 * 4 * width, name="dense")
-        self.bn1 = BatchNorm(name="bn1")
-        self.deconv1 = Conv2DTranspose(2 * width, 5, strides=2, padding="same", name="deconv1")
-        self.bn2 = BatchNorm(name="bn2")
-        self.deconv2 = Conv2DTranspose(width, 5, strides=2, padding="same", name="deconv2")
-        self.bn3 = BatchNorm(name="bn3")
-        self.deconv3 = Conv2DTranspose(channels, 5, strides=2, padding="same", name="deconv3")
+        self.stages = image_size.bit_length() - 3  # log2(S / 4)
+        self.first_filters = width * image_size // 8
+        self.dense = Dense(4 * 4 * self.first_filters, name="dense")
+        for stage in range(1, self.stages + 1):  # bn1, deconv1, bn2, ...
+            filters = channels if stage == self.stages else self.first_filters >> stage
+            deconv = Conv2DTranspose(filters, 5, strides=2, padding="same", name=f"deconv{stage}")
+            setattr(self, f"bn{stage}", BatchNorm(name=f"bn{stage}"))
+            setattr(self, f"deconv{stage}", deconv)
         self.build((None, latent_dim))
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes all weights, in the order of the table."""
-        width = self.width
         self.dense.build(input_shape)
-        self.bn1.build((None, 4, 4, 4 * width))
-        self.deconv1.build((None, 4, 4, 4 * width))
-        self.bn2.build((None, 8, 8, 2 * width))
-        self.deconv2.build((None, 8, 8, 2 * width))
-        self.bn3.build((None, 16, 16, width))
-        self.deconv3.build((None, 16, 16, width))
+        for stage, bn, deconv in self._stages():
+            side = 2 << stage
+            shape = (None, side, side, self.first_filters >> (stage - 1))
+            bn.build(shape)
+            deconv.build(shape)
         self.built = True
+
+    def _stages(self) -> Iterator[tuple[int, BatchNorm, Conv2DTranspose]]:
+        """Number, batch norm and transpose convolution of each stage, from 1."""
+        for stage in range(1, self.stages + 1):
+            yield stage, getattr(self, f"bn{stage}"), getattr(self, f"deconv{stage}")
 
     def call(self, z: tf.Tensor, statistics: Statistics = "moving") -> tf.Tensor:
         """Generates images.
@@ -62,13 +76,14 @@ class Generator(keras.Model):
             statistics: how batch norm normalises; training wants `batch_and_update`.
 
         Returns:
-            (B, 32, 32, channels) float32 in [-1, 1].
+            (B, S, S, channels) float32 in [-1, 1].
         """
         x = self.dense(z)
-        x = tf.reshape(x, (-1, 4, 4, 4 * self.width))  # (B, 64 m_g) -> (B, 4, 4, 4 m_g)
-        x = self.deconv1(leaky_relu(self.bn1(x, statistics=statistics)))  # (B, 8, 8, 2 m_g)
-        x = self.deconv2(leaky_relu(self.bn2(x, statistics=statistics)))  # (B, 16, 16, m_g)
-        x = leaky_relu(self.bn3(x, statistics=statistics))
-        # deconv3, computed in the way that is fast for few channels. (B, 32, 32, channels)
-        x = sub_pixel_transpose_conv(x, self.deconv3.kernel, self.deconv3.bias)
+        x = tf.reshape(x, (-1, 4, 4, self.first_filters))  # (B, 64 m_g) -> (B, 4, 4, 4 m_g)
+        for stage, bn, deconv in self._stages():
+            x = leaky_relu(bn(x, statistics=statistics))
+            if stage < self.stages:
+                x = deconv(x)  # (B, 8, 8, 2 m_g), (B, 16, 16, m_g)
+            else:  # computed in the way that is fast for few channels. (B, 32, 32, channels)
+                x = sub_pixel_transpose_conv(x, deconv.kernel, deconv.bias)
         return tf.tanh(x)

@@ -45,6 +45,7 @@ def split_labels(config: Config, dataset: "Dataset") -> LabelSplit:
     """
     labels = dataset.train.labels
     everything = np.arange(len(labels))
+    known = np.flatnonzero(labels >= 0)  # a folder may have images without a label
     notes: list[str] = []
     if config.labels_from:
         labeled, stored = _resolve(config.labels_from, dataset)
@@ -53,17 +54,17 @@ def split_labels(config: Config, dataset: "Dataset") -> LabelSplit:
         if len(validation):
             notes.append("so are the validation images")
         elif config.validation_fraction:
-            rest = np.setdiff1d(everything, labeled)
+            rest = np.setdiff1d(known, labeled)
             validation = stratified(labels, rest, config.validation_fraction, config.seed)
     else:
-        validation = stratified(labels, everything, config.validation_fraction, config.seed)
-        rest = np.setdiff1d(everything, validation)
+        validation = stratified(labels, known, config.validation_fraction, config.seed)
+        rest = np.setdiff1d(known, validation)
         count = len(rest) if config.labeled == "all" else int(config.labeled)
         if count > len(rest):
             aside = f" after {len(validation)} are set aside" if len(validation) else ""
             raise UserError(
-                f"--labeled={count}: {dataset.name} has {len(rest)} training images{aside}; "
-                f"give at most that, or 'all'."
+                f"--labeled={count}: {dataset.name} has {len(rest)} labelled training images"
+                f"{aside}; give at most that, or 'all'."
             )
         if count < dataset.num_classes:
             raise UserError(
@@ -88,7 +89,7 @@ def stratified(
     """A random `fraction` of each class (rounded), ascending indices out of `candidates`."""
     rng = np.random.default_rng([seed, 1])
     parts = [np.array([], np.int64)]
-    for label in np.unique(labels):
+    for label in np.unique(labels[candidates]):
         members = candidates[labels[candidates] == label]
         parts.append(rng.permutation(members)[: round(fraction * len(members))])
     return np.sort(np.concatenate(parts))
@@ -130,8 +131,29 @@ def save(path: Path, config: Config, dataset: "Dataset", split: LabelSplit) -> N
     Raises:
         UserError: if the file is there and says something else: a run cannot go on with other data.
     """
+    if path.exists():
+        check(path, config, dataset, split)
+    else:
+        write_json(path, _content(config, dataset, split))
+
+
+def check(path: Path, config: Config, dataset: "Dataset", split: LabelSplit) -> None:
+    """Makes sure that a run's `labels.json` says what `split` says.
+
+    Raises:
+        UserError: if it does not.
+    """
+    if read(str(path)) != _content(config, dataset, split):
+        raise UserError(
+            f"--run_dir={path.parent}: its run had other data or labels (see {path.name}) than "
+            f"{dataset.name} with {len(dataset.train):,} training images, as found now; use the "
+            "same data, or another --run_dir."
+        )
+
+
+def _content(config: Config, dataset: "Dataset", split: LabelSplit) -> dict[str, Any]:
     ids = dataset.train.ids
-    content = {
+    return {
         "dataset": dataset.name,
         "train_images": len(dataset.train),
         "test_images": len(dataset.test),
@@ -141,14 +163,6 @@ def save(path: Path, config: Config, dataset: "Dataset", split: LabelSplit) -> N
         "ids": ids[split.labeled].tolist(),
         "validation_ids": ids[split.validation].tolist(),
     }
-    if not path.exists():
-        write_json(path, content)
-    elif read(str(path)) != content:
-        raise UserError(
-            f"--run_dir={path.parent}: its run had other data or labels (see {path.name}) than "
-            f"{dataset.name} with {len(dataset.train):,} training images, as found now; use the "
-            "same data, or another --run_dir."
-        )
 
 
 def read(path: str) -> dict[str, Any]:

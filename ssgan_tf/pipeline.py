@@ -55,7 +55,7 @@ def training_batches(
     # Tensors made here are captured by the functions below, not copied into their graphs. They
     # stay in main memory, where tf.data works; a GPU is given one batch after the other.
     with tf.device("CPU:0"):
-        images = tf.constant(dataset.train.images)  # (N, 32, 32, channels) uint8
+        images = tf.constant(dataset.train.images)  # (N, S, S, channels) uint8
         labels = tf.constant(labels)
         label_mask = tf.constant(mask, tf.float32)
         pool, labeled = tf.constant(pool), tf.constant(split.labeled)
@@ -77,10 +77,10 @@ def training_batches(
 
     def batch(indices: tf.Tensor, extra: tf.Tensor) -> Batch:
         return Batch(
-            images=tf.gather(images, indices),  # (B, 32, 32, channels)
+            images=tf.gather(images, indices),  # (B, S, S, channels)
             labels=tf.gather(labels, indices),
             label_mask=tf.gather(label_mask, indices),
-            labeled_images=tf.gather(images, extra),  # (L, 32, 32, channels)
+            labeled_images=tf.gather(images, extra),  # (L, S, S, channels)
             labeled_labels=tf.gather(labels, extra),
         )
 

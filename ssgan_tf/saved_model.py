@@ -6,7 +6,8 @@ from pathlib import Path
 import tensorflow as tf
 
 from ssgan_tf import losses
-from ssgan_tf.datasets import IMAGE_SIZE
+from ssgan_tf.config import FITS
+from ssgan_tf.datasets import bring_to_size
 from ssgan_tf.discriminator import Discriminator
 from ssgan_tf.generator import Generator
 from ssgan_tf.trainer import scale, unscale
@@ -19,7 +20,7 @@ class ExportedClassifier(tf.Module):
 
     | signature         | input                                        | outputs        |
     |-------------------|----------------------------------------------|----------------|
-    | `serving_default` | `images` uint8 (N, 32, 32, C)                | see `classify` |
+    | `serving_default` | `images` uint8 (N, S, S, C)                | see `classify` |
     | `encoded`         | `encoded_images` string (N,): PNG/JPEG bytes | the same       |
     | `generate`        | `z` float32 (N, latent_dim)                  | see `generate` |
     """
@@ -30,6 +31,7 @@ class ExportedClassifier(tf.Module):
         generator: Generator | None,
         class_names: Path,
         temperature: float = 1.0,
+        fit: str = "crop",
     ) -> None:
         """
         Args:
@@ -37,16 +39,19 @@ class ExportedClassifier(tf.Module):
             generator: None, as after `--method=supervised`: there will be no `generate`.
             class_names: a file with the names of the K classes, one a line; travels as an asset.
             temperature: the probabilities are softmax(logits / temperature).
+            fit: how images that are not square became square in training; see `datasets`.
         """
         super().__init__()
         self.temperature = tf.Variable(temperature, trainable=False, name="temperature")
         self.discriminator, self.generator = discriminator, generator
-        self.channels = discriminator.channels
+        self.channels, self.size = discriminator.channels, discriminator.image_size
         self.class_names = tf.saved_model.Asset(str(class_names))
+        self.fit = tf.Variable(FITS.index(fit), trainable=False, name="fit")
+        self._fit = fit
 
     @tf.function
     def classify(self, images: tf.Tensor) -> Outputs:
-        """Classifies uint8 images (N, 32, 32, C).
+        """Classifies uint8 images (N, S, S, C).
 
         Returns:
             `class_id` (N,) int64, `probabilities` (N, K) and `logits` (N, K) float32, `p_real` (N,)
@@ -64,22 +69,19 @@ class ExportedClassifier(tf.Module):
 
     @tf.function
     def classify_encoded(self, encoded_images: tf.Tensor) -> Outputs:
-        """Decodes PNG or JPEG bytes (N,) string, of any size, resizes and classifies them."""
+        """Decodes PNG or JPEG bytes (N,) string of any size, brings them to S x S, classifies."""
 
         def decode(encoded: tf.Tensor) -> tf.Tensor:
             image = tf.io.decode_image(encoded, channels=self.channels, expand_animations=False)
-            size = (IMAGE_SIZE, IMAGE_SIZE)
-            # Resizing to the size it has changes nothing: bytes and arrays give the same answer.
-            resized = tf.image.resize(image, size, antialias=True)
-            return tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
+            return bring_to_size(image, self.size, self._fit, 0)
 
-        shape = (IMAGE_SIZE, IMAGE_SIZE, self.channels)
+        shape = (self.size, self.size, self.channels)
         spec = tf.TensorSpec(shape, tf.uint8)
         return self.classify(tf.map_fn(decode, encoded_images, fn_output_signature=spec))
 
     @tf.function
     def generate(self, z: tf.Tensor) -> Outputs:
-        """Generates uint8 images (N, 32, 32, C) from z (N, latent_dim) float32."""
+        """Generates uint8 images (N, S, S, C) from z (N, latent_dim) float32."""
         return {"images": unscale(self.generator(z, statistics="moving"))}
 
 
@@ -89,13 +91,14 @@ def save(
     generator: Generator | None,
     class_names: list[str],
     temperature: float = 1.0,
+    fit: str = "crop",
 ) -> None:
     """Writes the SavedModel; see `ExportedClassifier` for what is in it."""
     with tempfile.TemporaryDirectory() as temporary:
         names = Path(temporary) / "class_names.txt"
         names.write_text("\n".join(class_names) + "\n")
-        module = ExportedClassifier(discriminator, generator, names, temperature)
-        shape = (None, IMAGE_SIZE, IMAGE_SIZE, module.channels)
+        module = ExportedClassifier(discriminator, generator, names, temperature, fit)
+        shape = (None, module.size, module.size, module.channels)
         images = tf.TensorSpec(shape, tf.uint8, "images")
         encoded_images = tf.TensorSpec((None,), tf.string, "encoded_images")
         signatures = {

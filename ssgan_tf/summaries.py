@@ -10,7 +10,7 @@ from PIL import Image
 from tensorboard.plugins.hparams import api as hparams
 
 from ssgan_tf.config import Config
-from ssgan_tf.evaluate import Evaluation
+from ssgan_tf.evaluation import Evaluation
 
 
 class Summaries:

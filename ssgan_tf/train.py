@@ -63,13 +63,13 @@ def train_and_evaluate(config: Config) -> Results:
         device = prepare_device(config.deterministic)
     print(f"Device:   {device}", flush=True)
 
-    from ssgan_tf import datasets, pipeline, saved_model, summaries
-    from ssgan_tf.evaluate import Evaluator
+    from ssgan_tf import datasets, pipeline, report, saved_model, summaries
+    from ssgan_tf.evaluation import Evaluator
     from ssgan_tf.progress import Progress
     from ssgan_tf.trainer import Trainer, unscale
 
     # Data: images, labels, ids -> which labels are used -> how long an epoch is.
-    dataset = datasets.load(config.dataset, config.data_dir)
+    dataset = datasets.load_for(config)
     split = label_split.split_labels(config, dataset)
     steps_per_epoch = max(1, len(split.train) // config.batch_size)
     total_steps = config.steps or config.epochs * steps_per_epoch
@@ -165,8 +165,13 @@ def train_and_evaluate(config: Config) -> Results:
     # What is left behind: the classifier first, results.json last, as the mark of a whole run.
     if not evaluations:  # interrupted between the last checkpoint and here
         evaluations = {name: evaluator(part) for name, part in parts.items()}
-    names = dataset.class_names
-    saved_model.save(directory / "saved_model", trainer.classifier, trainer.generator, names)
+    saved_model.save(
+        directory / "saved_model",
+        trainer.classifier,
+        trainer.generator,
+        dataset.class_names,
+        fit=config.fit,
+    )
     results: Results = {
         "test_accuracy": evaluations["test"].accuracy,
         "test_accuracy_interval": evaluations["test"].interval,
@@ -195,6 +200,7 @@ def train_and_evaluate(config: Config) -> Results:
         "versions": run_dir.versions(),
         "command": run_dir.command(),
     }
+    report.write_report(directory, config, dataset, split, evaluations["test"], results)
     run_dir.write_json(directory / "results.json", results)
     return results
 
@@ -212,6 +218,8 @@ def _print_header(
         f"Data:     {dataset.name}: {len(split.train):,} training images, "
         f"{len(split.labeled):,} of them labelled{validation}, {len(dataset.test):,} test images"
     )
+    for line in dataset.report:
+        print(f"          {line}")
     for note in split.notes:
         print(f"          note: {note}")
     print(
@@ -256,6 +264,7 @@ def print_summary(config: Config, results: Results) -> None:
         f"Time               {clock} for {results['steps']:,} steps, loading included",
         f"Run                {directory}  (results.json, metrics.csv, samples/)",
         f"Classifier         {directory / 'saved_model'}",
+        f"Report             {directory / 'report.html'}",
         "",
         f"Look at it:        tensorboard --logdir={directory.parent}",
     ]

@@ -19,10 +19,10 @@ class Batch(NamedTuple):
     """What one train step is given; images are uint8, scaled here.
 
     Attributes:
-        images: (B, 32, 32, channels) uint8, labelled or not.
+        images: (B, S, S, channels) uint8, labelled or not.
         labels: (B,) int64; whatever stands where the mask is 0 has no effect.
         label_mask: (B,) float32, 1 where the label may be used.
-        labeled_images: (L, 32, 32, channels) uint8, a second batch, all labelled; L = 0: none.
+        labeled_images: (L, S, S, channels) uint8, a second batch, all labelled; L = 0: none.
             If there is one it carries the whole supervised loss, and nothing else.
         labeled_labels: (L,) int64.
     """
@@ -100,7 +100,9 @@ class Trainer:
         )
         self.generator = None
         if config.method == "semi_supervised":
-            self.generator = Generator(config.generator_width, config.latent_dim, channels)
+            self.generator = Generator(
+                config.generator_width, config.latent_dim, channels, config.image_size
+            )
             self.generator_optimizer = _adam(config, self.generator)
             self.checkpoint.generator = self.generator
             self.checkpoint.generator_optimizer = self.generator_optimizer
@@ -121,6 +123,7 @@ class Trainer:
             channels,
             config.input_noise,
             config.conv1_stride,
+            config.image_size,
         )
 
     @property
@@ -215,7 +218,7 @@ class Trainer:
         """What the article does not have, by tag: weight and loss of each term in use.
 
         Args:
-            images: (B, 32, 32, channels) uint8, before any shift.
+            images: (B, S, S, channels) uint8, before any shift.
             class_logits: (B, K), the discriminator's in this step.
             noise: of the step.
         """

@@ -4,6 +4,8 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -42,3 +44,26 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
         patch.setattr(house_numbers, "NUM_EXAMPLES", {"train": 96, "test": 40})
         house_numbers.HouseNumbers(data_dir=path).download_and_prepare()
     return path
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Path:
+    """A short run's directory, with validation images and averaged weights; not to be changed."""
+    from ssgan_tf.train import train_and_evaluate
+
+    directory = tmp_path_factory.mktemp("finished") / "run"
+    train_and_evaluate(
+        Config.from_preset(
+            "article",
+            **NARROW,
+            dataset="house_numbers",
+            data_dir=data_dir,
+            labeled=20,
+            batch_size=16,
+            steps=6,
+            validation_fraction=0.5,
+            ema_decay=0.9,
+            run_dir=str(directory),
+        )
+    )
+    return directory

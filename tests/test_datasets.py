@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import requests
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from ssgan_tf import datasets
@@ -65,7 +66,7 @@ class GreyToy(tfds.core.GeneratorBasedBuilder):
         ({"train": 20}, (16, 4)),
     ],
 )
-def test_any_tfds_images_are_resized_get_ids_and_a_test_part(
+def test_any_tfds_images_are_padded_get_ids_and_a_test_part(
     parts: dict[str, int], sizes: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(GreyToy, "parts", parts)
@@ -74,11 +75,46 @@ def test_any_tfds_images_are_resized_get_ids_and_a_test_part(
     assert dataset.class_names == ["cat", "dog"]
     assert dataset.channels == 1
     assert dataset.train.images.shape[1:] == (32, 32, 1)
-    # Each image is of one grey, which survives the resizing, and says what its label must be.
-    greys = dataset.train.images[:, 0, 0, 0]
-    np.testing.assert_array_equal(dataset.train.images.min(axis=(1, 2, 3)), greys)
+    # Each image is of one grey, with black around it, and says what its label must be.
+    inside = dataset.train.images[:, 2:30, 2:30, 0]
+    greys = inside[:, 0, 0]
+    np.testing.assert_array_equal(inside, np.broadcast_to(greys[:, None, None], inside.shape))
+    np.testing.assert_array_equal(
+        inside.sum(axis=(1, 2), dtype=int), dataset.train.images.sum(axis=(1, 2, 3), dtype=int)
+    )
     np.testing.assert_array_equal(dataset.train.labels, greys % 2)
     assert len(set(dataset.train.ids.tolist())) == sizes[0]
+    told = " ".join(dataset.report)
+    assert ("test" in parts) == (told == "")
+    assert "test" in parts or "no test part" in told
+
+
+def test_images_are_brought_to_the_size_and_channels_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GreyToy, "parts", {"train": 6, "test": 2})
+    dataset = datasets.load("grey_toy", str(tmp_path), image_size=64, channels=3)
+    images = dataset.train.images
+    assert images.shape == (6, 64, 64, 3)  # 28 is less than half of that: resized, not padded
+    np.testing.assert_array_equal(images.min(axis=(1, 2, 3)), images.max(axis=(1, 2, 3)))
+    grey = datasets.load("grey_toy", str(tmp_path), image_size=16)
+    assert grey.train.images.shape == (6, 16, 16, 1)
+
+
+@pytest.mark.parametrize(
+    ("fit", "left", "middle", "top"),
+    [("crop", 255, 255, 255), ("pad", 0, 255, 0), ("stretch", 0, 255, 255)],
+)
+def test_a_wide_image_is_cropped_padded_or_stretched(
+    fit: str, left: int, middle: int, top: int
+) -> None:
+    wide = np.zeros((40, 120, 3), np.uint8)
+    wide[:, 40:80] = 255
+    found = datasets.bring_to_size(tf.constant(wide), 32, fit, 0).numpy()
+    assert found.shape == (32, 32, 3)
+    assert found[16, 2].tolist() == [left] * 3
+    assert found[16, 16].tolist() == [middle] * 3
+    assert found[2, 16].tolist() == [top] * 3
 
 
 def test_a_data_set_without_training_images_is_refused(

@@ -146,3 +146,21 @@ def test_input_noise_stands_in_for_dropout_on_the_input_in_training_alone() -> N
     noisy(x, dropout_seed=seed)
     assert (seen[0] != 0).all()  # nothing is dropped from the input ...
     assert abs((seen[0] - x).numpy().std() - 0.15) < 0.01  # ... the noise is there instead
+
+
+@pytest.mark.parametrize(
+    ("size", "extra"), [(16, []), (64, ["conv1_2"]), (128, ["conv1_2", "conv1_3"])]
+)
+def test_other_sizes_get_a_stage_per_doubling_and_are_the_same_from_conv2_on(
+    size: int, extra: list[str]
+) -> None:
+    discriminator = Discriminator(width=8, image_size=size)
+    names = [w.path.split("/")[1] for w in discriminator.weights if "kernel" in w.path]
+    assert names == ["conv1", *extra, *(f"conv{k}" for k in range(2, 8)), "classifier"]
+    x = discriminator.conv1(tf.zeros((1, size, size, 3)))
+    for name in extra:
+        assert getattr(discriminator, name).strides == (2, 2)
+        x = getattr(discriminator, name)(x)
+    assert discriminator.conv2(x).shape == (1, 8, 8, 8)
+    assert discriminator.conv2.strides == ((1, 1) if size == 16 else (2, 2))
+    assert discriminator(tf.zeros((2, size, size, 3))).features.shape == (2, 16)

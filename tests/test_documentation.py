@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ssgan_tf import evaluate, export, predict, report, sample
 from ssgan_tf.config import Config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,6 +35,9 @@ def test_every_flag_in_the_documents_exists(document: str) -> None:
         )
     )
     known = {field.name for field in dataclasses.fields(Config)}
+    known |= {
+        flag.name for module in (evaluate, export, predict, report, sample) for flag in module.FLAGS
+    }
     assert flags - known == set()
 
 

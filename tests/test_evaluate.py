@@ -1,46 +1,79 @@
+import json
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
-from conftest import make_dataset
+from PIL import Image
 
-from ssgan_tf.discriminator import Discriminator
-from ssgan_tf.evaluate import Evaluation, Evaluator, wilson_interval
-from ssgan_tf.trainer import scale
+from ssgan_tf import evaluate
 
 
-def test_accuracy_and_confusion_worked_out_by_hand() -> None:
-    evaluation = Evaluation(np.array([0, 0, 1, 2]), np.eye(3)[[0, 1, 1, 0]])
-    assert evaluation.accuracy == 0.5
-    np.testing.assert_array_equal(evaluation.confusion, [[1, 1, 0], [0, 1, 0], [1, 0, 0]])
+@pytest.fixture
+def copy(run: Path, tmp_path: Path) -> Path:
+    """A run directory of one's own, to be written into."""
+    return Path(shutil.copytree(run, tmp_path / "run"))
 
 
-def test_first_half_is_the_articles_half_of_the_test_images() -> None:
-    evaluation = Evaluation(np.array([0, 0, 1, 2]), np.eye(3)[[0, 1, 1, 0]])
-    assert evaluation.first_half().labels.tolist() == [0, 0]
-    assert evaluation.first_half().accuracy == 0.5
+def test_the_test_part_has_the_accuracy_that_training_reported(
+    copy: Path, capsys: pytest.CaptureFixture
+) -> None:
+    evaluate.main(["evaluate", f"--run_dir={copy}"])
+    shown = capsys.readouterr().out
+    found = json.loads((copy / "evaluation_test.json").read_text())
+    trained = json.loads((copy / "results.json").read_text())
+    assert found["accuracy"] == trained["test_accuracy"]
+    assert found["accuracy_interval"] == trained["test_accuracy_interval"]
+    assert f"accuracy           {found['accuracy']:.1%}" in shown
+    confusion = np.array(found["confusion"])
+    assert confusion.sum() == found["images"] == 40
+    assert np.trace(confusion) / 40 == pytest.approx(found["accuracy"])
+    assert [row["images"] for row in found["classes"]] == confusion.sum(axis=1).tolist()
+    assert 0 <= found["p_real_auroc"] <= 1
+    assert 0 <= found["expected_calibration_error"] <= 1
+    assert found["log_loss"] > 0
+    assert Image.open(copy / "confusion_test.png").size == (600, 600)
 
 
-def test_wilson_interval_worked_out_by_hand() -> None:
-    # 8 of 10, z = 1.96: centre 0.7168, half width 0.2266 (the textbook example)
-    low, high = wilson_interval(8, 10)
-    assert (low, high) == pytest.approx((0.4902, 0.9433), abs=1e-4)
-    assert wilson_interval(10, 10)[1] == pytest.approx(1)
+@pytest.mark.parametrize("part", ["train_labeled", "train_unlabeled", "validation"])
+def test_other_parts_are_those_of_the_runs_label_split(part: str, run: Path) -> None:
+    split = json.loads((run / "labels.json").read_text())
+    labeled, validation = len(split["ids"]), len(split["validation_ids"])
+    unlabeled = 96 - labeled - validation  # of the 96 training images
+    images = {"train_labeled": labeled, "train_unlabeled": unlabeled, "validation": validation}
+    found = evaluate.evaluate_run(run, part, write=False)
+    assert found["images"] == images[part]
+    results = json.loads((run / "results.json").read_text())
+    if f"{part}_accuracy" in results:
+        assert found["accuracy"] == results[f"{part}_accuracy"]
+    assert not (run / f"evaluation_{part}.json").exists()
 
 
-def test_batch_statistics_make_the_answer_depend_on_the_batch() -> None:
-    part = make_dataset(test=30).test
-    discriminator = Discriminator(width=8)
-    logits = discriminator(scale(part.images[:8]), statistics="batch").class_logits.numpy()
-    found = Evaluator(discriminator, "batch", 8)(part)
-    np.testing.assert_array_equal(found.predictions[:8], logits.argmax(axis=1))
-    assert (found.predictions != Evaluator(discriminator, "moving", 8)(part).predictions).any()
+def test_an_earlier_checkpoint_is_evaluated_when_asked_for(run: Path) -> None:
+    steps = sorted(int(path.stem.split("-")[1]) for path in run.glob("checkpoints/*.index"))
+    assert len(steps) > 1
+    first = evaluate.evaluate_run(run, checkpoint=str(steps[0]), write=False)
+    last = evaluate.evaluate_run(run, write=False)
+    assert (first["step"], last["step"]) == (steps[0], steps[-1])
+    assert first["log_loss"] != last["log_loss"]
 
 
-def test_every_image_is_evaluated_and_the_batch_size_does_not_matter() -> None:
-    part = make_dataset(test=30).test
-    discriminator = Discriminator(width=8)
-    expected = discriminator(scale(part.images)).class_logits.numpy().argmax(axis=1)
-    for batch_size in (7, 30, 64):
-        evaluation = Evaluator(discriminator, "moving", batch_size)(part)
-        np.testing.assert_array_equal(evaluation.predictions, expected)
-        np.testing.assert_array_equal(evaluation.labels, part.labels)
-        assert evaluation.logits.shape == (30, 10)
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["--run_dir", "missing"]),
+        (["--run_dir={tmp}"], ["--run_dir={tmp}", "no run"]),
+        (["--run_dir={run}", "--split=all"], ["--split=all", "test, train_labeled"]),
+        (["--run_dir={run}", "--checkpoint=77"], ["--checkpoint=77", "'last'", "3"]),
+    ],
+)
+def test_a_mistake_is_named(
+    arguments: list[str], words: list[str], run: Path, tmp_path: Path
+) -> None:
+    def fill(text: str) -> str:
+        return text.format(run=run, tmp=tmp_path)
+
+    with pytest.raises(SystemExit) as error:
+        evaluate.main(["evaluate", *map(fill, arguments)])
+    for word in words:
+        assert fill(word) in str(error.value)

@@ -72,11 +72,6 @@ def test_time_to_target_is_that_of_the_first_evaluation_at_or_above_it() -> None
     assert time_to_accuracy.seconds_to_target(result) == (45.0, False)
 
 
-def test_auroc_counts_ordered_pairs_and_halves_ties() -> None:
-    # (3 > 1), (3 > 2), (2 > 1), (2 = 2): 3.5 of 4
-    assert realness.auroc(np.array([3.0, 2.0]), np.array([1.0, 2.0])) == 0.875
-
-
 def test_patchwork_keeps_every_patch_in_its_place_and_mixes_images() -> None:
     images = np.broadcast_to(np.arange(50, dtype=np.uint8)[:, None, None, None], (50, 32, 32, 3))
     images = images.copy()

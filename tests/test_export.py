@@ -4,32 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import NARROW
 
-from ssgan_tf import export
+from ssgan_tf import datasets, export
+from ssgan_tf.calibration import log_loss
 from ssgan_tf.config import Config, UserError
-from ssgan_tf.train import train_and_evaluate
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Path:
-    """A short run with validation images and averaged weights."""
-    directory = tmp_path_factory.mktemp("export") / "run"
-    train_and_evaluate(
-        Config.from_preset(
-            "article",
-            **NARROW,
-            dataset="house_numbers",
-            data_dir=data_dir,
-            labeled=20,
-            batch_size=16,
-            steps=3,
-            validation_fraction=0.5,
-            ema_decay=0.9,
-            run_dir=str(directory),
-        )
-    )
-    return directory
 
 
 def answers(path: Path) -> dict[str, np.ndarray]:
@@ -51,11 +29,26 @@ def test_calibrate_stores_the_temperature_fitted_on_the_validation_images(
     export.main(["export", f"--run_dir={run}", f"--output={tmp_path / 'cal'}", "--calibrate"])
     assert "validation images" in capsys.readouterr().out
     temperature = float(tf.saved_model.load(str(tmp_path / "cal")).temperature)
-    assert temperature != 1
     plain, calibrated = answers(run / "saved_model"), answers(tmp_path / "cal")
     np.testing.assert_allclose(calibrated["logits"], plain["logits"], rtol=1e-5, atol=1e-6)
     expected = tf.nn.softmax(plain["logits"] / temperature)
     np.testing.assert_allclose(calibrated["probabilities"], expected, atol=1e-6)
+    # The least log loss, over the images that labels.json names as set aside, is at that T.
+    config = Config.from_json(run / "config.json")
+    train = datasets.load_for(config).train
+    ids = json.loads((run / "labels.json").read_text())["validation_ids"]
+    chosen = train.take(np.flatnonzero(np.isin(train.ids, ids)))
+    model = tf.saved_model.load(str(run / "saved_model")).signatures["serving_default"]
+    logits = model(images=tf.constant(chosen.images))["logits"].numpy()
+    losses = [log_loss(logits, chosen.labels, t * temperature) for t in (0.9, 1.0, 1.1)]
+    assert losses[1] < min(losses[0], losses[2])
+
+
+def test_an_output_that_cannot_be_made_is_named(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match=r"--output=.*cannot be made"):
+        export.export_run(run, tmp_path / "file" / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +86,9 @@ def test_calibration_needs_validation_images(run: Path, tmp_path: Path) -> None:
 
 
 def test_help_names_every_flag(capsys: pytest.CaptureFixture) -> None:
-    export.main(["export", "--help"])
+    with pytest.raises(SystemExit) as error:
+        export.main(["export", "--help"])
+    assert error.value.code == 0
     shown = capsys.readouterr().out
     for flag in ("--run_dir", "--output", "--calibrate"):
         assert flag in shown

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from ssgan_tf.generator import Generator
@@ -55,3 +56,16 @@ def test_inference_makes_each_image_from_its_own_z_alone() -> None:
     z = tf.random.stateless_normal((4, 100), (0, 0))
     together = generator(z, statistics="moving").numpy()
     np.testing.assert_allclose(generator(z[:1], statistics="moving"), together[:1], atol=1e-6)
+
+
+@pytest.mark.parametrize(("size", "filters"), [(16, [16, 8]), (64, [64, 32, 16, 8])])
+def test_other_sizes_start_at_four_by_four_and_halve_the_channels(
+    size: int, filters: list[int]
+) -> None:
+    generator = Generator(width=8, latent_dim=5, image_size=size)
+    assert generator.dense.units == 4 * 4 * filters[0]
+    kernels = [getattr(generator, f"deconv{stage}").kernel for stage in range(1, len(filters) + 1)]
+    assert [kernel.shape[2:] for kernel in kernels] == [
+        tuple(pair) for pair in zip([*filters[1:], 3], filters, strict=True)
+    ]
+    assert generator(tf.zeros((2, 5))).shape == (2, size, size, 3)

@@ -84,10 +84,10 @@ def test_the_parts_are_disjoint_and_everything() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"labeled": 101}, ["--labeled=101", "100 training images"]),
+        ({"labeled": 101}, ["--labeled=101", "100 labelled training images"]),
         (
             {"labeled": 91, "validation_fraction": 0.1},
-            ["--labeled=91", "90 training images after 10 are set aside"],
+            ["--labeled=91", "90 labelled training images after 10 are set aside"],
         ),
         ({"labeled": 9}, ["--labeled=9", "10 classes"]),
         ({"labels_from": "/nowhere/labels.json"}, ["--labels_from=/nowhere/labels.json"]),
@@ -158,3 +158,14 @@ def test_an_unusable_file_is_named(content: str, words: list[str], tmp_path: Pat
         split(labels_from=str(path))
     for word in [f"--labels_from={path}", *words]:
         assert word in str(error.value)
+
+
+def test_images_without_a_label_are_never_labelled_nor_set_aside() -> None:
+    dataset = make_dataset(train=100)
+    dataset.train.labels[:40] = -1  # as a folder's unlabeled/ has them
+    found = split(dataset, labeled="all", validation_fraction=0.2)
+    assert found.labeled.min() >= 40 and found.validation.min() >= 40
+    assert len(found.labeled) + len(found.validation) == 60
+    assert set(range(40)) <= set(found.unlabeled.tolist())
+    with pytest.raises(UserError, match="60 labelled training images"):
+        split(dataset, labeled=61)

@@ -5,7 +5,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ssgan_tf.config import Config
-from ssgan_tf.evaluate import Evaluation
+from ssgan_tf.evaluation import Evaluation
 from ssgan_tf.summaries import Summaries, confusion_picture, image_grid, save_png
 
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 from ssgan_tf import house_numbers, train
-from ssgan_tf.evaluate import Evaluator
+from ssgan_tf.evaluation import Evaluator
 from ssgan_tf.progress import Progress
 from ssgan_tf.run_dir import METRICS_COLUMNS
 
@@ -88,6 +88,7 @@ def test_a_run_leaves_behind_what_the_readme_says(finished: Path) -> None:
         "metrics.csv",
         "results.json",
         "saved_model",
+        "report.html",
     }
     results = json.loads((finished / "results.json").read_text())
     low, high = results["test_accuracy_interval"]
@@ -305,7 +306,7 @@ def test_labels_of_an_earlier_run_can_be_used_again(
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ("--labeled=97", ["--labeled=97", "96 training images"]),
+        ("--labeled=97", ["--labeled=97", "96 labelled training images"]),
         ("--labeled=9", ["--labeled=9", "10 classes"]),
         ("--labels_from=/nowhere.json", ["--labels_from=/nowhere.json"]),
         ("--batch_size=97", ["--batch_size=97", "96 images"]),

@@ -1,0 +1,101 @@
+"""A run that training has written, loaded again: configuration, data, models."""
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ssgan_tf import label_split, run_dir
+from ssgan_tf.config import Config, UserError
+from ssgan_tf.device import prepare_device, quiet_start
+from ssgan_tf.flags import Flag
+
+if TYPE_CHECKING:
+    from ssgan_tf.datasets import Dataset
+    from ssgan_tf.label_split import LabelSplit
+    from ssgan_tf.trainer import Trainer
+
+
+RUN_FLAGS = (
+    Flag("run_dir", None, "The run: what training wrote."),
+    Flag("checkpoint", "last", "The step whose weights are used, or 'last'."),
+    Flag("data_dir", "", "Where TensorFlow Datasets keeps the data, if it has been moved."),
+)
+
+
+class FinishedRun(NamedTuple):
+    """What `load` gives.
+
+    Attributes:
+        config: of the run.
+        dataset: its data, loaded again.
+        split: which images were labelled, which set aside.
+        trainer: with the weights of the checkpoint; `trainer.classifier` is the one to use.
+    """
+
+    config: Config
+    dataset: "Dataset"
+    split: "LabelSplit"
+    trainer: "Trainer"
+
+
+def read_config(directory: Path) -> Config:
+    """The configuration of the run in `directory`.
+
+    Raises:
+        UserError: if there is no run.
+    """
+    if not (directory / "config.json").exists():
+        raise UserError(f"--run_dir={directory}: holds no run; give what a training run wrote.")
+    return Config.from_json(directory / "config.json")
+
+
+def find_checkpoint(directory: Path, checkpoint: str) -> Path:
+    """The checkpoint of a step, or the newest one.
+
+    Raises:
+        UserError: if there is none, with the steps that there are.
+    """
+    found = {
+        int(match[1]): path.with_suffix("")
+        for path in (directory / "checkpoints").glob("ckpt-*.index")
+        if (match := re.fullmatch(r"ckpt-(\d+)\.index", path.name))
+    }
+    if not found:
+        raise UserError(f"--run_dir={directory}: has no checkpoint; train at least one epoch.")
+    steps = ", ".join(str(step) for step in sorted(found))
+    if checkpoint == "last":
+        return found[max(found)]
+    if not checkpoint.isdigit() or int(checkpoint) not in found:
+        raise UserError(f"--checkpoint={checkpoint}: must be 'last' or one of {steps}.")
+    return found[int(checkpoint)]
+
+
+def load(directory: Path, checkpoint: str = "last", data_dir: str = "") -> FinishedRun:
+    """Loads the run in `directory`.
+
+    Args:
+        directory: what training wrote.
+        checkpoint: a step, or "last".
+        data_dir: where TFDS keeps the data now; empty: where it was in training.
+
+    Raises:
+        UserError: if it is not a run, has no such checkpoint, or its data is not what it was.
+    """
+    config = read_config(directory)
+    if data_dir:
+        config = dataclasses.replace(config, data_dir=data_dir)
+    path = find_checkpoint(directory, checkpoint)
+    with quiet_start():
+        import tensorflow  # noqa: F401
+
+        prepare_device(config.deterministic)
+    from ssgan_tf import datasets
+    from ssgan_tf.trainer import Trainer
+
+    dataset = datasets.load_for(config)
+    split = label_split.split_labels(config, dataset)
+    label_split.check(directory / "labels.json", config, dataset, split)
+    trainer = Trainer(config, dataset.num_classes, dataset.channels)
+    run_dir.restore(trainer.checkpoint, str(path))
+    return FinishedRun(config, dataset, split, trainer)

@@ -1,0 +1,382 @@
+"""Writes a run's picture book: report.html, one file, to be read on screen and on paper.
+
+python -m ssgan_tf.report --run_dir=RUN --compare=OTHER_RUN
+"""
+
+import base64
+import io
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from absl import logging
+
+from ssgan_tf import finished_run, run_dir
+from ssgan_tf.config import Config, UserError
+from ssgan_tf.flags import Flag, parse_command
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ssgan_tf.datasets import Dataset, Split
+    from ssgan_tf.evaluation import Evaluation
+    from ssgan_tf.label_split import LabelSplit
+
+SHOWN = 16  # images in a strip
+_INK = "#010203"  # stands for the page's own ink, light or dark, in the charts
+_COLORS = ("#d1495b", "#3a7ca5", "#6a994e", "#9d6b9e", "#e09f3e", "#7f7f7f")
+
+
+def write_report(
+    directory: Path,
+    config: Config,
+    dataset: "Dataset",
+    split: "LabelSplit",
+    evaluation: "Evaluation",
+    results: dict[str, Any],
+    compare: Sequence[Path] = (),
+) -> Path:
+    """Writes `report.html` into the run directory.
+
+    Args:
+        directory: of the run; its `metrics.csv` and `samples/` are read.
+        config: of the run.
+        dataset: its data.
+        split: which of its images were labelled.
+        evaluation: of its classifier on the test images.
+        results: what its `results.json` holds, or will hold.
+        compare: other run directories, whose accuracy is put beside this one's.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        UserError: if one of the others holds no finished run.
+    """
+    import jinja2
+    from scipy.special import expit, logsumexp, softmax
+
+    others = [(path, _results(path)) for path in compare]
+    probabilities = softmax(evaluation.logits.astype(np.float64), axis=1)
+    p_real = expit(logsumexp(evaluation.logits.astype(np.float64), axis=1))
+    runs = [(directory, results), *others]
+    template = jinja2.Environment(
+        loader=jinja2.PackageLoader("ssgan_tf"), autoescape=True, trim_blocks=True
+    ).get_template("report.html.j2")
+    page = template.render(
+        title=f"{dataset.name}, {results['labeled']:,} labels",
+        subtitle=f"{_method(results)}, preset {config.preset}, {results['steps']:,} steps",
+        accuracy=f"{results['test_accuracy']:.1%}",
+        test_images=f"{len(dataset.test):,}",
+        interval=_interval(results),
+        rows=[_row(path, found, results) for path, found in runs],
+        charts=_charts(runs),
+        samples=_samples(directory),
+        confusion=_confusion(evaluation, dataset.class_names),
+        strips=_strips(dataset.test, dataset.class_names, probabilities, p_real),
+        split=_split(dataset, split),
+        facts=_facts(results),
+        command=results["command"],
+        configuration=sorted(config.to_dict().items()),
+    )
+    path = directory / "report.html"
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(page)
+    partial.replace(path)
+    return path
+
+
+def _results(directory: Path) -> dict[str, Any]:
+    try:
+        return json.loads((directory / "results.json").read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{directory}: holds no finished run (no readable results.json); let the training end."
+        ) from error
+
+
+def _method(results: dict[str, Any]) -> str:
+    return "labels alone" if results["method"] == "supervised" else "semi-supervised GAN"
+
+
+def _interval(results: dict[str, Any]) -> str:
+    low, high = results["test_accuracy_interval"]
+    return f"{low:.1%} to {high:.1%}"
+
+
+def _row(path: Path, found: dict[str, Any], results: dict[str, Any]) -> dict[str, str]:
+    difference = 100 * (results["test_accuracy"] - found["test_accuracy"])
+    return {
+        "name": path.absolute().name,
+        "method": _method(found),
+        "labeled": f"{found['labeled']:,}",
+        "accuracy": f"{found['test_accuracy']:.1%}",
+        "interval": _interval(found),
+        "difference": "" if found is results else f"{difference:+.1f} points for this one",
+        "steps": f"{found['steps']:,}",
+        "time": _clock(found["wall_seconds"]),
+    }
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _figure(width: float, height: float) -> "Figure":
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained", facecolor="none")
+
+
+def _svg(figure: "Figure", title: str) -> str:
+    """The figure as an element of the page, in the page's ink, with a title for screen readers."""
+    import matplotlib
+
+    for axes in figure.axes:
+        axes.set_facecolor("none")
+        axes.tick_params(colors=_INK)
+        for spine in axes.spines.values():
+            spine.set_color(_INK)
+        for text in (axes.xaxis.label, axes.yaxis.label, axes.title):
+            text.set_color(_INK)
+        if legend := axes.get_legend():
+            for text in legend.get_texts():
+                text.set_color(_INK)
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :].replace(_INK, "currentColor")
+    return text.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
+
+
+def _charts(runs: Sequence[tuple[Path, dict[str, Any]]]) -> list[dict[str, str]]:
+    """Accuracy over steps of all runs, losses of the first."""
+    figure = _figure(5, 3.2)
+    axes = figure.add_subplot()
+    for (path, results), color in zip(runs, _COLORS * len(runs), strict=False):
+        rows = run_dir.read_metrics(path, results["steps"])
+        steps = [int(row["step"]) for row in rows]
+        name = path.absolute().name if len(runs) > 1 else "test"
+        axes.plot(steps, [100 * float(row["test_accuracy"]) for row in rows], color, label=name)
+        if len(runs) == 1:
+            train = [100 * float(row["train_labeled_accuracy"]) for row in rows]
+            axes.plot(steps, train, _COLORS[1], linestyle="--", label="labelled images")
+    axes.set(xlabel="steps", ylabel="accuracy, %")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    caption = "Accuracy after each epoch; nothing was chosen by it."
+    charts = [{"svg": _svg(figure, "Accuracy over steps"), "caption": caption}]
+
+    figure = _figure(5, 3.2)
+    axes = figure.add_subplot()
+    path, results = runs[0]
+    rows = run_dir.read_metrics(path, results["steps"])
+    columns = [name for name in rows[0] if name.startswith("loss_") and rows[0][name]]
+    for column, color in zip(columns, _COLORS * len(columns), strict=False):
+        values = [float(row[column]) if row[column] else np.nan for row in rows]
+        label = column.removeprefix("loss_").replace("_", " ")
+        axes.plot([int(row["step"]) for row in rows], values, color, label=label)
+    axes.set(xlabel="steps", ylabel="loss, mean of the epoch")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    charts.append({"svg": _svg(figure, "Losses over steps"), "caption": "The losses."})
+    return charts
+
+
+def _samples(directory: Path) -> list[dict[str, str]]:
+    """The first, a middle and the last grid of generated images."""
+    files = sorted((directory / "samples").glob("step_*.png"))
+    chosen = sorted({0, len(files) // 2, len(files) - 1}) if files else []
+    samples = []
+    for index in chosen:
+        step = int(files[index].stem.removeprefix("step_"))
+        data = base64.b64encode(files[index].read_bytes()).decode()
+        caption = f"after {step:,} steps"
+        samples.append(
+            {
+                "png": f"data:image/png;base64,{data}",
+                "alt": f"A grid of generated images {caption}",
+                "caption": caption,
+            }
+        )
+    return samples
+
+
+def _confusion(evaluation: "Evaluation", names: list[str]) -> dict[str, str]:
+    counts = evaluation.confusion
+    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    figure = _figure(5, 4.6)
+    axes = figure.add_subplot()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    if len(names) <= 20:
+        axes.set_xticks(range(len(names)), names, rotation=45 if max(map(len, names)) > 2 else 0)
+        axes.set_yticks(range(len(names)), names)
+        for row, column in np.ndindex(shares.shape):
+            text, shade = f"{100 * shares[row, column]:.0f}", shares[row, column]
+            color = "white" if shade > 0.5 else "black"
+            axes.text(column, row, text, ha="center", va="center", color=color, size=8)
+    axes.set(xlabel="taken for", ylabel="shows")
+    wrong = counts - np.diag(np.diag(counts))
+    shows, taken = np.unravel_index(np.argmax(wrong), wrong.shape)
+    caption = "Percent of the images of each class (rows)."
+    if wrong.any():
+        caption += (
+            f" The most frequent mistake: {names[shows]} taken for {names[taken]}, "
+            f"{wrong[shows, taken]:,} times."
+        )
+    return {"svg": _svg(figure, "Confusion matrix"), "caption": caption}
+
+
+def _strips(
+    test: "Split", names: list[str], probabilities: np.ndarray, p_real: np.ndarray
+) -> list[dict[str, Any]]:
+    """Rows of test images that are worth a look."""
+    confidence, predicted = probabilities.max(axis=1), probabilities.argmax(axis=1)
+    mistakes = np.flatnonzero(predicted != test.labels)
+
+    def image(index: int, number: str) -> dict[str, Any]:
+        shows, taken = names[test.labels[index]], names[predicted[index]]
+        wrong = predicted[index] != test.labels[index]
+        said = f"{shows}, taken for {taken}" if wrong else shows
+        return {
+            "png": _png(test.images[index]),
+            "alt": f"Test image {test.ids[index]}: {said}",
+            "caption": f"{said}; {number}",
+            "wrong": wrong,
+        }
+
+    def strip(title: str, text: str, order: np.ndarray, values: np.ndarray) -> dict[str, Any]:
+        images = [image(index, f"{values[index]:.1%}") for index in order[:SHOWN]]
+        return {"title": title, "text": text, "images": images}
+
+    return [
+        strip(
+            "The most confident mistakes",
+            "Wrong with the highest probability; some of the labels may be wrong themselves.",
+            mistakes[np.argsort(-confidence[mistakes], kind="stable")],
+            confidence,
+        ),
+        strip(
+            "The least certain images",
+            "The largest probability is smallest; red where the answer is wrong.",
+            np.argsort(confidence, kind="stable"),
+            confidence,
+        ),
+        strip(
+            "Least like the training images",
+            "The lowest p_real = sigmoid(logsumexp(logits)).",
+            np.argsort(p_real, kind="stable"),
+            p_real,
+        ),
+        strip(
+            "Most like the training images",
+            "The highest p_real.",
+            np.argsort(-p_real, kind="stable"),
+            p_real,
+        ),
+    ]
+
+
+def _png(image: np.ndarray) -> str:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _split(dataset: "Dataset", split: "LabelSplit") -> dict[str, Any]:
+    """Images per class and part."""
+    labels = dataset.train.labels
+    parts = {
+        "labelled": labels[split.labeled],
+        "without their label": labels[split.unlabeled],
+        "validation": labels[split.validation],
+        "test": dataset.test.labels,
+    }
+    parts = {name: found for name, found in parts.items() if len(found)}
+    rows = [
+        {
+            "name": name,
+            "counts": [f"{np.sum(found == label):,}" for found in parts.values()],
+        }
+        for label, name in enumerate(dataset.class_names)
+    ]
+    if (labels < 0).any():
+        rows.append(
+            {
+                "name": "(of no known class)",
+                "counts": [f"{np.sum(found < 0):,}" for found in parts.values()],
+            }
+        )
+    rows.append({"name": "all", "counts": [f"{len(found):,}" for found in parts.values()]})
+    return {"parts": list(parts), "rows": rows}
+
+
+def _facts(results: dict[str, Any]) -> list[tuple[str, str]]:
+    facts = [
+        ("data", f"{results['dataset']}: {results['train_images']:,} training images"),
+        ("time", f"{_clock(results['wall_seconds'])}, loading and evaluations included"),
+        ("hardware", results["device"]),
+        ("versions", ", ".join(f"{k} {v}" for k, v in results["versions"].items())),
+        ("labelled images", f"{results['train_labeled_accuracy']:.1%} classified rightly"),
+    ]
+    if "validation_accuracy" in results:
+        facts.append(("validation images", f"{results['validation_accuracy']:.1%}"))
+    if "test_accuracy_raw" in results:
+        raw = f"{results['test_accuracy_raw']:.1%} of the test images, without averaging"
+        facts.append(("weights themselves", raw))
+    return facts
+
+
+def report_run(directory: Path, compare: Sequence[Path] = (), data_dir: str = "") -> Path:
+    """Writes the report of a finished run again, with others beside it if there are any.
+
+    Args:
+        directory: of the run.
+        compare: other run directories.
+        data_dir: where TFDS keeps the data now; empty: where it was in training.
+
+    Raises:
+        UserError: if one of the directories holds no finished run, or its data is not there.
+    """
+    finished_run.read_config(directory)
+    results, *_ = [_results(path) for path in (directory, *compare)]
+    run = finished_run.load(directory, data_dir=data_dir)
+    from ssgan_tf.evaluation import Evaluator
+
+    config, dataset, split, trainer = run
+    evaluation = Evaluator(trainer.classifier, config.bn_inference, config.batch_size)(dataset.test)
+    return write_report(directory, config, dataset, split, evaluation, results, compare)
+
+
+FLAGS = (
+    Flag("run_dir", None, "The run: what training wrote."),
+    Flag("compare", "", "Other runs, with commas between them, such as the supervised control."),
+    Flag("data_dir", "", "Where TensorFlow Datasets keeps the data, if it has been moved."),
+)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command line; exits 1 with one sentence if something is wrong."""
+    logging.set_verbosity(logging.ERROR)
+    program, description = "python -m ssgan_tf.report", __doc__.splitlines()[0]
+    try:
+        values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
+        compare = [Path(name).expanduser() for name in values.compare.split(",") if name]
+        path = report_run(Path(values.run_dir).expanduser(), compare, values.data_dir)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {error}.")
+    print(f"Report: {path}")
+
+
+if __name__ == "__main__":
+    main()

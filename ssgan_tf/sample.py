@@ -1,0 +1,131 @@
+"""Generates images with the generator of a run.
+
+    python -m ssgan_tf.sample --run_dir=RUN --n=64 --output=grid.png
+
+With `--output=FOLDER/` each image is a file of its own. With `--interpolate` each row of the grid
+leads from one point z to another, and the rows hang together.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+
+from ssgan_tf import finished_run
+from ssgan_tf.config import UserError
+from ssgan_tf.flags import Flag, parse_command
+
+ROW = 8  # images side by side
+
+
+def latent_points(n: int, latent_dim: int, seed: int, interpolate: bool) -> np.ndarray:
+    """(n, latent_dim) float32, from N(0, 1); a function of the seed.
+
+    Args:
+        n: number of points.
+        latent_dim: their dimension.
+        seed: other seeds, other points.
+        interpolate: each row of 8 goes from one such point to the next, along the great circle:
+            on a straight line the points in the middle would be shorter than any that training saw.
+    """
+    rng = np.random.default_rng(seed)
+    if not interpolate:
+        return rng.normal(size=(n, latent_dim)).astype(np.float32)
+    rows = -(-n // ROW)
+    corners = rng.normal(size=(rows + 1, latent_dim))
+    units = corners / np.linalg.norm(corners, axis=1, keepdims=True)
+    points = []
+    for row in range(rows):
+        angle = np.arccos(np.clip(units[row] @ units[row + 1], -1.0, 1.0))
+        for share in np.arange(ROW) / ROW:
+            weights = np.sin((1 - share) * angle), np.sin(share * angle)
+            points.append(
+                (weights[0] * corners[row] + weights[1] * corners[row + 1]) / np.sin(angle)
+            )
+    return np.array(points[:n], np.float32)
+
+
+def sample_run(
+    directory: Path,
+    n: int = 64,
+    seed: int = 0,
+    interpolate: bool = False,
+    checkpoint: str = "last",
+    data_dir: str = "",
+) -> np.ndarray:
+    """Generates (n, S, S, channels) uint8 images with the generator of a run.
+
+    Args:
+        directory: of the run.
+        n: how many.
+        seed: other seeds, other images.
+        interpolate: see `latent_points`.
+        checkpoint: a step, or "last".
+        data_dir: where TFDS keeps the data now; empty: where it was in training.
+
+    Raises:
+        UserError: if it is not a run, has no such checkpoint, or no generator.
+    """
+    config = finished_run.read_config(directory)
+    if config.method == "supervised":
+        raise UserError(f"--run_dir={directory}: was trained on labels alone; it has no generator.")
+    trainer = finished_run.load(directory, checkpoint, data_dir).trainer
+    from ssgan_tf.trainer import unscale
+
+    z = latent_points(n, config.latent_dim, seed, interpolate)
+    parts = [
+        unscale(trainer.generator(z[start : start + 256], statistics="moving")).numpy()
+        for start in range(0, n, 256)
+    ]
+    return np.concatenate(parts)
+
+
+FLAGS = (
+    *finished_run.RUN_FLAGS,
+    Flag("output", None, "A .png file for a grid, or a folder for single images."),
+    Flag("n", 64, "How many images.", minimum=1),
+    Flag("seed", 0, "Another seed, other images.", minimum=0),
+    Flag("interpolate", False, "Lead from one image to another in each row."),
+)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command line; exits 1 with one sentence if something is wrong."""
+    logging.set_verbosity(logging.ERROR)
+    program, description = "python -m ssgan_tf.sample", __doc__.splitlines()[0]
+    try:
+        values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
+        output = Path(values.output).expanduser()
+        grid = output.suffix.lower() == ".png"
+        if not grid and output.suffix and not values.output.endswith("/"):
+            raise UserError(f"--output={output}: give a .png file, or a folder ending in /.")
+        if output.exists() and (output.is_dir() if grid else any(output.iterdir())):
+            raise UserError(f"--output={output}: is there already; give another name.")
+        images = sample_run(
+            Path(values.run_dir).expanduser(),
+            values.n,
+            values.seed,
+            values.interpolate,
+            values.checkpoint,
+            values.data_dir,
+        )
+        from ssgan_tf import summaries
+
+        if grid:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            summaries.save_png(output, summaries.image_grid(images, columns=ROW))
+        else:
+            output.mkdir(parents=True, exist_ok=True)
+            digits = len(str(len(images) - 1))
+            for index, image in enumerate(images):
+                summaries.save_png(output / f"{index:0{digits}d}.png", image)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {error}.")
+    print(f"{len(images):,} images: {output}")
+
+
+if __name__ == "__main__":
+    main()

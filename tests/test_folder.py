@@ -1,0 +1,150 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import NARROW
+from PIL import Image
+
+from ssgan_tf import datasets, folder
+from ssgan_tf.config import Config, UserError
+from ssgan_tf.train import train_and_evaluate
+
+
+def write_image(path: Path, value: int, size: tuple[int, int] = (32, 32)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (value, value, value)).save(path)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Two classes of ten images, whose grey says which, and six images without a label."""
+    root = tmp_path / "my pictures ü"
+    for index in range(10):
+        write_image(root / f"train/cat/{index}.png", 10 + index)
+        write_image(root / f"train/dog/{index}.jpg", 110 + index, (40 + index, 32))
+    for index in range(6):
+        write_image(root / f"unlabeled/more/{index}.bmp", 210 + index)
+    return root
+
+
+def test_classes_are_the_folders_and_unlabelled_images_have_no_label(pictures: Path) -> None:
+    dataset = folder.load(str(pictures))
+    assert dataset.class_names == ["cat", "dog"]
+    assert dataset.name == "folder:my pictures ü"
+    assert dataset.train.images.shape == (22, 32, 32, 3)  # 8 + 8 + 6
+    greys = dataset.train.images[:, 16, 16, 0]
+    expected = np.where(greys < 100, 0, np.where(greys < 200, 1, -1))
+    np.testing.assert_array_equal(dataset.train.labels, expected)
+    assert "unlabeled/more/0.bmp" in dataset.train.ids
+    assert sorted(dataset.test.labels.tolist()) == [0, 0, 1, 1]  # a fifth of each class
+
+
+def test_the_test_images_are_drawn_by_seed_and_no_training_images(pictures: Path) -> None:
+    one, again, other = (folder.load(str(pictures), seed=seed) for seed in (0, 0, 1))
+    assert one.test.ids.tolist() == again.test.ids.tolist() != other.test.ids.tolist()
+    assert not set(one.test.ids) & set(one.train.ids)
+    half = folder.load(str(pictures), test_fraction=0.5)
+    assert len(half.test) == 10
+
+
+def test_a_test_folder_is_used_where_there_is_one(pictures: Path) -> None:
+    write_image(pictures / "test/dog/x.png", 150)
+    dataset = folder.load(str(pictures))
+    assert dataset.test.ids.tolist() == ["test/dog/x.png"]
+    assert dataset.test.labels.tolist() == [1]
+    assert len(dataset.train) == 26
+
+
+def test_size_channels_and_fit_are_those_asked_for(pictures: Path) -> None:
+    dataset = folder.load(str(pictures), image_size=16, channels=1, fit="pad")
+    assert dataset.train.images.shape[1:] == (16, 16, 1)
+    dogs = dataset.train.images[dataset.train.labels == 1]
+    assert (dogs[:, 0, 8, 0] < 60).all() and (dogs[:, 8, 8, 0] > 100).all()  # black at the top
+
+
+def test_the_report_tells_counts_sizes_and_what_was_skipped(pictures: Path) -> None:
+    (pictures / "train/cat/text.png").write_text("not an image")
+    (pictures / "train/cat/notes.txt").write_text("a list")
+    whole = (pictures / "train/dog/0.jpg").read_bytes()
+    (pictures / "train/dog/short.jpg").write_bytes(whole[: len(whole) // 2])
+    Image.new("1", (30000, 30000)).save(pictures / "unlabeled/huge.png")
+    report = "\n".join(folder.load(str(pictures)).report)
+    rows = [line.split() for line in report.splitlines()]
+    assert ["cat", "8", "2"] in rows and ["dog", "8", "2"] in rows
+    assert "6  without a label" in report
+    assert "32 x 32 to 49 x 32" in report
+    assert "skipped: 3 files" in report
+    assert "train/cat/text.png: is not an image" in report
+    assert "train/dog/short.jpg: is damaged" in report
+    assert "unlabeled/huge.png: has" in report and "100 million" in report
+    assert "not looked at: 1 files" in report
+
+
+def test_a_folder_made_from_a_tfds_data_set_is_the_same_data(data_dir: str, tmp_path: Path) -> None:
+    original = datasets.load("house_numbers", data_dir)
+    for name, part in (("train", original.train), ("test", original.test)):
+        for image, label, identity in zip(part.images, part.labels, part.ids, strict=True):
+            path = tmp_path / name / original.class_names[label] / f"{identity}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(path)
+    found = folder.load(str(tmp_path))
+    assert found.class_names == original.class_names
+    for mine, theirs in ((found.train, original.train), (found.test, original.test)):
+        order = np.argsort([identity.rpartition("/")[2] for identity in mine.ids])
+        expected = theirs.take(np.argsort([f"{identity}.png" for identity in theirs.ids]))
+        np.testing.assert_array_equal(mine.images[order], expected.images)
+        np.testing.assert_array_equal(mine.labels[order], expected.labels)
+
+
+def test_mistakes_are_named(pictures: Path, tmp_path: Path) -> None:
+    def message(path: Path) -> str:
+        with pytest.raises(UserError) as error:
+            folder.load(str(path))
+        assert "\n" not in str(error.value)
+        return str(error.value)
+
+    assert "no such folder" in message(tmp_path / "nothing")
+    (tmp_path / "empty").mkdir()
+    assert "no folder train/" in message(tmp_path / "empty")
+    write_image(tmp_path / "one/train/cat/1.png", 5)
+    assert "1 class folders; a classifier needs at least two" in message(tmp_path / "one")
+    (pictures / "train/bird").mkdir()
+    assert "class bird has no images in train/bird/" in message(pictures)
+    (pictures / "train/bird/1.png").write_text("no image")
+    text = message(pictures)
+    assert "class bird has no image that can be read" in text and "is not an image" in text
+    write_image(pictures / "train/bird/2.png", 7)
+    write_image(pictures / "test/fish/1.png", 7)
+    assert "test/ has the class fish" in message(pictures)
+
+
+def test_a_run_on_a_folder_labels_all_by_default_and_keeps_the_class_names(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    config = Config.from_preset(
+        "article",
+        **NARROW,
+        dataset=f"folder:{pictures}",
+        image_size=16,
+        batch_size=8,
+        steps=3,
+        run_dir=str(tmp_path / "run"),
+    )
+    assert config.labeled == "all"
+    results = train_and_evaluate(config)
+    assert results["labeled"] == 16
+    shown = capsys.readouterr().out
+    assert "22 training images, 16 of them labelled" in shown
+    assert "without a label" in shown
+    names = tmp_path / "run" / "saved_model" / "assets" / "class_names.txt"
+    assert names.read_text().split() == ["cat", "dog"]
+    labels = json.loads((tmp_path / "run" / "labels.json").read_text())
+    assert not [name for name in labels["ids"] if name.startswith("unlabeled")]
+
+
+def test_the_default_run_directory_is_named_after_the_folder(pictures: Path) -> None:
+    config = Config.from_preset("article", dataset=f"folder:{pictures}")
+    expected = "runs/my_pictures_ü-all-article-semi_supervised-0"
+    assert str(config.resolved_run_dir()) == expected
+    assert Config.from_preset("article", dataset="folder:x", labeled=20).labeled == 20

@@ -1,0 +1,103 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ssgan_tf.images import ImageError, read_image
+
+GRADIENT = np.add.outer(np.arange(32) * 3, np.arange(32) * 4).astype(np.uint8)
+COLOUR = np.stack([GRADIENT, GRADIENT[::-1], GRADIENT.T], axis=-1)
+
+
+def file_of(image: Image.Image, kind: str = "PNG", **options: object) -> io.BytesIO:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    buffer.seek(0)
+    return buffer
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP"])
+def test_an_image_of_the_right_size_keeps_its_pixels(kind: str) -> None:
+    np.testing.assert_array_equal(read_image(file_of(Image.fromarray(COLOUR), kind), 32), COLOUR)
+    grey = read_image(file_of(Image.fromarray(GRADIENT), kind), 32, channels=1)
+    np.testing.assert_array_equal(grey[..., 0], GRADIENT)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "GIF"])
+def test_other_formats_are_read(kind: str) -> None:
+    flat = Image.new("RGB", (40, 40), (200, 100, 50))
+    found = read_image(file_of(flat, kind), 32)
+    assert found.shape == (32, 32, 3)
+    assert np.abs(found.astype(int) - (200, 100, 50)).max() <= 4
+
+
+def test_sixteen_bits_become_eight_by_scale_not_by_cutting_off() -> None:
+    deep = Image.fromarray(GRADIENT.astype(np.uint16) * 257)  # 0 .. 65535
+    np.testing.assert_array_equal(read_image(file_of(deep), 32, channels=1)[..., 0], GRADIENT)
+
+
+def test_transparent_parts_become_white_and_a_palette_its_colours() -> None:
+    image = Image.new("RGBA", (32, 32), (10, 20, 30, 255))
+    image.putpixel((5, 7), (10, 20, 30, 0))
+    found = read_image(file_of(image), 32)
+    assert found[7, 5].tolist() == [255, 255, 255]
+    assert found[0, 0].tolist() == [10, 20, 30]
+    palette = Image.new("RGB", (32, 32), (10, 20, 30)).convert("P", palette=Image.Palette.ADAPTIVE)
+    assert read_image(file_of(palette), 32)[0, 0].tolist() == [10, 20, 30]
+
+
+def test_a_photo_is_turned_as_its_exif_data_says() -> None:
+    image = Image.fromarray(COLOUR)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise by 90 degrees
+    found = read_image(file_of(image, exif=exif), 32)
+    np.testing.assert_array_equal(found, np.rot90(COLOUR, -1))
+
+
+def test_fit_crops_pads_or_stretches_what_is_not_square() -> None:
+    wide = np.zeros((32, 96, 3), np.uint8)
+    wide[:, 32:64] = 255  # white in the middle third
+    image = Image.fromarray(wide)
+    assert (read_image(file_of(image), 32, fit="crop") == 255).all()
+    padded = read_image(file_of(image), 33, fit="pad")[..., 0]
+    assert (padded[:11] == 0).all() and (padded[22:] == 0).all()  # black above and below
+    assert padded[16, 16] == 255 and padded[16, 2] == 0
+    stretched = read_image(file_of(image), 32, fit="stretch")[..., 0]
+    assert (stretched[:, 13:19] == 255).all() and (stretched[:, :8] == 0).all()
+
+
+def broken(name: str, directory: Path) -> Path:
+    path = directory / "image.png"
+    whole = file_of(Image.fromarray(COLOUR), "JPEG" if name == "cut short" else "PNG").getvalue()
+    content = {
+        "text": b"not an image at all",
+        "empty": b"",
+        "cut short": whole[: len(whole) // 2],
+        "flipped": whole[:40] + bytes(255 - byte for byte in whole[40:60]) + whole[60:],
+    }
+    path.write_bytes(content[name])
+    return path
+
+
+@pytest.mark.parametrize("name", ["text", "empty", "cut short", "flipped"])
+def test_a_broken_file_is_a_named_error(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"not an image|damaged"):
+        read_image(broken(name, tmp_path), 32)
+
+
+def test_a_missing_file_and_a_directory_are_named_errors(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="not there"):
+        read_image(tmp_path / "nothing.png", 32)
+    with pytest.raises(ImageError):
+        read_image(tmp_path, 32)
+
+
+def test_a_gigantic_image_is_refused_before_it_is_decoded() -> None:
+    # Its header says 30,000 x 30,000; the pixels would take 2.7 GB.
+    header = file_of(Image.new("1", (30000, 30000)))
+    with pytest.raises(ImageError, match="100 million pixels"):
+        read_image(header, 32)
+    with pytest.raises(ImageError, match="100 million"):
+        read_image(file_of(Image.new("1", (11000, 11000))), 32)

@@ -1,0 +1,99 @@
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from ssgan_tf import report
+
+
+class Page(HTMLParser):
+    """Collects what has to be checked."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.images: list[dict] = []
+        self.links: list[str] = []
+        self.tags: set[str] = set()
+        self.charts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list) -> None:
+        found = dict(attributes)
+        self.tags.add(tag)
+        if tag == "img":
+            self.images.append(found)
+        if tag == "svg":
+            self.charts.append(found["aria-label"])
+        self.links += [value for name, value in attributes if name in ("src", "href") and value]
+
+
+@pytest.fixture
+def copy(run: Path, tmp_path: Path) -> Path:
+    """A run directory of one's own, to be written into."""
+    return Path(shutil.copytree(run, tmp_path / "run <1> & co"))
+
+
+def test_training_ends_with_a_report(run: Path) -> None:
+    text = (run / "report.html").read_text()
+    accuracy = json.loads((run / "results.json").read_text())["test_accuracy"]
+    assert f"<strong>{accuracy:.1%}</strong>" in text
+
+
+def test_the_report_is_one_file_with_alt_texts_and_without_scripts(run: Path) -> None:
+    text = (run / "report.html").read_text()
+    page = Page(text)
+    assert len(text) < 3_000_000
+    assert "script" not in page.tags and "link" not in page.tags
+    # Nothing is loaded from anywhere: data URLs and places within the page are all there is.
+    assert all(link.startswith(("data:image/png;base64,", "#")) for link in page.links)
+    assert not re.search(r"@import|url\((?!#)", text)
+    assert len(page.images) > 30
+    assert all(image["alt"] for image in page.images)
+    assert page.charts == ["Accuracy over steps", "Losses over steps", "Confusion matrix"]
+
+
+def test_the_counts_of_the_label_split_are_those_of_the_run(run: Path) -> None:
+    text = (run / "report.html").read_text()
+    split = json.loads((run / "labels.json").read_text())
+    row = re.search(r"<td>all</td>(.*?)</tr>", text, re.S)[1]
+    counts = [int(count) for count in re.findall(r">(\d+)<", row)]
+    labeled, validation = len(split["ids"]), len(split["validation_ids"])
+    assert counts == [labeled, 96 - labeled - validation, validation, 40]
+
+
+def test_another_run_is_put_beside_it_and_names_are_escaped(
+    copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    other = Path(shutil.copytree(copy, tmp_path / "control"))
+    results = json.loads((other / "results.json").read_text())
+    results |= {"method": "supervised", "test_accuracy": results["test_accuracy"] - 0.05}
+    (other / "results.json").write_text(json.dumps(results))
+    report.main(["report", f"--run_dir={copy}", f"--compare={other}"])
+    assert f"Report: {copy}/report.html" in capsys.readouterr().out
+    text = (copy / "report.html").read_text()
+    assert "+5.0 points for this one" in text
+    assert "labels alone" in text
+    assert "run &lt;1&gt; &amp; co" in text and "run <1>" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["--run_dir", "missing"]),
+        (["--run_dir={tmp}"], ["{tmp}", "no run"]),
+        (["--run_dir={run}", "--compare={tmp}"], ["{tmp}", "no finished run"]),
+    ],
+)
+def test_a_mistake_is_named(
+    arguments: list[str], words: list[str], run: Path, tmp_path: Path
+) -> None:
+    def fill(text: str) -> str:
+        return text.format(run=run, tmp=tmp_path)
+
+    with pytest.raises(SystemExit) as error:
+        report.main(["report", *map(fill, arguments)])
+    for word in words:
+        assert fill(word) in str(error.value)
