@@ -1,5 +1,6 @@
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -98,6 +99,32 @@ def test_a_temperature_is_in_the_probabilities_alone(exported: tuple, tmp_path: 
 
 def test_class_names_travel_with_the_model(exported: tuple) -> None:
     assert (exported[0] / "assets" / "class_names.txt").read_text().split() == NAMES
+
+
+def test_servers_see_the_signatures_names_dtypes_and_shapes(exported: tuple) -> None:
+    tool = [sys.executable, "-m", "tensorflow.python.tools.saved_model_cli", "show", "--all"]
+    shown = subprocess.run(
+        [*tool, "--dir", exported[0]], capture_output=True, text=True, check=True
+    ).stdout
+    text = re.sub(r"\s+", " ", shown)
+    for signature, tensors in {
+        "serving_default": [
+            "inputs['images'] tensor_info: dtype: DT_UINT8 shape: (-1, 32, 32, 3)",
+            "outputs['class_id'] tensor_info: dtype: DT_INT64 shape: (-1)",
+            "outputs['probabilities'] tensor_info: dtype: DT_FLOAT shape: (-1, 3)",
+            "outputs['logits'] tensor_info: dtype: DT_FLOAT shape: (-1, 3)",
+            "outputs['p_real'] tensor_info: dtype: DT_FLOAT shape: (-1)",
+            "outputs['features'] tensor_info: dtype: DT_FLOAT shape: (-1, 16)",
+        ],
+        "encoded": ["inputs['encoded_images'] tensor_info: dtype: DT_STRING shape: (-1)"],
+        "generate": [
+            "inputs['z'] tensor_info: dtype: DT_FLOAT shape: (-1, 5)",
+            "outputs['images'] tensor_info: dtype: DT_UINT8 shape: (-1, 32, 32, 3)",
+        ],
+    }.items():
+        part = text.partition(f"signature_def['{signature}']")[2].partition("signature_def[")[0]
+        for tensor in tensors:
+            assert tensor in part, (signature, tensor)
 
 
 def test_the_control_has_no_generate_signature(tmp_path: Path) -> None:
