@@ -1,8 +1,8 @@
 """How much of the classifier's speed is left when it reads image files.
 
 What it shows: `predict` over 10,000 PNG files (read, decoded, classified, in its own batches)
-beside the bare SavedModel on arrays of the same batch size, alternating in one process; and what decoding
-alone would allow, so that one sees which of the two holds it back.
+beside the bare SavedModel on arrays of the same batch size, alternating in one process; and what
+decoding alone would allow, so that one sees which of the two holds it back.
 
     python experiments/benchmark_predict.py --model=runs/NAME/saved_model
 

@@ -11,6 +11,10 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 Fit = Literal["crop", "pad", "stretch"]
 MAX_PIXELS = 100_000_000  # more is taken for a mistake, or for an attack
 
+# Pillow's remarks on odd metadata and on size, which is checked below. Here and not around each
+# image, since that is slow and not safe among threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 
 class ImageError(Exception):
     """An image file that cannot be used; its message says why, without the path."""
@@ -38,17 +42,16 @@ def read_image(
         ImageError: if it is not an image, is damaged or cut short, or has over 100 million pixels.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's, on odd metadata and on size: see below
-            with Image.open(source) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise ImageError(
-                        f"has {image.width:,} x {image.height:,} pixels, more than the 100 million "
-                        "that are taken"
-                    )
-                # JPEGs are decoded at a fraction of their size where that is enough.
-                image.draft("L" if channels == 1 else "RGB", (2 * size, 2 * size))
-                pixels = _eight_bits(ImageOps.exif_transpose(image), channels)
+        with Image.open(source) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ImageError(
+                    f"has {image.width:,} x {image.height:,} pixels, more than the 100 million "
+                    "that are taken"
+                )
+            # JPEGs are decoded at a fraction of their size where that is enough.
+            image.draft("L" if channels == 1 else "RGB", (2 * size, 2 * size))
+            ImageOps.exif_transpose(image, in_place=True)
+            pixels = _eight_bits(image, channels)
     except ImageError:
         raise
     except Image.DecompressionBombError as error:

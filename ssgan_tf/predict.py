@@ -121,10 +121,13 @@ def predict(
         except ImageError as error:
             return error
 
+    def decode_all(paths: Sequence[str]) -> list[np.ndarray | ImageError]:
+        return [decode(path) for path in paths]
+
     def classify(
         batch: Sequence[str], futures: Sequence[Future]
     ) -> Iterator[Prediction | Unreadable]:
-        decoded = [future.result() for future in futures]
+        decoded = [image for future in futures for image in future.result()]
         images = [image for image in decoded if not isinstance(image, ImageError)]
         found = {}
         if images:
@@ -143,11 +146,15 @@ def predict(
             row += 1
 
     remaining = iter(paths)
-    with ThreadPoolExecutor(os.cpu_count() or 1) as executor:
+    threads = os.cpu_count() or 1
+    with ThreadPoolExecutor(threads) as executor:
 
         def start() -> tuple[list[str], list[Future]]:
+            # A task for each thread: a task for each of many small files would cost more than it.
             batch = list(itertools.islice(remaining, batch_size))
-            return batch, [executor.submit(decode, path) for path in batch]
+            share = -(-len(batch) // threads) or 1
+            shares = [batch[first : first + share] for first in range(0, len(batch), share)]
+            return batch, [executor.submit(decode_all, part) for part in shares]
 
         current = start()
         while current[0]:

@@ -94,6 +94,7 @@ def test_a_missing_file_and_a_directory_are_named_errors(tmp_path: Path) -> None
         read_image(tmp_path, 32)
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_a_gigantic_image_is_refused_before_it_is_decoded() -> None:
     # Its header says 30,000 x 30,000; the pixels would take 2.7 GB.
     header = file_of(Image.new("1", (30000, 30000)))
