@@ -37,7 +37,7 @@ FITS = ("crop", "pad", "stretch")
 FOLDER = "folder:"  # what stands before the path of one's own images
 
 # What the control cannot use: its batches are labelled, all of them.
-_SEMI_SUPERVISED_ONLY = ("labeled_batch_size", "consistency_weight", "entropy_weight")
+SEMI_SUPERVISED_ONLY = ("labeled_batch_size", "consistency_weight", "entropy_weight")
 
 # The best recipe that was found for the article's networks (experiments/recipe.py).
 _TUNED: dict[str, Any] = {
@@ -304,10 +304,12 @@ class Config:
             raise UserError(
                 f"--labeled={self.labeled}: give the number of labelled images, or 'all'."
             )
+        if self.dataset == FOLDER:
+            raise UserError("--dataset=folder: needs a path, as in --dataset=folder:my_images.")
         if self.learning_rate == 0:
             raise UserError("--learning_rate=0: nothing would be learned; the article has 0.0003.")
         if self.method == "supervised":
-            for name in _SEMI_SUPERVISED_ONLY:
+            for name in SEMI_SUPERVISED_ONLY:
                 if value := getattr(self, name):
                     raise UserError(
                         f"--{name}={value}: --method=supervised trains on labelled images alone "
@@ -330,8 +332,9 @@ class Config:
         values = dict(PRESETS.get(preset, {}))
         if str(changes.get("dataset", "")).startswith(FOLDER):
             values["labeled"] = "all"
+            changes["dataset"] = changes["dataset"].rstrip("/")  # as the shell completes it
         if changes.get("method") == "supervised":  # the control has the rest of the preset
-            values = {k: v for k, v in values.items() if k not in _SEMI_SUPERVISED_ONLY}
+            values = {k: v for k, v in values.items() if k not in SEMI_SUPERVISED_ONLY}
         return cls(**(values | {"preset": preset} | changes))
 
     @classmethod

@@ -39,8 +39,8 @@ def to_onnx(directory: Path) -> bytes:
     for package in ("tf2onnx", "onnxruntime"):
         if importlib.util.find_spec(package) is None:
             raise UserError(
-                f"--format=onnx: needs the package {package}; pip install 'ssgan-tf[onnx]' (in a "
-                "clone: pip install -e '.[onnx]')."
+                f"--format=onnx: needs the package {package}; in a clone of this project: "
+                "pip install -e '.[onnx]'."
             )
     os.environ.setdefault("TF2ONNX_LOG_LEVEL", "ERROR")
     import tf2onnx

@@ -56,7 +56,7 @@ def evaluate_run(
     }
     images = dataset.test if part == "test" else dataset.train.take(indices[part])
     if not len(images):
-        raise UserError(f"--split={part}: the run has no such images.")
+        raise UserError(f"--split={part}: the run has no such images whose class is known.")
     found = Evaluator(trainer.classifier, config.bn_inference, config.batch_size)(images)
     probabilities = softmax(found.logits.astype(np.float64), axis=1)
     precision, recall = found.precision_and_recall

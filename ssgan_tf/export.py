@@ -19,6 +19,7 @@ from ssgan_tf.config import UserError
 from ssgan_tf.flags import Flag, parse_command
 
 FORMATS = ("saved_model", "tflite", "onnx")
+FEW_IMAGES = 100  # a temperature fitted on fewer is hardly more than noise
 CHECKED = 64  # real images on which a converted model must agree
 
 
@@ -152,8 +153,11 @@ def main(argv: list[str] | None = None) -> None:
     if found:
         print(
             f"Temperature {found.temperature:.2f}, fitted on {found.images:,} validation images: "
-            f"their calibration error was {found.error_before:.3f} and is {found.error_after:.3f}."
+            f"on these same images the calibration error was {found.error_before:.3f} and is "
+            f"{found.error_after:.3f}."
         )
+        if found.images < FEW_IMAGES:
+            print(f"note: {found.images} images are too few to trust it; set more aside.")
     checked = "" if values.format == "saved_model" else ", equal on real images to the SavedModel"
     print(f"Classifier  {output}{checked}")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ssgan_tf import label_split, run_dir
-from ssgan_tf.config import Config, UserError
+from ssgan_tf.config import FOLDER, Config, UserError
 from ssgan_tf.device import prepare_device, quiet_start
 from ssgan_tf.flags import Flag
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 RUN_FLAGS = (
     Flag("run_dir", None, "The run: what training wrote."),
     Flag("checkpoint", "last", "The step whose weights are used, or 'last'."),
-    Flag("data_dir", "", "Where TensorFlow Datasets keeps the data, if it has been moved."),
+    Flag("data_dir", "", "Where the data is now (TFDS' directory, the folder), if it moved."),
 )
 
 
@@ -77,13 +77,17 @@ def load(directory: Path, checkpoint: str = "last", data_dir: str = "") -> Finis
     Args:
         directory: what training wrote.
         checkpoint: a step, or "last".
-        data_dir: where TFDS keeps the data now; empty: where it was in training.
+        data_dir: where TFDS keeps the data, or the folder of images is, now; empty: where it was
+            in training.
 
     Raises:
         UserError: if it is not a run, has no such checkpoint, or its data is not what it was.
     """
     config = read_config(directory)
-    if data_dir:
+    moved_folder = data_dir and config.dataset.startswith(FOLDER)
+    if moved_folder:
+        config = dataclasses.replace(config, dataset=FOLDER + data_dir.rstrip("/"))
+    elif data_dir:
         config = dataclasses.replace(config, data_dir=data_dir)
     path = find_checkpoint(directory, checkpoint)
     with quiet_start():
@@ -94,6 +98,9 @@ def load(directory: Path, checkpoint: str = "last", data_dir: str = "") -> Finis
     from ssgan_tf.trainer import Trainer
 
     dataset = datasets.load_for(config)
+    if moved_folder:  # it may have another name now
+        name = label_split.read(str(directory / "labels.json"))["dataset"]
+        dataset = dataclasses.replace(dataset, name=name)
     split = label_split.split_labels(config, dataset)
     label_split.check(directory / "labels.json", config, dataset, split)
     trainer = Trainer(config, dataset.num_classes, dataset.channels)

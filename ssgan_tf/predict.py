@@ -67,9 +67,14 @@ class Classifier:
         Raises:
             UserError: if it is not one.
         """
+        if (directory / "saved_model" / "saved_model.pb").exists():  # a run directory
+            directory = directory / "saved_model"
         if not (directory / "saved_model.pb").exists():
+            other = next(directory.glob("model.*"), None)
+            hint = f"{other.name} is not read here; " if other else ""
             raise UserError(
-                f"--model={directory}: is not an exported model; give the saved_model/ of a run."
+                f"--model={directory}: is not an exported model; {hint}give the saved_model/ of a "
+                "run."
             )
         import tensorflow as tf
 
@@ -206,13 +211,16 @@ class Writer:
         for rank in range(2, top_k + 1):
             self._columns += [f"class_{rank}", f"probability_{rank}"]
         self._csv = csv.DictWriter(output, self._columns, lineterminator="\n")
-        if form == "csv":
-            self._csv.writeheader()
-        elif form == "table":
-            output.write(f"{'class':<16} {'probability':>11} {'p_real':>6}  path\n")
+        self._started = False
 
     def write(self, prediction: Prediction) -> None:
-        """One line."""
+        """One line, before the first one the header."""
+        if not self._started:
+            self._started = True
+            if self._form == "csv":
+                self._csv.writeheader()
+            elif self._form == "table":
+                self._output.write(f"{'class':<16} {'probability':>11} {'p_real':>6}  path\n")
         row = self._row(prediction)
         if self._form == "csv":
             self._csv.writerow(row)
@@ -243,7 +251,11 @@ FLAGS = (
     Flag("top_k", 1, "Classes told of each image.", minimum=1),
     Flag("batch_size", 256, "Images per call of the model.", minimum=1),
 )
-PATHS = ("PATH", "A file, a folder, a glob, or - for a list of files on standard input.")
+PATHS = (
+    "PATH",
+    "A file, a folder, a glob, or - for a list of files on standard input. Files that cannot be "
+    "read are named on standard error; the exit status is then 1.",
+)
 
 
 def main(argv: list[str] | None = None) -> None:

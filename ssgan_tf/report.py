@@ -347,7 +347,15 @@ def report_run(directory: Path, compare: Sequence[Path] = (), data_dir: str = ""
         UserError: if one of the directories holds no finished run, or its data is not there.
     """
     finished_run.read_config(directory)
-    results, *_ = [_results(path) for path in (directory, *compare)]
+    results, *others = [_results(path) for path in (directory, *compare)]
+    for path, other in zip(compare, others, strict=True):
+        for key in ("dataset", "test_images"):
+            if other[key] != results[key]:
+                raise UserError(
+                    f"--compare={path}: has other test images ({other['dataset']}, "
+                    f"{other['test_images']:,}) than this run ({results['dataset']}, "
+                    f"{results['test_images']:,}); accuracies on them do not compare."
+                )
     run = finished_run.load(directory, data_dir=data_dir)
     from ssgan_tf.evaluation import Evaluator
 
@@ -358,8 +366,8 @@ def report_run(directory: Path, compare: Sequence[Path] = (), data_dir: str = ""
 
 FLAGS = (
     Flag("run_dir", None, "The run: what training wrote."),
-    Flag("compare", "", "Other runs, with commas between them, such as the supervised control."),
-    Flag("data_dir", "", "Where TensorFlow Datasets keeps the data, if it has been moved."),
+    Flag("compare", "", "Other runs on the same data, such as the control; commas between."),
+    Flag("data_dir", "", "Where the data is now (TFDS' directory, the folder), if it moved."),
 )
 
 

@@ -67,7 +67,7 @@ def claim(directory: Path, config: Config) -> None:
         had = " ".join(f"--{name}={then[name]}" for name in changed)
         asked = " ".join(f"--{name}={now[name]}" for name in changed)
         suffix = "-".join(f"{name}_{now[name]}" for name in changed if "/" not in str(now[name]))
-        suffix = suffix if len(changed) <= 3 else "other"
+        suffix = suffix if suffix and len(changed) <= 3 else "other"
         raise UserError(
             f"{flag}: holds a run with {had}, not {asked}; give the new one its own directory, "
             f"such as --run_dir={directory}-{suffix}."

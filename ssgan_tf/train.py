@@ -12,6 +12,7 @@
 
 import json
 import math
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from absl import logging
 
 from ssgan_tf import flags, label_split, run_dir
-from ssgan_tf.config import Config, UserError
+from ssgan_tf.config import SEMI_SUPERVISED_ONLY, Config, UserError
 from ssgan_tf.device import prepare_device, quiet_start
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 # TensorFlow is imported inside the functions: --help and wrong flags are answered without it.
 
+FEW_STEPS = 500  # fewer teach little; said to whom has few images and counts in epochs
 LOG_EVERY = 20  # steps between two points of TensorBoard's curves, and two looks for a NaN
 Results = dict[str, Any]
 
@@ -73,12 +75,13 @@ def train_and_evaluate(config: Config) -> Results:
     split = label_split.split_labels(config, dataset)
     steps_per_epoch = max(1, len(split.train) // config.batch_size)
     total_steps = config.steps or config.epochs * steps_per_epoch
+    _print_header(config, dataset, split, total_steps, steps_per_epoch)
     if config.batch_size > len(split.train):
+        fitting = 1 << max(0, (len(split.train) // 2).bit_length() - 1)
         raise UserError(
             f"--batch_size={config.batch_size}: there are {len(split.train):,} images to train on; "
-            "give at most that."
+            f"give at most that, such as --batch_size={fitting}."
         )
-    _print_header(config, dataset, split, total_steps, steps_per_epoch)
 
     # Models and state; whatever a checkpoint holds is taken from there.
     trainer = Trainer(config, dataset.num_classes, dataset.channels, steps_per_epoch, total_steps)
@@ -226,6 +229,8 @@ def _print_header(
         f"Training: {config.method}, preset {config.preset}, {total_steps:,} steps of batch "
         f"{config.batch_size} ({total_steps / steps_per_epoch:.1f} epochs)"
     )
+    if total_steps < FEW_STEPS and not config.steps:
+        print(f"          note: {total_steps} steps are few; with little data give --steps=2000")
     print(f"Run:      {config.resolved_run_dir()}", flush=True)
 
 
@@ -269,8 +274,24 @@ def print_summary(config: Config, results: Results) -> None:
         f"Look at it:        tensorboard --logdir={directory.parent}",
     ]
     if config.method == "semi_supervised":
-        lines.append("What the unlabelled images add: the same command with --method=supervised")
+        lines += ["What the unlabelled images add:", f"  {control_command(config, results)}"]
     print("\n".join(lines))
+
+
+def control_command(config: Config, results: Results) -> str:
+    """The command of the run's control: the labels alone, and all else as it was."""
+    dropped = [f"--{name}" for name in (*SEMI_SUPERVISED_ONLY, "method", "run_dir")]
+    words, kept = shlex.split(results["command"]), []
+    while words:
+        word = words.pop(0)
+        if word in dropped:  # written as two words, "--flag value"
+            words = words[1:]
+        elif word.partition("=")[0] not in dropped:
+            kept.append(word)
+    kept.append("--method=supervised")
+    if config.run_dir:
+        kept.append(f"--run_dir={config.run_dir.rstrip('/')}-supervised")
+    return shlex.join(kept)
 
 
 def main(argv: list[str] | None = None) -> None:

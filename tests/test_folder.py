@@ -6,7 +6,7 @@ import pytest
 from conftest import NARROW
 from PIL import Image
 
-from ssgan_tf import datasets, folder
+from ssgan_tf import datasets, evaluate, folder
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.train import train_and_evaluate
 
@@ -148,3 +148,39 @@ def test_the_default_run_directory_is_named_after_the_folder(pictures: Path) -> 
     expected = "runs/my_pictures_ü-all-article-semi_supervised-0"
     assert str(config.resolved_run_dir()) == expected
     assert Config.from_preset("article", dataset="folder:x", labeled=20).labeled == 20
+
+
+def test_a_folder_that_has_moved_is_found_by_data_dir(pictures: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    train_and_evaluate(
+        Config.from_preset(
+            "article",
+            **NARROW,
+            dataset=f"folder:{pictures}",
+            batch_size=8,
+            steps=1,
+            run_dir=str(run_dir),
+        )
+    )
+    moved = pictures.rename(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="no such folder"):
+        evaluate.evaluate_run(run_dir, write=False)
+    assert evaluate.evaluate_run(run_dir, data_dir=str(moved), write=False)["images"] == 4
+
+
+def test_a_slash_at_the_end_changes_nothing_and_an_empty_path_is_named() -> None:
+    assert Config.from_preset("article", dataset="folder:x/").dataset == "folder:x"
+    with pytest.raises(UserError, match="needs a path"):
+        Config.from_preset("article", dataset="folder:")
+
+
+def test_a_batch_larger_than_the_folder_is_named_after_the_report(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    config = Config.from_preset(
+        "article", dataset=f"folder:{pictures}", run_dir=str(tmp_path / "run")
+    )
+    with pytest.raises(UserError, match=r"there are 22 images .* such as --batch_size=8"):
+        train_and_evaluate(config)
+    assert "without a label" in capsys.readouterr().out
+    assert not (tmp_path / "run").exists()

@@ -173,6 +173,15 @@ def test_a_directory_that_only_looks_like_a_model_is_named(tmp_path: Path) -> No
         predict.Classifier(tmp_path)
 
 
+def test_a_run_directory_is_taken_for_its_model_and_other_formats_are_named(
+    model: tuple, tmp_path: Path
+) -> None:
+    assert predict.Classifier(model[0].parent).class_names == NAMES
+    (tmp_path / "model.tflite").write_text("not read here")
+    with pytest.raises(UserError, match=r"model\.tflite is not read here"):
+        predict.Classifier(tmp_path)
+
+
 def test_an_empty_folder_and_a_missing_file_are_named(
     model: tuple, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -181,6 +190,8 @@ def test_an_empty_folder_and_a_missing_file_are_named(
     status, _, err = run(model, [str(tmp_path / "nothing.png")], capsys)
     assert status == 1
     assert "nothing.png: is not there" in err
+    status, out, _ = run(model, [str(tmp_path / "nothing.png"), "--format=csv"], capsys)
+    assert out == ""  # no header without a row
 
 
 def test_help_names_every_flag(capsys: pytest.CaptureFixture) -> None:

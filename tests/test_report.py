@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ssgan_tf import report
+from ssgan_tf.config import UserError
 
 
 class Page(HTMLParser):
@@ -77,6 +78,14 @@ def test_another_run_is_put_beside_it_and_names_are_escaped(
     assert "+5.0 points for this one" in text
     assert "labels alone" in text
     assert "run &lt;1&gt; &amp; co" in text and "run <1>" not in text
+
+
+def test_a_run_on_other_test_images_is_not_compared(copy: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(copy, tmp_path / "other"))
+    results = json.loads((other / "results.json").read_text()) | {"dataset": "cifar10/3.0.2"}
+    (other / "results.json").write_text(json.dumps(results))
+    with pytest.raises(UserError, match=r"cifar10/3\.0\.2"):
+        report.report_run(copy, [other])
 
 
 @pytest.mark.parametrize(

@@ -332,3 +332,26 @@ def test_divergence_stops_the_run_and_says_where(data_dir: str, tmp_path: Path) 
     assert "at step 6" in message
     assert "--learning_rate" in message
     assert not (tmp_path / "run" / "results.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "control"),
+    [
+        ("--labeled=250", "--labeled=250 --method=supervised"),
+        (
+            "--preset=tuned --labeled_batch_size=8 --run_dir=x/y/ --steps=9",
+            "--preset=tuned --steps=9 --method=supervised --run_dir=x/y-supervised",
+        ),
+        ("--labeled_batch_size 8 --seed 3", "--seed 3 --method=supervised"),
+    ],
+)
+def test_the_closing_lines_have_a_command_for_the_control_that_works(
+    command: str, control: str
+) -> None:
+    program = "python -m ssgan_tf.train"
+    argv = ["train", *command.split()]
+    config = train.flags.parse_config(argv, program, "")
+    found = train.control_command(config, {"command": f"{program} {command}"})
+    assert found == f"{program} {control}"
+    again = train.flags.parse_config(["train", *control.split()], program, "")
+    assert (again.method, again.labeled, again.seed) == ("supervised", config.labeled, config.seed)
