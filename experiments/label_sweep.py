@@ -214,6 +214,9 @@ def plot(path: Path) -> None:
                 capsize=3,
             )
     axes.set_xscale("log")
+    shown = sorted({x for line in axes.containers for x in line.lines[0].get_xdata()})
+    axes.set_xticks(shown, [f"{x:,.0f}" for x in shown])
+    axes.minorticks_off()
     axes.set_xlabel("labelled images")
     axes.set_ylabel("test accuracy, %")
     axes.set_title("SVHN subset, 10,259 training and 2,600 test images")
