@@ -227,7 +227,8 @@ def plot(path: Path) -> None:
 
 def write() -> None:
     """Table, plot and summary.json from the results there are."""
-    replace_between_markers(HERE / "README.md", "labels", table())
+    image = "![Test accuracy over the number of labels](figures/labels.png)"
+    replace_between_markers(HERE / "README.md", "labels", f"{table()}\n\n{image}")
     replace_between_markers(HERE / "README.md", "tuned house numbers", house_numbers_table())
     replace_between_markers(HERE.parent / "README.md", "results", readme_table())
     text = json.dumps(summary(), indent=1) + "\n"

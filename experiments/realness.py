@@ -183,9 +183,16 @@ def main() -> None:
             preset: measure(arguments.run_root / run.directory_name) for preset, run in runs.items()
         }
         path.write_text(json.dumps(found, indent=1) + "\n")
+    if not path.exists():
+        for marker in ("realness", "calibration"):
+            replace_between_markers(HERE / "README.md", marker, "Not measured yet.")
+        return
     found = json.loads(path.read_text())
+    image = "![Accuracy over confidence](figures/reliability.png)"
     replace_between_markers(HERE / "README.md", "realness", auroc_table(found))
-    replace_between_markers(HERE / "README.md", "calibration", calibration_table(found))
+    replace_between_markers(
+        HERE / "README.md", "calibration", f"{calibration_table(found)}\n\n{image}"
+    )
     plot(found, FIGURES / "reliability.png")
 
 

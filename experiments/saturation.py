@@ -58,8 +58,7 @@ def plot(path: Path) -> None:
     axes.set_title("SVHN subset, 1,000 labels, one seed")
     axes.set_ylim(bottom=50)
     axes.grid(alpha=0.3)
-    if axes.lines:
-        axes.legend(loc="lower right")
+    axes.legend(loc="lower right")
     figure.savefig(path)
 
 
@@ -72,7 +71,11 @@ def main() -> None:
     arguments = parser.parse_args()
     if not arguments.table:
         execute(list(RUNS.values()), arguments.run_root, arguments.workers)
-    replace_between_markers(HERE / "README.md", "saturation", table())
+    if not finished(list(RUNS.values())):
+        replace_between_markers(HERE / "README.md", "saturation", "Not measured yet.")
+        return
+    image = "![Test accuracy over steps](figures/saturation.png)"
+    replace_between_markers(HERE / "README.md", "saturation", f"{table()}\n\n{image}")
     plot(FIGURES / "saturation.png")
 
 

@@ -100,7 +100,8 @@ def main() -> None:
             key=lambda run: run.seed,
         )
         execute(runs, arguments.run_root, arguments.workers)
-    replace_between_markers(HERE / "README.md", "time", table())
+    image = "![Test accuracy over wall time](figures/time_to_accuracy.png)"
+    replace_between_markers(HERE / "README.md", "time", f"{table()}\n\n{image}")
     plot(FIGURES / "time_to_accuracy.png")
 
 

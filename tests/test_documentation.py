@@ -45,3 +45,14 @@ def test_every_module_is_in_the_list_of_rooms() -> None:
     rooms = (ROOT / "BUILD.md").read_text()
     for path in (ROOT / "ssgan_tf").glob("*.py"):
         assert path.name == "__init__.py" or f"`{path.name}`" in rooms, path.name
+
+
+@pytest.mark.parametrize("document", ["README.md", "BUILD.md", "experiments/README.md"])
+def test_what_the_documents_link_to_is_there_and_no_generated_part_is_empty(document: str) -> None:
+    path = ROOT / document
+    text = path.read_text()
+    for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+        assert (path.parent / link).exists(), link
+    for marker in re.findall(r"<!-- (?!end )(.+?) -->", text):
+        part = text.partition(f"<!-- {marker} -->")[2].partition(f"<!-- end {marker} -->")[0]
+        assert part.strip(), marker
