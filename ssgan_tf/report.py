@@ -209,14 +209,17 @@ def _samples(directory: Path) -> list[dict[str, str]]:
 
 
 def _confusion(evaluation: "Evaluation", names: list[str]) -> dict[str, str]:
+    from ssgan_tf import summaries
+
     counts = evaluation.confusion
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     figure = _figure(5, 4.6)
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     if len(names) <= 20:
-        axes.set_xticks(range(len(names)), names, rotation=45 if max(map(len, names)) > 2 else 0)
-        axes.set_yticks(range(len(names)), names)
+        labels = [summaries.plain_text(name) for name in names]
+        axes.set_xticks(range(len(names)), labels, rotation=45 if max(map(len, names)) > 2 else 0)
+        axes.set_yticks(range(len(names)), labels)
         for row, column in np.ndindex(shares.shape):
             text, shade = f"{100 * shares[row, column]:.0f}", shares[row, column]
             color = "white" if shade > 0.5 else "black"

@@ -95,8 +95,9 @@ def confusion_picture(evaluation: Evaluation, class_names: list[str]) -> np.ndar
     axes.set_xlabel("taken for")
     axes.set_ylabel("shows")
     if len(class_names) <= 20:  # beyond that neither names nor numbers can be read
-        axes.set_xticks(classes, class_names, rotation=45 if max(map(len, class_names)) > 2 else 0)
-        axes.set_yticks(classes, class_names)
+        names = [plain_text(name) for name in class_names]
+        axes.set_xticks(classes, names, rotation=45 if max(map(len, class_names)) > 2 else 0)
+        axes.set_yticks(classes, names)
         for row in classes:
             for column in classes:
                 shade = "white" if shares[row, column] > 0.5 else "black"
@@ -105,6 +106,11 @@ def confusion_picture(evaluation: Evaluation, class_names: list[str]) -> np.ndar
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3]
+
+
+def plain_text(name: str) -> str:
+    """A class name for a chart: what stands between two $ would be taken for a formula."""
+    return name.replace("$", r"\$")
 
 
 def save_png(path: Path, image: np.ndarray) -> None:

@@ -53,3 +53,10 @@ def test_events_hold_scalars_pictures_and_the_configuration(tmp_path: Path) -> N
     assert "| labeled | 250 |" in text
     loss = events.Tensors("losses/discriminator")[0]
     assert loss.step == 20
+
+
+def test_class_names_that_look_like_formulas_are_drawn_as_they_are() -> None:
+    labels = np.arange(2)
+    evaluation = Evaluation(labels, np.eye(2)[labels])
+    picture = confusion_picture(evaluation, ["$\\no$", "50$ _{"])
+    assert picture.shape[2] == 3
