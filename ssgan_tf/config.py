@@ -294,7 +294,12 @@ class Config:
         "Where the run is written, and resumed if it is there already; "
         "empty: runs/DATASET-LABELED-PRESET-METHOD-SEED.",
     )
-    eval_every: int = _field(1, "Run", "Epochs between two evaluations.", minimum=1)
+    eval_every: int = _field(
+        1,
+        "Run",
+        "Epochs (of small folders: rounds of 10 steps) between two evaluations.",
+        minimum=1,
+    )
     keep_checkpoints: int = _field(3, "Run", "Checkpoints kept, the newest ones.", minimum=1)
 
     def __post_init__(self) -> None:

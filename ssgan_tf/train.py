@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from absl import logging
 
 from ssgan_tf import flags, label_split, run_dir
-from ssgan_tf.config import SEMI_SUPERVISED_ONLY, Config, UserError
+from ssgan_tf.config import FOLDER, SEMI_SUPERVISED_ONLY, Config, UserError
 from ssgan_tf.device import prepare_device, quiet_start
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 # TensorFlow is imported inside the functions: --help and wrong flags are answered without it.
 
 FEW_STEPS = 500  # fewer teach little; said to whom has few images and counts in epochs
+SHORT_ROUND = 10  # steps; a small folder has several epochs between evaluations, not to crawl
 LOG_EVERY = 20  # steps between two points of TensorBoard's curves, and two looks for a NaN
 Results = dict[str, Any]
 
@@ -108,13 +109,15 @@ def train_and_evaluate(config: Config) -> Results:
     if trainer.generator is not None:
         (directory / "samples").mkdir(exist_ok=True)
 
-    # Train: one epoch after the other, each with its evaluation and its checkpoint.
+    # Train: one epoch after the other, each with its evaluation and its checkpoint. Where a folder
+    # has epochs of a few steps, several of them go together.
+    together = -(-SHORT_ROUND // steps_per_epoch) if config.dataset.startswith(FOLDER) else 1
     batches = iter(pipeline.training_batches(config, dataset, split, first_step, total_steps))
     progress = Progress(first_step, total_steps, steps_per_epoch, config.batch_size)
     evaluations = {}
     done = first_step
     while done < total_steps:
-        epoch = done // steps_per_epoch + 1
+        epoch = min(done // steps_per_epoch + together, -(-total_steps // steps_per_epoch))
         last_step = min(epoch * steps_per_epoch, total_steps)
         progress.start_epoch(done, last_step)
         sums: dict[str, Any] = {}
@@ -134,7 +137,7 @@ def train_and_evaluate(config: Config) -> Results:
         running = float(sums["labeled_correct"]) / max(1.0, float(sums["labeled_count"]))
         accuracies = {"train_labeled_running": running}
 
-        if epoch % config.eval_every == 0 or done == total_steps:
+        if epoch // together % config.eval_every == 0 or done == total_steps:
             evaluations = {name: evaluator(part) for name, part in parts.items()}
             accuracies |= {name: result.accuracy for name, result in evaluations.items()}
             rows.append(

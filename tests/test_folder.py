@@ -1,3 +1,4 @@
+import csv
 import json
 from pathlib import Path
 
@@ -184,3 +185,21 @@ def test_a_batch_larger_than_the_folder_is_named_after_the_report(
         train_and_evaluate(config)
     assert "without a label" in capsys.readouterr().out
     assert not (tmp_path / "run").exists()
+
+
+def test_epochs_of_a_few_steps_go_together_and_the_run_ends_where_it_should(
+    pictures: Path, tmp_path: Path
+) -> None:
+    config = Config.from_preset(
+        "article",
+        **NARROW,
+        dataset=f"folder:{pictures}",
+        image_size=16,
+        batch_size=16,  # 22 images: one step an epoch
+        steps=25,
+        run_dir=str(tmp_path / "run"),
+    )
+    assert train_and_evaluate(config)["steps"] == 25
+    with (tmp_path / "run" / "metrics.csv").open(newline="") as file:
+        steps = [(int(row["step"]), int(row["epoch"])) for row in csv.DictReader(file)]
+    assert steps == [(10, 10), (20, 20), (25, 25)]
