@@ -11,11 +11,17 @@ has three, and their deviation tells which differences are noise. Expected: the 
 experiments/README.md, which this program writes; the paragraph on each row is there, too.
 """
 
-import argparse
 import statistics
-from pathlib import Path
 
-from common import HERE, Run, execute, finished, mean_and_deviation, replace_between_markers
+from common import (
+    HERE,
+    Run,
+    argument_parser,
+    execute,
+    finished,
+    mean_and_deviation,
+    replace_between_markers,
+)
 
 BASE = "--labeled=1000"
 CHANGES = {
@@ -71,10 +77,7 @@ def table() -> str:
 
 def main() -> None:
     """Runs what is missing, then writes the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--table", action="store_true", help="only write the table")
-    parser.add_argument("--run_root", type=Path, default=HERE / "runs", help="run directories")
-    parser.add_argument("--workers", type=int, default=1, help="runs at a time")
+    parser = argument_parser(__doc__)
     arguments = parser.parse_args()
     if not arguments.table:
         runs = [run for change in CHANGES for run in runs_of(change)]

@@ -1,5 +1,6 @@
 """What the experiments share: run what is not yet finished, keep its result, tabulate."""
 
+import argparse
 import concurrent.futures
 import csv
 import dataclasses
@@ -49,6 +50,15 @@ class Run:
     def command(self) -> str:
         """The exact command, data directory and run directory aside."""
         return f"python -m ssgan_tf.train {self.flags} --seed={self.seed}"
+
+
+def argument_parser(docstring: str) -> argparse.ArgumentParser:
+    """The flags that the programs share; the first line of the docstring says what one does."""
+    parser = argparse.ArgumentParser(description=docstring.split("\n")[0])
+    parser.add_argument("--table", action="store_true", help="only write what follows from results")
+    parser.add_argument("--run_root", type=Path, default=HERE / "runs", help="run directories")
+    parser.add_argument("--workers", type=int, default=1, help="runs at a time")
+    return parser
 
 
 def execute(runs: Sequence[Run], run_root: Path, workers: int = 1) -> None:

@@ -10,13 +10,12 @@ trained on the labels alone: the better of dropout 0 and 0.5 with the article's 
     TFDS_DATA_DIR=... python experiments/label_sweep.py --house_numbers --workers=2
     python experiments/label_sweep.py --table                          # only table, plot, summary
 
-Cost: on one core a run of the controls takes 2 to 4 minutes, of the article 6, of `tuned` 10 and of
-`tuned_large` 20; the whole sweep about four hours on two cores, two and a half of them for the
+Cost: on one core a run of the controls takes 2 to 4 minutes, of the article 6, of `tuned` 11 and of
+`tuned_large` 28; the whole sweep about four hours on two cores, two and a half of them for the
 three seeds of 250 and 1,000 labels.
 Expected: the table in experiments/README.md, which this program writes.
 """
 
-import argparse
 import json
 import statistics
 from pathlib import Path
@@ -27,6 +26,7 @@ from common import (
     HERE,
     RESULTS,
     Run,
+    argument_parser,
     execute,
     finished,
     mean_and_deviation,
@@ -238,13 +238,10 @@ def write() -> None:
 
 def main() -> None:
     """Runs what is missing, then writes what follows from it."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--table", action="store_true", help="only write table, plot and summary")
+    parser = argument_parser(__doc__)
     parser.add_argument("--labels", nargs="*", choices=LABELS, help="only these")
     parser.add_argument("--methods", nargs="*", choices=tuple(METHODS), help="only these")
     parser.add_argument("--house_numbers", action="store_true", help="on the rendered data set")
-    parser.add_argument("--run_root", type=Path, default=HERE / "runs", help="run directories")
-    parser.add_argument("--workers", type=int, default=1, help="runs at a time")
     arguments = parser.parse_args()
     if not arguments.table:
         dataset = HOUSE_NUMBERS if arguments.house_numbers else ""

@@ -13,12 +13,11 @@ measurement itself takes a minute. Expected: the tables in experiments/README.md
 writes.
 """
 
-import argparse
 import json
 from pathlib import Path
 
 import numpy as np
-from common import FIGURES, HERE, RESULTS, Run, execute, replace_between_markers
+from common import FIGURES, HERE, RESULTS, Run, argument_parser, execute, replace_between_markers
 
 PRESETS = ("article", "tuned")
 COUNT = 2000  # images of each other kind
@@ -167,10 +166,7 @@ def plot(found: dict, path: Path) -> None:
 
 def main() -> None:
     """Trains what is missing, measures, writes tables and diagram."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--table", action="store_true", help="only write tables and diagram")
-    parser.add_argument("--run_root", type=Path, default=HERE / "runs", help="run directories")
-    parser.add_argument("--workers", type=int, default=1, help="runs at a time")
+    parser = argument_parser(__doc__)
     arguments = parser.parse_args()
     path = RESULTS / "realness.json"
     if not arguments.table:

@@ -11,11 +11,9 @@ cores. One seed: differences below 2 points are noise (1,025 validation images: 
 of 1.4 points at 70%). Expected: the table in experiments/README.md, which this program writes.
 """
 
-import argparse
-from pathlib import Path
 from typing import NamedTuple
 
-from common import HERE, Run, execute, finished, replace_between_markers
+from common import HERE, Run, argument_parser, execute, finished, replace_between_markers
 
 # Where it starts from. Where a flag is given twice, the later one counts.
 BASE = (
@@ -153,11 +151,8 @@ def table() -> str:
 
 def main() -> None:
     """Runs what is missing, then writes the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--table", action="store_true", help="only write the table")
+    parser = argument_parser(__doc__)
     parser.add_argument("--only", nargs="*", default=ROWS, help="only rows of these names")
-    parser.add_argument("--run_root", type=Path, default=HERE / "runs", help="run directories")
-    parser.add_argument("--workers", type=int, default=1, help="runs at a time")
     arguments = parser.parse_args()
     if not arguments.table:
         runs = [run_of(name) for name in arguments.only]

@@ -11,16 +11,15 @@ Cost: about three minutes a run of 2,000 steps on two cores, two and a half hour
 see the tables in experiments/README.md, which this program writes.
 """
 
-import argparse
 import json
 import statistics
 from collections.abc import Iterator
-from pathlib import Path
 
 from common import (
     HERE,
     RESULTS,
     Run,
+    argument_parser,
     execute,
     finished,
     mean_and_deviation,
@@ -158,11 +157,8 @@ def write_tables() -> None:
 
 def main() -> None:
     """Runs what is missing, then writes the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--table", action="store_true", help="only write the tables")
+    parser = argument_parser(__doc__)
     parser.add_argument("--only", nargs="*", help="only rows of these names")
-    parser.add_argument("--run_root", type=Path, default=HERE / "runs", help="run directories")
-    parser.add_argument("--workers", type=int, default=1, help="runs at a time")
     arguments = parser.parse_args()
     if not arguments.table:
         rows = SELECTION | TABLE | HOUSE_NUMBERS

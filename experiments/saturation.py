@@ -10,10 +10,9 @@ Cost: on one core an hour for `tuned`, 20 minutes for its control; one seed. Exp
 the curves in experiments/README.md, which this program writes.
 """
 
-import argparse
 from pathlib import Path
 
-from common import FIGURES, HERE, Run, execute, finished, replace_between_markers
+from common import FIGURES, HERE, Run, argument_parser, execute, finished, replace_between_markers
 
 FLAGS = "--preset=tuned --labeled=1000 --steps=20000 --eval_every=5"
 RUNS = {
@@ -64,10 +63,7 @@ def plot(path: Path) -> None:
 
 def main() -> None:
     """Runs what is missing, then writes table and curves."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--table", action="store_true", help="only write table and curves")
-    parser.add_argument("--run_root", type=Path, default=HERE / "runs", help="run directories")
-    parser.add_argument("--workers", type=int, default=1, help="runs at a time")
+    parser = argument_parser(__doc__)
     arguments = parser.parse_args()
     if not arguments.table:
         execute(list(RUNS.values()), arguments.run_root, arguments.workers)

@@ -15,11 +15,10 @@ Cost: nine runs, half an hour on two cores; they are those of label_sweep.py wit
 Expected: the table in experiments/README.md, which this program writes.
 """
 
-import argparse
 import statistics
 from pathlib import Path
 
-from common import FIGURES, HERE, execute, finished, replace_between_markers
+from common import FIGURES, HERE, argument_parser, execute, finished, replace_between_markers
 from label_sweep import NAMES, runs_of
 
 METHODS = ("article", "tuned", "tuned_supervised")
@@ -88,10 +87,7 @@ def plot(path: Path) -> None:
 
 def main() -> None:
     """Runs what is missing, then writes table and curves."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--table", action="store_true", help="only write table and curves")
-    parser.add_argument("--run_root", type=Path, default=HERE / "runs", help="run directories")
-    parser.add_argument("--workers", type=int, default=1, help="runs at a time")
+    parser = argument_parser(__doc__)
     arguments = parser.parse_args()
     if not arguments.table:
         # Seed after seed: the methods alternate, so that a slow hour of the machine hits them all.

@@ -13,7 +13,7 @@ from absl import logging
 
 from ssgan_tf import finished_run
 from ssgan_tf.config import UserError
-from ssgan_tf.flags import Flag, parse_command
+from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
 
 PARTS = ("test", "train_labeled", "train_unlabeled", "validation")
 
@@ -132,14 +132,10 @@ def main(argv: list[str] | None = None) -> None:
     """The command line; exits 1 with one sentence if something is wrong."""
     logging.set_verbosity(logging.ERROR)
     program, description = "python -m ssgan_tf.evaluate", __doc__.splitlines()[0]
-    try:
+    with errors_as_sentences():
         values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
         directory = Path(values.run_dir).expanduser()
         print(table(evaluate_run(directory, values.split, values.checkpoint, values.data_dir)))
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        sys.exit(f"error: {error}.")
     print(f"\nWritten: {directory}/evaluation_{values.split}.json, confusion_{values.split}.png")
 
 

@@ -16,7 +16,7 @@ from absl import logging
 
 from ssgan_tf import finished_run
 from ssgan_tf.config import UserError
-from ssgan_tf.flags import Flag, parse_command
+from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
 
 FORMATS = ("saved_model", "tflite", "onnx")
 FEW_IMAGES = 100  # a temperature fitted on fewer is hardly more than noise
@@ -134,7 +134,7 @@ def main(argv: list[str] | None = None) -> None:
     """The command line; exits 1 with one sentence if something is wrong."""
     logging.set_verbosity(logging.ERROR)
     program, description = "python -m ssgan_tf.export", __doc__.splitlines()[0]
-    try:
+    with errors_as_sentences():
         values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
         output = Path(values.output).expanduser()
         run_directory = Path(values.run_dir).expanduser()
@@ -146,10 +146,6 @@ def main(argv: list[str] | None = None) -> None:
             values.data_dir,
             values.format,
         )
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        sys.exit(f"error: {error}.")
     if found:
         print(
             f"Temperature {found.temperature:.2f}, fitted on {found.images:,} validation images: "

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from absl import flags
@@ -45,6 +45,19 @@ def parse_config(argv: Sequence[str], program: str, description: str) -> Config:
         with contextlib.suppress(ValueError):  # Config says what is wrong with it
             given["labeled"] = int(given["labeled"])
     return Config.from_preset(given.pop("preset", "article"), **given)
+
+
+@contextlib.contextmanager
+def errors_as_sentences() -> Iterator[None]:
+    """Ends the program with one sentence and a non-zero status where its body cannot go on."""
+    try:
+        yield
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {error}.")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 @dataclasses.dataclass(frozen=True)

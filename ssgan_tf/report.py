@@ -16,7 +16,7 @@ from absl import logging
 
 from ssgan_tf import finished_run, run_dir
 from ssgan_tf.config import Config, UserError
-from ssgan_tf.flags import Flag, parse_command
+from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -378,14 +378,10 @@ def main(argv: list[str] | None = None) -> None:
     """The command line; exits 1 with one sentence if something is wrong."""
     logging.set_verbosity(logging.ERROR)
     program, description = "python -m ssgan_tf.report", __doc__.splitlines()[0]
-    try:
+    with errors_as_sentences():
         values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
         compare = [Path(name).expanduser() for name in values.compare.split(",") if name]
         path = report_run(Path(values.run_dir).expanduser(), compare, values.data_dir)
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        sys.exit(f"error: {error}.")
     print(f"Report: {path}")
 
 

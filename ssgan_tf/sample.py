@@ -14,7 +14,7 @@ from absl import logging
 
 from ssgan_tf import finished_run
 from ssgan_tf.config import UserError
-from ssgan_tf.flags import Flag, parse_command
+from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
 
 ROW = 8  # images side by side
 
@@ -94,7 +94,7 @@ def main(argv: list[str] | None = None) -> None:
     """The command line; exits 1 with one sentence if something is wrong."""
     logging.set_verbosity(logging.ERROR)
     program, description = "python -m ssgan_tf.sample", __doc__.splitlines()[0]
-    try:
+    with errors_as_sentences():
         values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
         output = Path(values.output).expanduser()
         grid = output.suffix.lower() == ".png"
@@ -120,10 +120,6 @@ def main(argv: list[str] | None = None) -> None:
             digits = len(str(len(images) - 1))
             for index, image in enumerate(images):
                 summaries.save_png(output / f"{index:0{digits}d}.png", image)
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        sys.exit(f"error: {error}.")
     print(f"{len(images):,} images: {output}")
 
 
