@@ -141,10 +141,12 @@ def table() -> str:
         row = ROWS[name]
         flags = f"`{row.flags}`" if row.flags else ""
         against = ROWS[row.against].meaning if row.against else ""
+        raw = found[name].get("validation_accuracy_raw")
+        raw = "" if raw is None else f"{100 * raw:.1f}"
         without = f"{accuracy[row.against]:.1f}" if row.against in accuracy else ""
         lines.append(
             f"| {row.labels} | {row.meaning} | {flags} | {value:.1f} | {without} | {against} "
-            f"| {100 * found[name]['validation_accuracy_raw']:.1f} |"
+            f"| {raw} |"
         )
     return "\n".join(lines)
 
