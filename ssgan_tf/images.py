@@ -21,7 +21,7 @@ class ImageError(Exception):
 
 
 def read_image(
-    source: Path | IO[bytes], size: int, channels: int = 3, fit: Fit = "crop"
+    source: str | Path | IO[bytes], size: int, channels: int = 3, fit: Fit = "crop"
 ) -> np.ndarray:
     """Decodes an image and brings it to the size that the networks take.
 

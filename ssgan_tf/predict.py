@@ -6,14 +6,19 @@ Needs the exported directory alone, neither the run nor its data. Files that can
 named on standard error and counted; all others are still classified, and the exit status is 1.
 """
 
+import contextlib
 import csv
+import functools
 import glob
 import itertools
 import json
+import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -23,7 +28,7 @@ from absl import logging
 from ssgan_tf.config import FITS, UserError
 from ssgan_tf.device import prepare_device, quiet_start
 from ssgan_tf.flags import Flag, parse_command
-from ssgan_tf.images import SUFFIXES, ImageError, read_image
+from ssgan_tf.images import SUFFIXES, Fit, ImageError, read_image
 
 FORMATS = ("table", "csv", "jsonl")
 
@@ -105,29 +110,25 @@ def predict(
     paths: Iterable[str],
     top_k: int = 1,
     batch_size: int = 256,
+    decoders: Executor | None = None,
 ) -> Iterator[Prediction | Unreadable]:
     """Classifies image files, in their order, in constant memory.
 
-    The next batch is decoded, by several threads, while the model works on this one.
+    The next batch is decoded, in parallel, while the model works on this one.
 
     Args:
         classifier: the model.
         paths: of the files; taken as they are needed.
         top_k: how many classes are told of each.
         batch_size: files per call of the model.
+        decoders: what decodes the files, such as `decoding_processes()`; None: threads.
 
     Yields:
         One item per path.
     """
-
-    def decode(path: str) -> np.ndarray | ImageError:
-        try:
-            return read_image(Path(path), classifier.size, classifier.channels, classifier.fit)
-        except ImageError as error:
-            return error
-
-    def decode_all(paths: Sequence[str]) -> list[np.ndarray | ImageError]:
-        return [decode(path) for path in paths]
+    decode = functools.partial(
+        _decode, size=classifier.size, channels=classifier.channels, fit=classifier.fit
+    )
 
     def classify(
         batch: Sequence[str], futures: Sequence[Future]
@@ -139,33 +140,72 @@ def predict(
             # The last batch is filled up, so that the model sees one shape only.
             padding = np.zeros((batch_size - len(images), *images[0].shape), np.uint8)
             found = classifier(np.concatenate([np.stack(images), padding]))
+            best = np.argsort(-found["probabilities"], axis=1, kind="stable")[:, :top_k]
         row = 0
         for path, image in zip(batch, decoded, strict=True):
             if isinstance(image, ImageError):
                 yield Unreadable(path, str(image))
                 continue
             probabilities = found["probabilities"][row]
-            best = np.argsort(-probabilities, kind="stable")[:top_k]
-            classes = [(classifier.class_names[k], float(probabilities[k])) for k in best]
+            classes = [(classifier.class_names[k], float(probabilities[k])) for k in best[row]]
             yield Prediction(path, classes, float(found["p_real"][row]))
             row += 1
 
     remaining = iter(paths)
-    threads = os.cpu_count() or 1
-    with ThreadPoolExecutor(threads) as executor:
+    with contextlib.nullcontext(decoders) if decoders else ThreadPoolExecutor(_cores()) as executor:
 
         def start() -> tuple[list[str], list[Future]]:
-            # A task for each thread: a task for each of many small files would cost more than it.
+            # A task for each core: a task for each of many small files would cost more than it.
             batch = list(itertools.islice(remaining, batch_size))
-            share = -(-len(batch) // threads) or 1
+            share = -(-len(batch) // _cores()) or 1
             shares = [batch[first : first + share] for first in range(0, len(batch), share)]
-            return batch, [executor.submit(decode_all, part) for part in shares]
+            return batch, [executor.submit(decode, part) for part in shares]
 
         current = start()
         while current[0]:
             following = start()
             yield from classify(*current)
             current = following
+
+
+def decoding_processes() -> Executor:
+    """Processes that decode images: Pillow holds the interpreter's lock too long for threads.
+
+    To be called before TensorFlow is imported, since a process with its threads cannot be forked
+    safely. Where it is too late, or not Linux, these are threads.
+    """
+    if sys.platform != "linux" or "tensorflow" in sys.modules:
+        return ThreadPoolExecutor(_cores())
+    processes = ProcessPoolExecutor(
+        _cores(),
+        multiprocessing.get_context("fork"),
+        initializer=_start_decoder,
+    )
+    processes.submit(int).result()  # forks them all, now
+    return processes
+
+
+def _start_decoder() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it
+    os.nice(10)  # the model's threads, which wait for one another, come first
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _decode(
+    paths: Sequence[str], size: int, channels: int, fit: Fit
+) -> list[np.ndarray | ImageError]:
+    """Images, or why there is none."""
+
+    def decode(path: str) -> np.ndarray | ImageError:
+        try:
+            return read_image(path, size, channels, fit)
+        except ImageError as error:
+            return error
+
+    return [decode(path) for path in paths]
 
 
 def expand(arguments: Sequence[str], standard_input: IO[str]) -> Iterator[str]:
@@ -269,6 +309,8 @@ def main(argv: list[str] | None = None) -> None:
         if not paths:
             raise UserError("no images: give files, folders, globs, or - for a list on stdin.")
         failed = run(values, paths)
+    except BrokenProcessPool:
+        sys.exit("error: a process that decodes images was ended, perhaps for want of memory.")
     except UserError as error:
         sys.exit(f"error: {error}")
     except BrokenPipeError:  # the reader, such as `head`, has had enough
@@ -282,6 +324,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def run(values: Any, arguments: Sequence[str]) -> int:
     """Predicts and writes as the flags say; returns the number of unreadable files."""
+    decoders = decoding_processes()
     with quiet_start():
         import tensorflow  # noqa: F401
 
@@ -292,7 +335,8 @@ def run(values: Any, arguments: Sequence[str]) -> int:
     top_k = min(values.top_k, len(classifier.class_names))
     writer = Writer(sys.stdout, values.format, top_k)
     done = failed = 0
-    found = predict(classifier, expand(arguments, sys.stdin), top_k, values.batch_size)
+    paths = expand(arguments, sys.stdin)
+    found = predict(classifier, paths, top_k, values.batch_size, decoders)
     bar = tqdm(found, unit=" images", file=sys.stderr, disable=not sys.stderr.isatty())
     for item in bar:
         done += 1

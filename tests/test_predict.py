@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -146,6 +147,34 @@ def test_files_are_made_square_as_in_training(tmp_path: Path) -> None:
         assert found.classes[0][1] == pytest.approx(expected, rel=1e-4)
         seen.append(found.p_real)
     assert len(set(seen)) == 3
+
+
+def test_the_command_decodes_in_processes_and_says_the_same(
+    model: tuple, folder: tuple, capsys: pytest.CaptureFixture
+) -> None:
+    arguments = [str(folder[0]), "--format=csv", "--batch_size=3"]
+    _, expected, _ = run(model, arguments, capsys)  # in this process, which has TensorFlow: threads
+    command = [sys.executable, "-m", "ssgan_tf.predict", f"--model={model[0]}", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "1 of 8 files could not be read"
+    found, awaited = (list(csv.DictReader(io.StringIO(text))) for text in (done.stdout, expected))
+    assert [(row["path"], row["class"]) for row in found] == [
+        (row["path"], row["class"]) for row in awaited
+    ]
+    assert len(found) == 7
+
+
+def test_decoders_are_processes_before_tensorflow_and_threads_after_it() -> None:
+    code = """
+import os, sys
+from ssgan_tf.predict import decoding_processes
+print(decoding_processes().submit(os.getpid).result() == os.getpid())
+sys.modules["tensorflow"] = None
+print(decoding_processes().submit(os.getpid).result() == os.getpid())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False" if sys.platform == "linux" else "True", "True"]
 
 
 @pytest.mark.parametrize(
