@@ -30,7 +30,6 @@ from ssgan_tf.device import describe_device
 from ssgan_tf.images import read_image
 from ssgan_tf.predict import Classifier, Unreadable, decoding_processes, predict
 
-
 PATH = RESULTS / "benchmark_predict.json"
 
 
@@ -52,8 +51,8 @@ def table(result: dict) -> str:
     low, high = result["fractions"][0], result["fractions"][-1]
     return "\n".join(
         [
-            "| bare model, arrays/s | decoding alone, files/s | `predict`, files/s | of the bare model "
-            "| at best, both sharing the cores | on |",
+            "| bare model, arrays/s | decoding alone, files/s | `predict`, files/s "
+            "| of the bare model | at best, both sharing the cores | on |",
             "|---|---|---|---|---|---|",
             f"| {bare:,} | {decode:,} | {result['from_files_images_per_second']:,} "
             f"| {result['fraction']:.2f} ({low:.2f} to {high:.2f}) | {1 / (1 + bare / decode):.2f} "

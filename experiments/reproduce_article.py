@@ -51,6 +51,12 @@ HOUSE_NUMBERS = {
     "house-semi_supervised": "--dataset=house_numbers --labeled=1000",
     "house-supervised": "--dataset=house_numbers --labeled=1000 --method=supervised",
 }
+# The same images from PNG files, which should make no difference.
+FOLDER = HERE / "runs" / "house_numbers"
+FROM_FOLDER = {
+    f"folder-{name}": flags.replace("house_numbers", f"folder:{FOLDER.relative_to(HERE.parent)}")
+    for name, flags in HOUSE_NUMBERS.items()
+}
 
 
 def runs_of(rows: dict[str, str]) -> list[Run]:
@@ -145,12 +151,28 @@ def _with_results(rows: dict[str, str]) -> Iterator[tuple[str, list[dict]]]:
             yield flags, results
 
 
+def write_folder() -> None:
+    """Saves house_numbers as `FOLDER`, one folder per part and class, if it is not there."""
+    from PIL import Image
+
+    from ssgan_tf import datasets
+
+    dataset = datasets.load("house_numbers")
+    for part, split in (("train", dataset.train), ("test", dataset.test)):
+        for index, (image, label) in enumerate(zip(split.images, split.labels, strict=True)):
+            path = FOLDER / part / dataset.class_names[label] / f"{index:05d}.png"
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(image).save(path)
+
+
 def write_tables() -> None:
     """Puts the tables between their markers in experiments/README.md and README.md."""
     readme = HERE / "README.md"
     replace_between_markers(readme, "drop rate", selection_table())
     replace_between_markers(readme, "article", accuracy_table(TABLE))
     replace_between_markers(readme, "house numbers", accuracy_table(HOUSE_NUMBERS))
+    replace_between_markers(readme, "folder", accuracy_table(FROM_FOLDER))
     replace_between_markers(HERE.parent / "README.md", "first command", first_command_sentence())
     replace_between_markers(HERE.parent / "README.md", "dropout", dropout_sentence())
 
@@ -161,8 +183,10 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="only rows of these names")
     arguments = parser.parse_args()
     if not arguments.table:
-        rows = SELECTION | TABLE | HOUSE_NUMBERS
+        rows = SELECTION | TABLE | HOUSE_NUMBERS | FROM_FOLDER
         wanted = {name: rows[name] for name in arguments.only or rows}
+        if wanted.keys() & FROM_FOLDER.keys():
+            write_folder()
         execute(runs_of(wanted), arguments.run_root, arguments.workers)
     write_tables()
 
