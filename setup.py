@@ -41,7 +41,6 @@ setup(
         "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "tf2onnx>=1.17"],
         "test": ["pytest>=8", "ruff==0.17.6"],
     },
-    entry_points={"console_scripts": ["ssgan-train = ssgan_tf.train:main"]},
     classifiers=[
         "Programming Language :: Python :: 3",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
