@@ -11,6 +11,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "ssgan_tf/__init__.py").rea
 # Tested with the versions in BUILD.md; the lower bounds are not far below those.
 REQUIREMENTS = [
     "absl-py>=2.1",
+    "filelock>=3.12",  # one process a run directory
     "importlib_resources>=6",  # tensorflow-datasets prepares nothing without it and does not say so
     "jinja2>=3.1",  # the report
     "keras>=3.13,<4",
@@ -39,7 +40,7 @@ setup(
     extras_require={
         "notebook": ["ipykernel>=6", "nbclient>=0.10", "nbformat>=5"],
         "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "tf2onnx>=1.17"],
-        "test": ["pytest>=8", "ruff==0.17.6"],
+        "test": ["hypothesis>=6.100", "pytest>=8", "ruff==0.17.6"],
     },
     classifiers=[
         "Programming Language :: Python :: 3",

@@ -41,11 +41,10 @@ def measure(directory: Path) -> dict:
     import tensorflow as tf
     from scipy.special import logsumexp, softmax
 
-    from ssgan_tf import calibration, datasets, label_split
-    from ssgan_tf.config import Config
+    from ssgan_tf import calibration, datasets, label_split, run_dir
     from ssgan_tf.evaluation import auroc
 
-    config = Config.from_json(directory / "config.json")
+    config = run_dir.read_config(directory)
     dataset = datasets.load(config.dataset, config.data_dir)
     split = label_split.split_labels(config, dataset)
     validation = dataset.train.take(split.validation)

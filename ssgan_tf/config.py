@@ -6,7 +6,6 @@ reported before the seconds that their import takes.
 """
 
 import dataclasses
-import json
 import math
 import re
 from pathlib import Path
@@ -33,6 +32,7 @@ def _field(
     )
 
 
+LARGEST = 2**31 - 1  # of the integers
 FITS = ("crop", "pad", "stretch")
 FOLDER = "folder:"  # what stands before the path of one's own images
 
@@ -282,7 +282,7 @@ class Config:
         "Training",
         "Of labels, validation part, initial weights, order of images, z, dropout.",
         minimum=0,
-        maximum=2**31 - 1,
+        maximum=LARGEST,
     )
     deterministic: bool = _field(
         False, "Training", "Bit-identical repetition, at some cost in speed."
@@ -301,6 +301,12 @@ class Config:
         minimum=1,
     )
     keep_checkpoints: int = _field(3, "Run", "Checkpoints kept, the newest ones.", minimum=1)
+    checkpoint_every_minutes: float = _field(
+        10.0,
+        "Run",
+        "Time after which a long epoch gets a checkpoint in its midst; 0: at its end alone.",
+        minimum=0,
+    )
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -334,7 +340,7 @@ class Config:
         Raises:
             UserError: if there is no such preset, or a value is not allowed.
         """
-        values = dict(PRESETS.get(preset, {}))
+        values = dict(PRESETS.get(str(preset), {}))
         if str(changes.get("dataset", "")).startswith(FOLDER):
             values["labeled"] = "all"
             changes["dataset"] = changes["dataset"].rstrip("/")  # as the shell completes it
@@ -343,17 +349,20 @@ class Config:
         return cls(**(values | {"preset": preset} | changes))
 
     @classmethod
-    def from_json(cls, path: Path) -> Self:
-        """Reads what `to_json` wrote (or a run's `config.json`, which holds more).
+    def from_dict(cls, values: Any) -> Self:
+        """The reverse of `to_dict`.
 
         Raises:
-            UserError: if the file is not such a file.
+            UserError: if there are other fields than these, or a value is not allowed.
         """
-        try:
-            values = json.loads(path.read_text())["config"]
-            return cls(**values)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: not a readable config.json ({error!r}).") from error
+        if not isinstance(values, dict):
+            raise UserError("'config' is not a table of flags.")
+        names = [field.name for field in dataclasses.fields(cls)]
+        if unknown := sorted(values.keys() - set(names)):
+            raise UserError(f"there is no flag --{unknown[0]} in this version.")
+        if missing := [name for name in names if name not in values]:
+            raise UserError(f"--{missing[0]} is missing.")
+        return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
         """All values by name."""
@@ -362,18 +371,32 @@ class Config:
     def resolved_run_dir(self) -> Path:
         """`run_dir`, or the default name, such as `runs/svhn_cropped-1000-article-supervised-0`."""
         if self.run_dir:
-            return Path(self.run_dir).expanduser()
+            return expand_user(self.run_dir)
         dataset = self.dataset
         if dataset.startswith(FOLDER):
-            dataset = Path(dataset.removeprefix(FOLDER)).expanduser().absolute().name
+            dataset = expand_user(dataset.removeprefix(FOLDER)).absolute().name
         parts = (dataset, self.labeled, self.preset, self.method, self.seed)
         slug = "-".join(re.sub(r"[^\w.]+", "_", str(part)).strip("._") for part in parts)
         return Path("runs") / slug
 
 
+def expand_user(path: str) -> Path:
+    """A path with `~` in it resolved.
+
+    Raises:
+        UserError: if it names the home of nobody.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{path}: there is no such user; give a path without ~.") from error
+
+
 def _check(field: dataclasses.Field, value: Any) -> None:
     """Raises `UserError` where `value` is not of the field's type, choices or range."""
     flag = f"--{field.name}={value}"
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise UserError(f"{flag}: is beyond what is of use; give at most {LARGEST:,}.")
     if field.type is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if isinstance(field.type, type) and type(value) is not field.type:
@@ -381,6 +404,8 @@ def _check(field: dataclasses.Field, value: Any) -> None:
     choices, low, high = (field.metadata[key] for key in ("choices", "minimum", "maximum"))
     if choices and value not in choices:
         raise UserError(f"{flag}: must be one of {', '.join(map(str, choices))}.")
+    if isinstance(value, str) and "\0" in value:
+        raise UserError(f"--{field.name}: must not have a NUL character in it.")
     if isinstance(value, float) and math.isinf(value):
         raise UserError(f"{flag}: must be a finite number.")
     # Written so that a NaN fails too.

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from ssgan_tf.config import FOLDER, Config, UserError
+from ssgan_tf.config import FOLDER, Config, UserError, expand_user
 
 PROBE_SECONDS = 4.0
 
@@ -113,8 +113,8 @@ def load(
     builder = _builder(name, data_dir)
     image_key, label_key = _feature_keys(builder)  # before anything large is downloaded
     if not builder.is_prepared():
-        root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
-        _prepare(builder, root.expanduser() / "downloads" / "manual")
+        root = expand_user(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+        _prepare(builder, root / "downloads" / "manual")
     splits = builder.info.splits
     if "train" not in splits:
         raise UserError(f"--dataset={name}: has no training part.")
@@ -134,7 +134,7 @@ def load(
 
 
 def _builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
-    directory = Path(data_dir).expanduser() if data_dir else None
+    directory = expand_user(data_dir) if data_dir else None
     if name == "house_numbers":
         from ssgan_tf import house_numbers  # fonts and image filters, needed for this one alone
 

@@ -12,8 +12,9 @@ from typing import Any
 from absl import logging
 
 from ssgan_tf import finished_run
-from ssgan_tf.config import UserError
+from ssgan_tf.config import UserError, expand_user
 from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
+from ssgan_tf.records import write_json
 
 PARTS = ("test", "train_labeled", "train_unlabeled", "validation")
 
@@ -45,7 +46,7 @@ def evaluate_run(
     import tensorflow as tf
     from scipy.special import logsumexp, softmax
 
-    from ssgan_tf import calibration, losses, run_dir, summaries
+    from ssgan_tf import calibration, losses, summaries
     from ssgan_tf.evaluation import Evaluator, auroc
 
     config, dataset, split, trainer = run
@@ -93,7 +94,7 @@ def evaluate_run(
         ]
         result["p_real_auroc"] = auroc(logsumexp(found.logits, axis=1), np.concatenate(fakes))
     if write:
-        run_dir.write_json(directory / f"evaluation_{part}.json", result)
+        write_json(directory / f"evaluation_{part}.json", result)
         picture = summaries.confusion_picture(found, dataset.class_names)
         summaries.save_png(directory / f"confusion_{part}.png", picture)
     return result
@@ -134,7 +135,7 @@ def main(argv: list[str] | None = None) -> None:
     program, description = "python -m ssgan_tf.evaluate", __doc__.splitlines()[0]
     with errors_as_sentences():
         values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
-        directory = Path(values.run_dir).expanduser()
+        directory = expand_user(values.run_dir)
         print(table(evaluate_run(directory, values.split, values.checkpoint, values.data_dir)))
     print(f"\nWritten: {directory}/evaluation_{values.split}.json, confusion_{values.split}.png")
 

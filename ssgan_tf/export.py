@@ -15,7 +15,7 @@ from typing import NamedTuple
 from absl import logging
 
 from ssgan_tf import finished_run
-from ssgan_tf.config import UserError
+from ssgan_tf.config import UserError, expand_user
 from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
 
 FORMATS = ("saved_model", "tflite", "onnx")
@@ -136,8 +136,8 @@ def main(argv: list[str] | None = None) -> None:
     program, description = "python -m ssgan_tf.export", __doc__.splitlines()[0]
     with errors_as_sentences():
         values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
-        output = Path(values.output).expanduser()
-        run_directory = Path(values.run_dir).expanduser()
+        output = expand_user(values.output)
+        run_directory = expand_user(values.run_dir)
         found = export_run(
             run_directory,
             output,

@@ -1,7 +1,6 @@
 """A run that training has written, loaded again: configuration, data, models."""
 
 import dataclasses
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -47,7 +46,7 @@ def read_config(directory: Path) -> Config:
     """
     if not (directory / "config.json").exists():
         raise UserError(f"--run_dir={directory}: holds no run; give what a training run wrote.")
-    return Config.from_json(directory / "config.json")
+    return run_dir.read_config(directory)
 
 
 def find_checkpoint(directory: Path, checkpoint: str) -> Path:
@@ -57,9 +56,8 @@ def find_checkpoint(directory: Path, checkpoint: str) -> Path:
         UserError: if there is none, with the steps that there are.
     """
     found = {
-        int(match[1]): path.with_suffix("")
-        for path in (directory / "checkpoints").glob("ckpt-*.index")
-        if (match := re.fullmatch(r"ckpt-(\d+)\.index", path.name))
+        step: directory / "checkpoints" / f"ckpt-{step}"
+        for step in run_dir.finished_steps(directory / "checkpoints")
     }
     if not found:
         raise UserError(f"--run_dir={directory}: has no checkpoint; train at least one epoch.")
@@ -94,7 +92,7 @@ def load(directory: Path, checkpoint: str = "last", data_dir: str = "") -> Finis
         import tensorflow  # noqa: F401
 
         prepare_device(config.deterministic)
-    from ssgan_tf import datasets
+    from ssgan_tf import checkpoints, datasets
     from ssgan_tf.trainer import Trainer
 
     dataset = datasets.load_for(config)
@@ -104,5 +102,5 @@ def load(directory: Path, checkpoint: str = "last", data_dir: str = "") -> Finis
     split = label_split.split_labels(config, dataset)
     label_split.check(directory / "labels.json", config, dataset, split)
     trainer = Trainer(config, dataset.num_classes, dataset.channels)
-    run_dir.restore(trainer.checkpoint, str(path))
+    checkpoints.restore(trainer.checkpoint, path)
     return FinishedRun(config, dataset, split, trainer)

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from ssgan_tf.config import UserError
+from ssgan_tf.config import UserError, expand_user
 from ssgan_tf.datasets import Dataset, Split, natural_key
 from ssgan_tf.images import SUFFIXES, Fit, ImageError, read_image
 from ssgan_tf.label_split import stratified
@@ -48,7 +48,7 @@ def load(
         UserError: if there is no such folder, it has no `train/`, fewer than two classes, or a
             class without a readable image.
     """
-    root = Path(path).expanduser()
+    root = expand_user(path)
     flag = f"--dataset=folder:{path}"
     if not root.is_dir():
         raise UserError(f"{flag}: there is no such folder.")

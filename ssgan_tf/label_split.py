@@ -1,14 +1,13 @@
 """Which training images keep their label, and which are set aside for validation."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ssgan_tf.config import Config, UserError
-from ssgan_tf.run_dir import write_json
+from ssgan_tf.config import Config, UserError, expand_user
+from ssgan_tf.records import read_json, write_json
 
 if TYPE_CHECKING:  # that module needs TensorFlow, this one does not: its errors come at once
     from ssgan_tf.datasets import Dataset
@@ -172,13 +171,13 @@ def read(path: str) -> dict[str, Any]:
         UserError: if it is not such a file.
     """
     try:
-        content = json.loads(Path(path).expanduser().read_text())
-        named = content["ids"] + content.setdefault("validation_ids", [])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"--labels_from={path}: not a readable labels.json as a run writes it, with a list "
-            f"'ids' ({error!r})."
-        ) from error
+        # A list that somebody wrote by hand needs no more than the ids.
+        content = read_json(expand_user(path), {"ids": list}, hand_made=True)
+    except UserError as error:
+        raise UserError(f"--labels_from={path}: not usable as labels.json: {error}") from error
+    if not isinstance(content.setdefault("validation_ids", []), list):
+        raise UserError(f"--labels_from={path}: its validation_ids must be a list.")
+    named = content["ids"] + content["validation_ids"]
     if not content["ids"] or not all(isinstance(name, str) for name in named):
         raise UserError(f"--labels_from={path}: its ids must be names of images, at least one.")
     if len(set(named)) < len(named):
@@ -189,7 +188,7 @@ def read(path: str) -> dict[str, Any]:
 def _resolve(path: str, dataset: "Dataset") -> tuple[np.ndarray, np.ndarray]:
     """Indices of the labelled and of the validation images named in a `labels.json`."""
     content = read(path)
-    written_for = content.get("dataset", dataset.name)
+    written_for = str(content.get("dataset", dataset.name))
     if written_for.partition("/")[0] != dataset.name.partition("/")[0]:
         raise UserError(f"--labels_from={path}: is of {written_for}, not of {dataset.name}.")
     index_of = {identity: index for index, identity in enumerate(dataset.train.ids.tolist())}

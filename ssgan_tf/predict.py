@@ -25,7 +25,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from absl import logging
 
-from ssgan_tf.config import FITS, UserError
+from ssgan_tf.config import FITS, UserError, expand_user
 from ssgan_tf.device import prepare_device, quiet_start
 from ssgan_tf.flags import Flag, parse_command
 from ssgan_tf.images import SUFFIXES, Fit, ImageError, read_image
@@ -331,7 +331,7 @@ def run(values: Any, arguments: Sequence[str]) -> int:
         prepare_device(deterministic=False)
     from tqdm import tqdm
 
-    classifier = Classifier(Path(values.model).expanduser())
+    classifier = Classifier(expand_user(values.model))
     top_k = min(values.top_k, len(classifier.class_names))
     writer = Writer(sys.stdout, values.format, top_k)
     done = failed = 0

@@ -5,7 +5,6 @@ python -m ssgan_tf.report --run_dir=RUN --compare=OTHER_RUN
 
 import base64
 import io
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,8 +14,9 @@ import numpy as np
 from absl import logging
 
 from ssgan_tf import finished_run, run_dir
-from ssgan_tf.config import Config, UserError
+from ssgan_tf.config import Config, UserError, expand_user
 from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
+from ssgan_tf.records import written_aside
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,7 +59,7 @@ def write_report(
     import jinja2
     from scipy.special import expit, logsumexp, softmax
 
-    others = [(path, _results(path)) for path in compare]
+    others = [(path, run_dir.read_results(path)) for path in compare]
     probabilities = softmax(evaluation.logits.astype(np.float64), axis=1)
     p_real = expit(logsumexp(evaluation.logits.astype(np.float64), axis=1))
     runs = [(directory, results), *others]
@@ -83,19 +83,9 @@ def write_report(
         configuration=sorted(config.to_dict().items()),
     )
     path = directory / "report.html"
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(page)
-    partial.replace(path)
+    with written_aside(path) as partial:
+        partial.write_text(page, encoding="utf-8")
     return path
-
-
-def _results(directory: Path) -> dict[str, Any]:
-    try:
-        return json.loads((directory / "results.json").read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{directory}: holds no finished run (no readable results.json); let the training end."
-        ) from error
 
 
 def _method(results: dict[str, Any]) -> str:
@@ -350,7 +340,7 @@ def report_run(directory: Path, compare: Sequence[Path] = (), data_dir: str = ""
         UserError: if one of the directories holds no finished run, or its data is not there.
     """
     finished_run.read_config(directory)
-    results, *others = [_results(path) for path in (directory, *compare)]
+    results, *others = [run_dir.read_results(path) for path in (directory, *compare)]
     for path, other in zip(compare, others, strict=True):
         for key in ("dataset", "test_images"):
             if other[key] != results[key]:
@@ -380,8 +370,8 @@ def main(argv: list[str] | None = None) -> None:
     program, description = "python -m ssgan_tf.report", __doc__.splitlines()[0]
     with errors_as_sentences():
         values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
-        compare = [Path(name).expanduser() for name in values.compare.split(",") if name]
-        path = report_run(Path(values.run_dir).expanduser(), compare, values.data_dir)
+        compare = [expand_user(name) for name in values.compare.split(",") if name]
+        path = report_run(expand_user(values.run_dir), compare, values.data_dir)
     print(f"Report: {path}")
 
 

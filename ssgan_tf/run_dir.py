@@ -1,24 +1,43 @@
-"""The directory that a run leaves behind: whose it is, and files that are whole or not there."""
+"""The directory that a run leaves behind: whose it is, what is in its files."""
 
 import contextlib
 import csv
+import errno
 import importlib.metadata
-import json
 import os
+import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 from ssgan_tf import __version__
 from ssgan_tf.config import Config, UserError
+from ssgan_tf.records import read_json, write_json, written_aside
 
-if TYPE_CHECKING:
-    import tensorflow as tf
+# Flags that may differ between a run and its resumption: where things are, when they are written.
+_FREE = ("run_dir", "data_dir", "keep_checkpoints", "checkpoint_every_minutes", "eval_every")
 
-# Flags that may differ between a run and its resumption: where things are, not what they are.
-_PLACES = ("run_dir", "data_dir", "keep_checkpoints")
+_NUMBER = (int, float)
+_RESULTS = {
+    "test_accuracy": _NUMBER,
+    "test_accuracy_interval": list,
+    "test_images": int,
+    "train_images": int,
+    "train_labeled_accuracy": _NUMBER,
+    "dataset": str,
+    "labeled": int,
+    "method": str,
+    "steps": int,
+    "wall_seconds": _NUMBER,
+    "device": str,
+    "versions": dict,
+    "command": str,
+}
 
 METRICS_COLUMNS = (
     "step",
@@ -54,60 +73,187 @@ def claim(directory: Path, config: Config) -> None:
     if is_file:
         raise UserError(f"{flag}: is a file; give a directory.")
     if not (directory / "config.json").exists():
-        # A file left half-written by a crash does not make a run.
-        if directory.exists() and any(file.suffix != ".partial" for file in directory.iterdir()):
+        # Neither a file left half-written by a crash nor a lock makes a run.
+        if directory.exists() and any(
+            file.suffix != ".partial" and file.name != _LOCK for file in directory.iterdir()
+        ):
             raise UserError(f"{flag}: is not empty and holds no run; give another directory.")
-        parent = next(path for path in (directory, *directory.absolute().parents) if path.exists())
-        if not parent.is_dir() or not os.access(parent, os.W_OK):
-            raise UserError(f"{flag}: cannot be made, since {parent} cannot be written to.")
+        _check_writable(flag, directory)
         return
-    then, now = Config.from_json(directory / "config.json").to_dict(), config.to_dict()
-    changed = [name for name in now if name not in _PLACES and then[name] != now[name]]
-    if changed:
+    then, now = read_config(directory).to_dict(), config.to_dict()
+    changed = [name for name in now if name not in _FREE and then[name] != now[name]]
+    if changed and not longer(read_config(directory), config):
         had = " ".join(f"--{name}={then[name]}" for name in changed)
         asked = " ".join(f"--{name}={now[name]}" for name in changed)
         suffix = "-".join(f"{name}_{now[name]}" for name in changed if "/" not in str(now[name]))
         suffix = suffix if suffix and len(changed) <= 3 else "other"
+        hint = ""
+        if changed == ["epochs"]:
+            hint = " Only the exponential schedule, without a ramp, can be made longer."
         raise UserError(
             f"{flag}: holds a run with {had}, not {asked}; give the new one its own directory, "
-            f"such as --run_dir={directory}-{suffix}."
+            f"such as --run_dir={directory}-{suffix}.{hint}"
         )
+    if changed or not (directory / "results.json").exists():
+        _check_writable(flag, directory)
 
 
-def restore(checkpoint: "tf.train.Checkpoint", path: str) -> None:
-    """Takes the state from a checkpoint.
+def longer(then: Config, now: Config) -> bool:
+    """Whether `now` is the run `then` with more epochs, and nothing that it did depends on those.
+
+    So it is under the exponential schedule alone; the others, and the ramp, stretch with the run.
+    """
+    names = [
+        name
+        for name, value in now.to_dict().items()
+        if name not in _FREE and getattr(then, name) != value
+    ]
+    fixed = now.schedule == "exponential" and not now.unsupervised_ramp and not now.steps
+    return names == ["epochs"] and now.epochs > then.epochs and fixed
+
+
+def _check_writable(flag: str, directory: Path) -> None:
+    place = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        done = "made" if place != directory else "used"
+        raise UserError(f"{flag}: cannot be {done}, since {place} cannot be written to.")
+
+
+_LOCK = ".lock"
+
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Makes the directory, keeps other processes out; the system frees it if this one dies.
+
+    A directory that was made here, and is empty when it ends, is removed again.
 
     Raises:
-        UserError: if it cannot be read, or is not of such a run.
+        UserError: if another process has it.
+    """
+    made = [path for path in (directory, *directory.absolute().parents) if not path.exists()]
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(directory / _LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UserError(
+            f"--run_dir={directory}: another process is at work there; wait for it, or give "
+            "another directory."
+        ) from error
+    try:
+        yield
+    finally:
+        if made and directory.exists() and {path.name for path in directory.iterdir()} <= {_LOCK}:
+            (directory / _LOCK).unlink(missing_ok=True)
+            for path in made:
+                with contextlib.suppress(OSError):  # somebody else is using it by now
+                    path.rmdir()
+        lock.release()
+
+
+@contextlib.contextmanager
+def errors_explained(directory: Path) -> Iterator[None]:
+    """Turns what goes wrong on writing into one sentence.
+
+    Raises:
+        UserError: in place of an OSError, or an error of TensorFlow's.
     """
     import tensorflow as tf
 
+    flag = f"--run_dir={directory}"
     try:
-        checkpoint.restore(path).assert_consumed()
-    except (tf.errors.OpError, IndexError, ValueError, AssertionError) as error:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        text = str(error)
+        if not (directory / "config.json").exists():
+            raise UserError(f"{flag}: was deleted while the run was at work there.") from error
+        if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in text:
+            raise UserError(
+                f"{flag}: the disk is full; make room, and the same command goes on from the "
+                "last checkpoint."
+            ) from error
+        if isinstance(error, tf.errors.ResourceExhaustedError):
+            raise UserError(
+                "--batch_size: memory does not suffice for a step; try half of it, or narrower "
+                "networks."
+            ) from error
         raise UserError(
-            f"{path}: cannot be read ({str(error).splitlines()[0]}); put it back, or delete "
-            f"{Path(path).parent} to start the run again."
+            f"{flag}: cannot go on ({text.splitlines()[0] if text else type(error).__name__}); "
+            "what was written is kept, and the same command goes on from the last checkpoint."
         ) from error
 
 
 def write_config(directory: Path, config: Config) -> None:
-    """Writes `config.json`, all that is needed to run it again; a resumed run keeps the first."""
-    if (directory / "config.json").exists():
-        return
+    """Writes `config.json`, all that is needed to run it again; a resumed run keeps the first.
+
+    A run that is made longer gets another, and its `results.json` is put aside.
+    """
+    path = directory / "config.json"
+    if path.exists():
+        then = read_config(directory)
+        if not longer(then, config):
+            return
+        if (directory / "results.json").exists():
+            aside = directory / f"results-{then.epochs}-epochs.json"
+            (directory / "results.json").replace(aside)
     content = {"config": config.to_dict(), "command": command(), "versions": versions()}
-    write_json(directory / "config.json", content)
+    write_json(path, content)
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Writes a JSON file that is there in full or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(partial, path)
+def read_config(directory: Path) -> Config:
+    """The configuration of the run in `directory`.
+
+    Raises:
+        UserError: if its `config.json` is not what a run wrote.
+    """
+    path = directory / "config.json"
+    content = read_json(path, {"config": dict})
+    try:
+        return Config.from_dict(content["config"])
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def read_results(directory: Path) -> dict[str, Any]:
+    """What `results.json` holds.
+
+    Raises:
+        UserError: if there is none, or it is not what a run wrote.
+    """
+    path = directory / "results.json"
+    if not path.exists():
+        raise UserError(f"{directory}: holds no finished run (no results.json); let it end.")
+    results = read_json(path, _RESULTS)
+    interval = results["test_accuracy_interval"]
+    if len(interval) != 2 or not all(isinstance(value, _NUMBER) for value in interval):
+        raise UserError(
+            f"{path}: 'test_accuracy_interval' must be two numbers; put the original back."
+        )
+    return results
+
+
+def finished_steps(directory: Path) -> set[int]:
+    """Steps of the checkpoints that were once written to their end, sound or not.
+
+    The index is written last, and the list in the file `checkpoint` after it: what is in neither
+    belongs to a write that was interrupted.
+    """
+    found = {
+        int(match[1])
+        for path in directory.glob("ckpt-*.index")
+        if (match := re.fullmatch(r"ckpt-(\d+)\.index", path.name))
+    }
+    state = directory / "checkpoint"
+    if state.exists():
+        listed = re.findall(r'paths: ".*?ckpt-(\d+)"', state.read_text(errors="replace"))
+        # Those which were deleted to make room are still listed for a moment.
+        found |= {int(step) for step in listed if any(directory.glob(f"ckpt-{step}.data*"))}
+    return found
 
 
 def read_metrics(directory: Path, last_step: int) -> list[dict[str, str]]:
-    """The rows of `metrics.csv` up to a step; those beyond it will be measured again."""
+    """The rows of `metrics.csv` up to a step."""
     path = directory / "metrics.csv"
     if not path.exists():
         return []
@@ -122,12 +268,10 @@ def read_metrics(directory: Path, last_step: int) -> list[dict[str, str]]:
 
 def write_metrics(directory: Path, rows: list[dict[str, Any]]) -> None:
     """Writes `metrics.csv`, one row per evaluation; a missing value is an empty field."""
-    partial = directory / "metrics.csv.partial"
-    with partial.open("w", newline="") as file:
+    with written_aside(directory / "metrics.csv") as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, METRICS_COLUMNS, restval="")
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(partial, directory / "metrics.csv")
 
 
 def command() -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from absl import logging
 
 from ssgan_tf import finished_run
-from ssgan_tf.config import UserError
+from ssgan_tf.config import UserError, expand_user
 from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
 
 ROW = 8  # images side by side
@@ -96,14 +96,14 @@ def main(argv: list[str] | None = None) -> None:
     program, description = "python -m ssgan_tf.sample", __doc__.splitlines()[0]
     with errors_as_sentences():
         values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
-        output = Path(values.output).expanduser()
+        output = expand_user(values.output)
         grid = output.suffix.lower() == ".png"
         if not grid and output.suffix and not values.output.endswith("/"):
             raise UserError(f"--output={output}: give a .png file, or a folder ending in /.")
         if output.exists() and (output.is_dir() if grid else any(output.iterdir())):
             raise UserError(f"--output={output}: is there already; give another name.")
         images = sample_run(
-            Path(values.run_dir).expanduser(),
+            expand_user(values.run_dir),
             values.n,
             values.seed,
             values.interpolate,

@@ -1,5 +1,6 @@
 """The trained classifier as a SavedModel, which needs TensorFlow alone to be used."""
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -85,6 +86,14 @@ class ExportedClassifier(tf.Module):
         return {"images": unscale(self.generator(z, statistics="moving"))}
 
 
+def clean_up(directory: Path) -> None:
+    """Removes what an export to `directory` left behind when its process died."""
+    for aside in directory.parent.glob(".export-*"):
+        if not directory.exists() and (aside / "old").exists():
+            (aside / "old").rename(directory)
+        shutil.rmtree(aside)
+
+
 def save(
     directory: Path,
     discriminator: Discriminator,
@@ -93,8 +102,12 @@ def save(
     temperature: float = 1.0,
     fit: str = "crop",
 ) -> None:
-    """Writes the SavedModel; see `ExportedClassifier` for what is in it."""
-    with tempfile.TemporaryDirectory() as temporary:
+    """Writes the SavedModel; see `ExportedClassifier` for what is in it.
+
+    An older one at `directory` stays usable until the new one is whole.
+    """
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".export-") as temporary:
         names = Path(temporary) / "class_names.txt"
         names.write_text("\n".join(class_names) + "\n")
         module = ExportedClassifier(discriminator, generator, names, temperature, fit)
@@ -108,4 +121,7 @@ def save(
         if generator is not None:
             z = tf.TensorSpec((None, generator.latent_dim), tf.float32, "z")
             signatures["generate"] = module.generate.get_concrete_function(z)
-        tf.saved_model.save(module, str(directory), signatures)
+        tf.saved_model.save(module, str(Path(temporary) / "new"), signatures)
+        if directory.exists():
+            directory.rename(Path(temporary) / "old")
+        (Path(temporary) / "new").rename(directory)

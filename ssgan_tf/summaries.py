@@ -4,25 +4,34 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
+from tensorboard.compat.proto import event_pb2
 from tensorboard.plugins.hparams import api as hparams
 
 from ssgan_tf.config import Config
 from ssgan_tf.evaluation import Evaluation
+from ssgan_tf.records import written_aside
+
+_KEPT = "events.out.tfevents.0.kept"
 
 
 class Summaries:
     """Writes a run's TensorBoard events; tags are explained in the README."""
 
-    def __init__(self, directory: Path, config: Config) -> None:
+    def __init__(self, directory: Path, config: Config, first_step: int = 0) -> None:
         """
         Args:
             directory: of the event files; a resumed run adds a file.
             config: shown as text and as hparams.
+            first_step: from which the run goes on; what was written beyond it is dropped.
         """
+        resumed = keep_events(directory, first_step)
         self._writer = tf.summary.create_file_writer(str(directory))
+        if resumed:
+            return
         values = config.to_dict()
         rows = "\n".join(f"| {name} | {value} |" for name, value in values.items())
         with self._writer.as_default(step=0):
@@ -55,6 +64,38 @@ class Summaries:
     def close(self) -> None:
         """Writes what is left and closes the file."""
         self._writer.close()
+
+
+def keep_events(directory: Path, last_step: int) -> bool:
+    """Puts all events up to a step into one file, so that a resumed run repeats none of them.
+
+    That file's name sorts before all others, whatever the clock said when they were written.
+
+    Returns:
+        Whether there were any.
+    """
+    files = sorted(directory.glob("events.out.tfevents.*"))
+    if not files:
+        return False
+    kept: dict[bytes, None] = {}  # without those that are in two files since a crash
+    for file in files:
+        try:
+            for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+                event = event_pb2.Event.FromString(record)
+                if event.step <= last_step and not event.file_version:
+                    kept[record] = None
+        except (tf.errors.OpError, DecodeError):
+            continue  # cut off when the process died: what follows was not flushed
+    first = directory / _KEPT
+    with written_aside(first) as partial, tf.io.TFRecordWriter(str(partial)) as writer:
+        # The form is said by the first record of a file.
+        writer.write(event_pb2.Event(file_version="brain.Event:2").SerializeToString())
+        for record in kept:
+            writer.write(record)
+    for file in files:
+        if file != first:
+            file.unlink()
+    return bool(kept)
 
 
 def image_grid(images: np.ndarray, columns: int = 8, zoom: int = 2, gap: int = 1) -> np.ndarray:
@@ -115,4 +156,6 @@ def plain_text(name: str) -> str:
 
 def save_png(path: Path, image: np.ndarray) -> None:
     """Writes (H, W, C) uint8, C 1 or 3, as PNG."""
-    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(path)
+    with written_aside(path) as partial:
+        picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+        picture.save(partial, format="PNG")

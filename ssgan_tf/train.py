@@ -11,7 +11,7 @@
 """
 
 import json
-import math
+import re
 import shlex
 import sys
 import time
@@ -23,16 +23,19 @@ from absl import logging
 from ssgan_tf import flags, label_split, run_dir
 from ssgan_tf.config import FOLDER, SEMI_SUPERVISED_ONLY, Config, UserError
 from ssgan_tf.device import prepare_device, quiet_start
+from ssgan_tf.interruption import Interrupted, Interruption
+from ssgan_tf.records import write_json
 
 if TYPE_CHECKING:
     from ssgan_tf.datasets import Dataset
     from ssgan_tf.label_split import LabelSplit
+    from ssgan_tf.trainer import Batch, Metrics, Trainer
 
 # TensorFlow is imported inside the functions: --help and wrong flags are answered without it.
 
 FEW_STEPS = 500  # fewer teach little; said to whom has few images and counts in epochs
 SHORT_ROUND = 10  # steps; a small folder has several epochs between evaluations, not to crawl
-LOG_EVERY = 20  # steps between two points of TensorBoard's curves, and two looks for a NaN
+LOG_EVERY = 20  # steps between two points of TensorBoard's curves
 Results = dict[str, Any]
 
 
@@ -47,26 +50,34 @@ def train_and_evaluate(config: Config) -> Results:
 
     Raises:
         UserError: if the data cannot be had or the directory holds a different run; then nothing
-            has been written. Also if the loss is no longer a number.
+            has been written. Also if a loss is no longer a number, or the disk is full.
+        Interrupted: after Ctrl-C or SIGTERM, when the checkpoint is written.
     """
     start = time.monotonic()
     directory = config.resolved_run_dir()
     run_dir.claim(directory, config)
     if config.labels_from:
         label_split.read(config.labels_from)  # a wrong file is told before the seconds below
-    if (directory / "results.json").exists():
-        results = json.loads((directory / "results.json").read_text())
+    if (directory / "results.json").exists() and not run_dir.longer(
+        run_dir.read_config(directory), config
+    ):
+        results = run_dir.read_results(directory)
         images = f"{results['train_images']:,} training images of {results['dataset']}"
         print(f"{directory} is finished already, with {images}.")
         return results
+    with run_dir.locked(directory):
+        return _run(config, directory, start)
 
+
+def _run(config: Config, directory: Path, start: float) -> Results:
+    """The whole story; `start` is the time of the clock when the program began."""
     with quiet_start():
         import tensorflow as tf
 
         device = prepare_device(config.deterministic)
     print(f"Device:   {device}", flush=True)
 
-    from ssgan_tf import datasets, pipeline, report, saved_model, summaries
+    from ssgan_tf import checkpoints, datasets, pipeline, report, saved_model, summaries
     from ssgan_tf.evaluation import Evaluator
     from ssgan_tf.progress import Progress
     from ssgan_tf.trainer import Trainer, unscale
@@ -86,17 +97,19 @@ def train_and_evaluate(config: Config) -> Results:
 
     # Models and state; whatever a checkpoint holds is taken from there.
     trainer = Trainer(config, dataset.num_classes, dataset.channels, steps_per_epoch, total_steps)
-    directory.mkdir(parents=True, exist_ok=True)
-    run_dir.write_config(directory, config)
     label_split.save(directory / "labels.json", config, dataset, split)
-    manager = tf.train.CheckpointManager(
-        trainer.checkpoint, str(directory / "checkpoints"), max_to_keep=config.keep_checkpoints
+    run_dir.write_config(directory, config)
+    saver = checkpoints.Checkpoints(
+        trainer.checkpoint, directory / "checkpoints", config.keep_checkpoints
     )
-    if manager.latest_checkpoint:
-        run_dir.restore(trainer.checkpoint, manager.latest_checkpoint)
-        print(f"Going on from step {int(trainer.step)} of {directory}")
+    for problem in saver.restore_newest():
+        print(f"note: {problem} Going on from the one before.")
     first_step = int(trainer.step)
-    rows: list[dict[str, Any]] = run_dir.read_metrics(directory, first_step)
+    if first_step:
+        print(f"Going on from step {first_step} of {directory}")
+    history = json.loads(trainer.history.numpy())
+    rows: list[dict[str, Any]] = history.get("rows", [])
+    sums = {tag: tf.constant(value) for tag, value in history.get("sums", {}).items()}
     start -= float(trainer.wall_seconds)  # what the run took before it was interrupted
 
     # Evaluation: by moving averages, or as the article's code did (`--bn_inference=batch`).
@@ -104,80 +117,91 @@ def train_and_evaluate(config: Config) -> Results:
     parts = {"test": dataset.test, "train_labeled": dataset.train.take(split.labeled)}
     if len(split.validation):
         parts["validation"] = dataset.train.take(split.validation)
-    writer = summaries.Summaries(directory / "tensorboard", config)
+    writer = summaries.Summaries(directory / "tensorboard", config, first_step)
     fixed_z = tf.random.stateless_normal((64, config.latent_dim), (config.seed, 0))
     if trainer.generator is not None:
         (directory / "samples").mkdir(exist_ok=True)
 
+    def save_checkpoint() -> None:
+        writer.flush()  # a checkpoint that is there has its curves
+        run_dir.write_metrics(directory, rows)
+        state = {"rows": rows, "sums": {tag: float(value) for tag, value in sums.items()}}
+        trainer.history.assign(json.dumps(state))
+        trainer.wall_seconds.assign(time.monotonic() - start)
+        saver.save(int(trainer.step))
+
     # Train: one epoch after the other, each with its evaluation and its checkpoint. Where a folder
     # has epochs of a few steps, several of them go together.
     together = -(-SHORT_ROUND // steps_per_epoch) if config.dataset.startswith(FOLDER) else 1
+    round_steps = together * steps_per_epoch
     batches = iter(pipeline.training_batches(config, dataset, split, first_step, total_steps))
     progress = Progress(first_step, total_steps, steps_per_epoch, config.batch_size)
     evaluations = {}
     done = first_step
-    while done < total_steps:
-        epoch = min(done // steps_per_epoch + together, -(-total_steps // steps_per_epoch))
-        last_step = min(epoch * steps_per_epoch, total_steps)
-        progress.start_epoch(done, last_step)
-        sums: dict[str, Any] = {}
-        for step in range(done + 1, last_step + 1):
-            metrics = trainer.train_step(next(batches))
-            sums = {tag: sums.get(tag, 0.0) + value for tag, value in metrics.items()}
-            progress.advance()
-            if step % LOG_EVERY == 0 or step == last_step:
-                values = _to_floats(metrics)
-                _stop_if_not_finite(values, step, directory)
-                values["monitors/images_per_second"] = progress.images_per_second()
-                writer.scalars(values, step)
-                progress.show(values)
-        done = last_step
-        # The means of the epoch; its running accuracy in training mode is the article's.
-        means = _to_floats(sums, divide_by=last_step - progress.epoch_start)
-        running = float(sums["labeled_correct"]) / max(1.0, float(sums["labeled_count"]))
-        accuracies = {"train_labeled_running": running}
+    with run_dir.errors_explained(directory), Interruption() as interruption:
+        while done < total_steps:
+            number = done // round_steps + 1  # of the round
+            last_step = min(number * round_steps, total_steps)
+            progress.start_epoch(done, last_step)
+            last_save = time.monotonic()
+            for step in range(done + 1, last_step + 1):
+                metrics = _train_step(trainer, next(batches), step, directory)
+                sums = {tag: sums.get(tag, 0.0) + value for tag, value in metrics.items()}
+                progress.advance()
+                if step % LOG_EVERY == 0 or step == last_step:
+                    values = _to_floats(metrics)
+                    values["monitors/images_per_second"] = progress.images_per_second()
+                    writer.scalars(values, step)
+                    progress.show(values)
+                if step == last_step:  # its checkpoint comes with its evaluation
+                    break
+                minutes = (time.monotonic() - last_save) / 60
+                if interruption.signum or 0 < config.checkpoint_every_minutes < minutes:
+                    save_checkpoint()
+                    last_save = time.monotonic()
+                if interruption.signum:
+                    raise Interrupted(interruption.signum, step)
+            done = last_step
+            # The means of the epoch; its running accuracy in training mode is the article's.
+            means = _to_floats(sums, divide_by=last_step - (number - 1) * round_steps)
+            running = float(sums["labeled_correct"]) / max(1.0, float(sums["labeled_count"]))
+            accuracies = {"train_labeled_running": running}
+            sums = {}
+            epoch = -(-done // steps_per_epoch)
 
-        if epoch // together % config.eval_every == 0 or done == total_steps:
-            evaluations = {name: evaluator(part) for name, part in parts.items()}
-            accuracies |= {name: result.accuracy for name, result in evaluations.items()}
-            rows.append(
-                {
-                    "step": done,
-                    "epoch": epoch,
-                    "wall_seconds": round(time.monotonic() - start, 1),
-                    **{f"{name}_accuracy": round(value, 6) for name, value in accuracies.items()},
-                    **{
-                        tag.replace("losses/", "loss_"): round(value, 6)
-                        for tag, value in means.items()
-                        if tag.startswith("losses/")
-                    },
-                }
-            )
-            run_dir.write_metrics(directory, rows)
-            picture = summaries.confusion_picture(evaluations["test"], dataset.class_names)
-            writer.image("confusion_matrix/test", picture, done)
-            if trainer.generator is not None:
-                samples = unscale(trainer.generator(fixed_z, statistics="moving")).numpy()
-                grid = summaries.image_grid(samples)
-                writer.image("samples", grid, done)
-                summaries.save_png(directory / "samples" / f"step_{done:06d}.png", grid)
-        writer.scalars({f"accuracy/{name}": value for name, value in accuracies.items()}, done)
-        writer.flush()
-        trainer.wall_seconds.assign(time.monotonic() - start)
-        manager.save(checkpoint_number=done)
-        progress.end_epoch(epoch, done, means, accuracies)
-    writer.close()
+            if number % config.eval_every == 0 or done == total_steps:
+                evaluations = {name: evaluator(part) for name, part in parts.items()}
+                accuracies |= {name: result.accuracy for name, result in evaluations.items()}
+                rows.append(
+                    {
+                        "step": done,
+                        "epoch": epoch,
+                        "wall_seconds": round(time.monotonic() - start, 1),
+                        **{f"{name}_accuracy": round(v, 6) for name, v in accuracies.items()},
+                        **{
+                            tag.replace("losses/", "loss_"): round(value, 6)
+                            for tag, value in means.items()
+                            if tag.startswith("losses/")
+                        },
+                    }
+                )
+                picture = summaries.confusion_picture(evaluations["test"], dataset.class_names)
+                writer.image("confusion_matrix/test", picture, done)
+                if trainer.generator is not None:
+                    samples = unscale(trainer.generator(fixed_z, statistics="moving")).numpy()
+                    grid = summaries.image_grid(samples)
+                    writer.image("samples", grid, done)
+                    summaries.save_png(directory / "samples" / f"step_{done:06d}.png", grid)
+            writer.scalars({f"accuracy/{name}": value for name, value in accuracies.items()}, done)
+            save_checkpoint()
+            progress.end_epoch(epoch, done, means, accuracies)
+            if interruption.signum:
+                raise Interrupted(interruption.signum, done)
+        writer.close()
 
     # What is left behind: the classifier first, results.json last, as the mark of a whole run.
     if not evaluations:  # interrupted between the last checkpoint and here
         evaluations = {name: evaluator(part) for name, part in parts.items()}
-    saved_model.save(
-        directory / "saved_model",
-        trainer.classifier,
-        trainer.generator,
-        dataset.class_names,
-        fit=config.fit,
-    )
     results: Results = {
         "test_accuracy": evaluations["test"].accuracy,
         "test_accuracy_interval": evaluations["test"].interval,
@@ -206,9 +230,38 @@ def train_and_evaluate(config: Config) -> Results:
         "versions": run_dir.versions(),
         "command": run_dir.command(),
     }
-    report.write_report(directory, config, dataset, split, evaluations["test"], results)
-    run_dir.write_json(directory / "results.json", results)
+    with run_dir.errors_explained(directory):
+        saved_model.clean_up(directory / "saved_model")
+        saved_model.save(
+            directory / "saved_model",
+            trainer.classifier,
+            trainer.generator,
+            dataset.class_names,
+            fit=config.fit,
+        )
+        report.write_report(directory, config, dataset, split, evaluations["test"], results)
+        write_json(directory / "results.json", results)
     return results
+
+
+def _train_step(trainer: "Trainer", batch: "Batch", step: int, directory: Path) -> "Metrics":
+    """One step.
+
+    Raises:
+        UserError: if a loss or a gradient is not a finite number; no weight has changed then.
+    """
+    import tensorflow as tf
+
+    try:
+        return trainer.train_step(batch)
+    except tf.errors.InvalidArgumentError as error:
+        found = re.search(r"(\w+/\w+) : Tensor had (\w+)", error.message)
+        if not found:
+            raise
+        raise UserError(
+            f"{found[1]} is {found[2]} at step {step}: training has diverged; try a smaller "
+            f"--learning_rate. The checkpoints before it are in {directory}."
+        ) from error
 
 
 def _print_header(
@@ -240,15 +293,6 @@ def _print_header(
 def _to_floats(metrics: dict[str, Any], divide_by: int = 1) -> dict[str, float]:
     """Tagged metrics as Python floats; sums over the batch, without a tag, are left out."""
     return {tag: float(value) / divide_by for tag, value in metrics.items() if "/" in tag}
-
-
-def _stop_if_not_finite(values: dict[str, float], step: int, directory: Path) -> None:
-    for tag, value in values.items():
-        if not math.isfinite(value):
-            raise UserError(
-                f"{tag} is {value} at step {step}: training has diverged; try a smaller "
-                f"--learning_rate. Checkpoints up to the last epoch are in {directory}."
-            )
 
 
 def print_summary(config: Config, results: Results) -> None:
@@ -300,17 +344,25 @@ def control_command(config: Config, results: Results) -> str:
 def main(argv: list[str] | None = None) -> None:
     """The command line; exits 1 with one sentence if something is wrong."""
     logging.set_verbosity(logging.ERROR)  # TFDS' remarks on its own files
+    argv = sys.argv if argv is None else argv
     try:
-        config = flags.parse_config(
-            sys.argv if argv is None else argv, "python -m ssgan_tf.train", __doc__.split("\n")[0]
-        )
+        config = flags.parse_config(argv, "python -m ssgan_tf.train", __doc__.split("\n")[0])
         print_summary(config, train_and_evaluate(config))
     except UserError as error:
         sys.exit(f"error: {error}")
-    except OSError as error:  # a full disk, a directory that became unreadable
+    except OSError as error:  # a directory that became unreadable
         sys.exit(f"error: {error}. What is finished is kept; the same command goes on from there.")
-    except KeyboardInterrupt:
-        sys.exit("\nStopped. The same command goes on from the last finished epoch, if any.")
+    except Interrupted as stop:
+        words = shlex.join(["python", "-m", "ssgan_tf.train", *argv[1:]])
+        print(
+            f"Stopped after step {stop.step}. This goes on from there:\n  {words}", file=sys.stderr
+        )
+        sys.exit(stop.status)
+    except KeyboardInterrupt:  # before the first step, or after the last
+        print(
+            "Stopped. The same command goes on from the last checkpoint, if any.", file=sys.stderr
+        )
+        sys.exit(130)
 
 
 if __name__ == "__main__":

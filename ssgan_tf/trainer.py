@@ -1,5 +1,6 @@
 """The train step: both networks, both optimizers, one forward pass, two updates."""
 
+import contextlib
 import math
 from typing import NamedTuple
 
@@ -73,6 +74,7 @@ class Trainer:
         averaged: the discriminator with the moving average of the weights (`--ema_decay`), or None.
         step: int64 variable, the number of steps taken.
         wall_seconds: float64 variable, the time that the run took up to its last checkpoint.
+        history: string variable, JSON: what was measured up to the last checkpoint.
         checkpoint: all of the state; the order of the data and all noise follow from the step.
     """
 
@@ -92,9 +94,11 @@ class Trainer:
         self.discriminator_optimizer = _adam(config, self.discriminator)
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self.wall_seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False, name="wall_seconds")
+        self.history = tf.Variable("{}", dtype=tf.string, trainable=False, name="history")
         self.checkpoint = tf.train.Checkpoint(
             step=self.step,
             wall_seconds=self.wall_seconds,
+            history=self.history,
             discriminator=self.discriminator,
             discriminator_optimizer=self.discriminator_optimizer,
         )
@@ -142,6 +146,10 @@ class Trainer:
             Scalars by the names under which TensorBoard shows them, and `labeled_correct` and
             `labeled_count`: how many labelled images of the batch were classified rightly, in
             training mode, and how many there were.
+
+        Raises:
+            tf.errors.InvalidArgumentError: if a loss or a gradient is not a finite number, before
+                any weight has changed; the message begins with its tag.
         """
         if self.generator is None:
             metrics = self.supervised_update(batch, self.noise(0))
@@ -195,21 +203,24 @@ class Trainer:
         discriminator_gradients = _gradients(tape, discriminator_loss, discriminator)
         generator_gradients = _gradients(tape, generator_loss, generator)
         del tape
-        self._apply(self.discriminator_optimizer, discriminator_gradients)
-        self._apply(self.generator_optimizer, generator_gradients)
-
-        metrics = self._shared_metrics(logits, labels, mask, discriminator_gradients)
-        metrics |= {tag: loss for tag, (_, loss) in extra.items()}
-        return metrics | {
-            "losses/discriminator": discriminator_loss,
+        measured = {tag: loss for tag, (_, loss) in extra.items()} | {
             "losses/supervised": supervised,
             "losses/unsupervised_real": real_loss,
             "losses/unsupervised_fake": fake_loss,
             "losses/generator": generator_loss,
+            "losses/discriminator": discriminator_loss,
+            "monitors/grad_norm_discriminator": _global_norm(discriminator_gradients),
+            "monitors/grad_norm_generator": _global_norm(generator_gradients),
+        }
+        with _only_if_finite(measured):
+            self._apply(self.discriminator_optimizer, discriminator_gradients)
+            self._apply(self.generator_optimizer, generator_gradients)
+
+        metrics = measured | self._shared_metrics(logits, labels, mask)
+        return metrics | {
             "monitors/p_real_on_data": tf.reduce_mean(tf.sigmoid(real_gan_logit)),
             "monitors/p_real_on_samples": tf.reduce_mean(tf.sigmoid(fake_gan_logit)),
             "monitors/feature_gap": _relative_gap(real_features, fake.features),
-            "monitors/grad_norm_generator": _global_norm(generator_gradients),
         }
 
     def _extra_terms(
@@ -247,11 +258,14 @@ class Trainer:
             )
             supervised = losses.supervised_loss(output.class_logits, batch.labels, batch.label_mask)
         gradients = _gradients(tape, supervised, self.discriminator)
-        self._apply(self.discriminator_optimizer, gradients)
-        metrics = self._shared_metrics(
-            output.class_logits, batch.labels, batch.label_mask, gradients
-        )
-        return metrics | {"losses/discriminator": supervised, "losses/supervised": supervised}
+        measured = {
+            "losses/supervised": supervised,
+            "losses/discriminator": supervised,
+            "monitors/grad_norm_discriminator": _global_norm(gradients),
+        }
+        with _only_if_finite(measured):
+            self._apply(self.discriminator_optimizer, gradients)
+        return measured | self._shared_metrics(output.class_logits, batch.labels, batch.label_mask)
 
     def noise(self, batch_size: int | tf.Tensor) -> Noise:
         """z and dropout seeds of the current step, from stateless seeds of (run seed, step)."""
@@ -321,19 +335,12 @@ class Trainer:
             [variable for _, variable in gradients.values()],
         )
 
-    def _shared_metrics(
-        self,
-        logits: tf.Tensor,
-        labels: tf.Tensor,
-        mask: tf.Tensor,
-        discriminator_gradients: dict[str, "Gradient"],
-    ) -> Metrics:
+    def _shared_metrics(self, logits: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor) -> Metrics:
         correct = tf.cast(tf.argmax(logits, axis=-1) == labels, tf.float32)
         return {
             "labeled_correct": tf.reduce_sum(mask * correct),
             "labeled_count": tf.reduce_sum(mask),
             "monitors/learning_rate": self.learning_rate(),
-            "monitors/grad_norm_discriminator": _global_norm(discriminator_gradients),
         }
 
 
@@ -385,6 +392,13 @@ def _gradients(tape: tf.GradientTape, loss: tf.Tensor, model: keras.Model) -> di
         for gradient, variable in zip(gradients, variables, strict=True)
         if gradient is not None
     }
+
+
+def _only_if_finite(measured: Metrics) -> contextlib.AbstractContextManager:
+    """What is done within happens only if all of these are finite numbers; else the step fails."""
+    return tf.control_dependencies(
+        [tf.debugging.check_numerics(value, tag) for tag, value in measured.items()]
+    )
 
 
 def _global_norm(gradients: dict[str, Gradient]) -> tf.Tensor:

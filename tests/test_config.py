@@ -3,8 +3,9 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings, strategies
 
-from ssgan_tf.config import PRESETS, Config, UserError
+from ssgan_tf.config import LARGEST, PRESETS, Config, UserError
 
 
 def test_defaults_are_the_articles_numbers() -> None:
@@ -85,19 +86,83 @@ def test_a_bad_value_is_named_with_what_would_be_right(changes: dict, words: lis
         assert word in str(error.value)
 
 
-def test_json_brings_back_the_same_config(tmp_path: Path) -> None:
-    config = Config.from_preset("notebook", labeled="all", seed=7)
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps({"config": config.to_dict(), "versions": {}}))
-    assert Config.from_json(path) == config
+VALUES = (
+    strategies.none()
+    | strategies.booleans()
+    | strategies.integers()
+    | strategies.floats()
+    | strategies.text()
+    | strategies.lists(strategies.integers(), max_size=2)
+    | strategies.sampled_from(
+        sorted(
+            {
+                choice
+                for field in dataclasses.fields(Config)
+                for choice in field.metadata["choices"] or ()
+            },
+            key=str,
+        )
+    )
+)
+NAMES = strategies.sampled_from([field.name for field in dataclasses.fields(Config)])
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"config": {"no_such_flag": 1}}'])
-def test_a_broken_config_json_is_named(content: str, tmp_path: Path) -> None:
-    path = tmp_path / "config.json"
-    path.write_text(content)
-    with pytest.raises(UserError, match=r"config\.json"):
-        Config.from_json(path)
+@given(strategies.dictionaries(NAMES, VALUES, max_size=4))
+@settings(max_examples=500, deadline=None)
+def test_whatever_is_given_there_is_a_config_or_a_user_error(changes: dict) -> None:
+    try:
+        config = Config.from_preset(**changes)
+    except UserError as error:
+        assert "\n" not in str(error).strip() or any("\n" in str(v) for v in changes.values())
+        return
+    assert Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@given(
+    strategies.sampled_from(list(PRESETS)),
+    strategies.fixed_dictionaries(
+        {},
+        optional={
+            field.name: strategies.sampled_from(field.metadata["choices"])
+            if field.metadata["choices"]
+            else strategies.integers(int(field.metadata["minimum"] or 0), LARGEST)
+            if field.type is int and field.metadata["maximum"] is None
+            else strategies.floats(
+                field.metadata["minimum"], min(field.metadata["maximum"] or 1e6, 1e6)
+            )
+            for field in dataclasses.fields(Config)
+            if field.metadata["choices"] or field.type is float
+        },
+    ),
+)
+@settings(max_examples=300, deadline=None)
+def test_json_brings_back_the_same_config(preset: str, changes: dict) -> None:
+    changes.pop("preset", None)
+    try:
+        config = Config.from_preset(preset, **changes)
+    except UserError as error:  # a combination that makes no sense
+        assert str(error).startswith("--")
+        return
+    assert Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([], "not a table"),
+        ({}, "--preset is missing"),
+        (Config().to_dict() | {"from_the_future": 1}, "no flag --from_the_future"),
+        (Config().to_dict() | {"epochs": "many"}, "--epochs=many"),
+    ],
+)
+def test_a_dictionary_of_another_shape_is_refused(values: object, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        Config.from_dict(values)
+
+
+def test_the_home_of_nobody_is_named() -> None:
+    with pytest.raises(UserError, match="no such user"):
+        Config(run_dir="~nobody_of_that_name/run").resolved_run_dir()
 
 
 def test_run_directory_is_a_slug_with_the_method_in_it() -> None:

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssgan_tf import datasets, export
+from ssgan_tf import datasets, export, run_dir
 from ssgan_tf.calibration import log_loss
-from ssgan_tf.config import Config, UserError
+from ssgan_tf.config import UserError
 
 
 def answers(path: Path) -> dict[str, np.ndarray]:
@@ -34,7 +34,7 @@ def test_calibrate_stores_the_temperature_fitted_on_the_validation_images(
     expected = tf.nn.softmax(plain["logits"] / temperature)
     np.testing.assert_allclose(calibrated["probabilities"], expected, atol=1e-6)
     # The least log loss, over the images that labels.json names as set aside, is at that T.
-    config = Config.from_json(run / "config.json")
+    config = run_dir.read_config(run)
     train = datasets.load_for(config).train
     ids = json.loads((run / "labels.json").read_text())["validation_ids"]
     chosen = train.take(np.flatnonzero(np.isin(train.ids, ids)))

@@ -142,8 +142,8 @@ def test_a_file_without_validation_ids_gets_a_part_beside_its_labels(tmp_path: P
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", ["not a readable labels.json"]),
-        ("[]", ["not a readable labels.json"]),
+        ("", ["not usable as labels.json"]),
+        ("[]", ["not usable as labels.json"]),
         ('{"ids": ["train_000001", "test_7"]}', ["1 of its ids", "toy/1.0.0", "'test_7'"]),
         ('{"ids": ["train_000001", "train_000001"]}', ["once each"]),
         ('{"ids": []}', ["at least one"]),

@@ -73,11 +73,3 @@ def test_metrics_beyond_the_checkpoint_are_dropped_on_reading(tmp_path: Path) ->
     found = run_dir.read_metrics(tmp_path, last_step=20)
     assert [row["step"] for row in found] == ["10", "20"]
     assert found[0]["validation_accuracy"] == ""
-
-
-def test_json_replaces_the_old_file_only_when_whole(tmp_path: Path) -> None:
-    run_dir.write_json(tmp_path / "a.json", {"a": 1})
-    with pytest.raises(TypeError):
-        run_dir.write_json(tmp_path / "a.json", {"a": object()})
-    assert '"a": 1' in (tmp_path / "a.json").read_text()
-    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]

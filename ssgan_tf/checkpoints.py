@@ -1,0 +1,66 @@
+"""Checkpoints of a run: written whole, read from the newest one that is sound."""
+
+from pathlib import Path
+
+import tensorflow as tf
+
+from ssgan_tf.config import UserError
+from ssgan_tf.run_dir import finished_steps
+
+
+class Checkpoints:
+    """The `checkpoints/` of a run, `ckpt-STEP` each."""
+
+    def __init__(self, checkpoint: tf.train.Checkpoint, directory: Path, keep: int) -> None:
+        """
+        Args:
+            checkpoint: what is saved and restored.
+            directory: `checkpoints/` of the run.
+            keep: how many, the newest ones.
+        """
+        self._checkpoint, self._directory = checkpoint, directory
+        self._manager = tf.train.CheckpointManager(checkpoint, str(directory), max_to_keep=keep)
+
+    def save(self, step: int) -> None:
+        """Writes `ckpt-STEP`; it is there in full or not at all."""
+        self._manager.save(checkpoint_number=step)
+
+    def restore_newest(self) -> list[str]:
+        """Takes the state from the newest sound checkpoint, if there is any checkpoint.
+
+        Returns:
+            A sentence for each newer one that could not be used.
+
+        Raises:
+            UserError: if there are checkpoints and none is sound; none is deleted.
+        """
+        problems: list[str] = []
+        steps = sorted(finished_steps(self._directory), reverse=True)
+        for step in steps:
+            try:
+                restore(self._checkpoint, self._directory / f"ckpt-{step}")
+                return problems
+            except UserError as error:
+                problems.append(str(error))
+        if steps:
+            raise UserError(
+                f"{' '.join(problems)} No checkpoint is left to go on from; put one back, or give "
+                "another --run_dir. Nothing was deleted."
+            )
+        return []
+
+
+def restore(checkpoint: tf.train.Checkpoint, path: Path) -> None:
+    """Takes the state from one checkpoint; every tensor's checksum is looked at first.
+
+    Raises:
+        UserError: if it is damaged, or not of such a run.
+    """
+    try:
+        reader = tf.train.load_checkpoint(str(path))
+        for name in reader.get_variable_to_shape_map():
+            reader.get_tensor(name)
+        checkpoint.restore(str(path)).assert_consumed()
+    except Exception as error:  # a flipped bit can make the readers object to anything
+        words = str(error).strip().splitlines() or [type(error).__name__]
+        raise UserError(f"{path}: is damaged or of another run ({words[0][:200]}).") from error

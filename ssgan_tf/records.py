@@ -1,0 +1,68 @@
+"""The JSON files of a run: whole or not there, each with the version of its schema."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ssgan_tf.config import UserError
+
+SCHEMA = 1  # of config.json, labels.json and results.json; to be raised when one of them changes
+
+
+@contextlib.contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """Gives a path beside `path` to write to, and puts that in its place once it is whole."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        yield partial
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes a JSON file with the version of the schema in front."""
+    text = json.dumps({"schema": SCHEMA} | content, indent=2) + "\n"
+    with written_aside(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path, types: dict[str, Any], hand_made: bool = False) -> dict[str, Any]:
+    """Reads what `write_json` wrote, without the schema.
+
+    Args:
+        path: of the file.
+        types: of the fields that it must have; it may have others.
+        hand_made: whether the schema may be missing.
+
+    Raises:
+        UserError: if it cannot be read, is of another version, or lacks one of these fields.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: is not JSON ({error}); put the original back.") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: is not such a file as a run writes; put the original back.")
+    schema = content.pop("schema", None)
+    if schema != SCHEMA and not (hand_made and schema is None):
+        found = "no schema version" if schema is None else f"the schema version {schema!r}"
+        raise UserError(
+            f"{path}: has {found}, this version of ssgan_tf reads {SCHEMA}; use the version that "
+            "wrote it."
+        )
+    for name, kind in types.items():
+        if name not in content:
+            raise UserError(f"{path}: lacks {name!r}; put the original back.")
+        if not isinstance(content[name], kind) or isinstance(content[name], bool):
+            raise UserError(
+                f"{path}: {name!r} is {content[name]!r}, which is not of type "
+                f"{getattr(kind, '__name__', 'number')}; put the original back."
+            )
+    return content
