@@ -1,5 +1,6 @@
 """Checkpoints of a run: written whole, read from the newest one that is sound."""
 
+import shutil
 from pathlib import Path
 
 import tensorflow as tf
@@ -19,6 +20,11 @@ class Checkpoints:
             keep: how many, the newest ones.
         """
         self._checkpoint, self._directory = checkpoint, directory
+        state = directory / "checkpoint"  # TensorFlow's list; what is there says the same
+        try:
+            tf.train.get_checkpoint_state(str(directory))
+        except (ValueError, tf.errors.OpError):
+            state.replace(state.with_name("checkpoint.damaged"))
         self._manager = tf.train.CheckpointManager(checkpoint, str(directory), max_to_keep=keep)
 
     def save(self, step: int) -> None:
@@ -28,12 +34,16 @@ class Checkpoints:
     def restore_newest(self) -> list[str]:
         """Takes the state from the newest sound checkpoint, if there is any checkpoint.
 
+        What an interrupted write left behind is removed.
+
         Returns:
             A sentence for each newer one that could not be used.
 
         Raises:
             UserError: if there are checkpoints and none is sound; none is deleted.
         """
+        for unfinished in self._directory.glob("ckpt-*_temp"):
+            shutil.rmtree(unfinished)
         problems: list[str] = []
         steps = sorted(finished_steps(self._directory), reverse=True)
         for step in steps:

@@ -88,7 +88,7 @@ def claim(directory: Path, config: Config) -> None:
         suffix = "-".join(f"{name}_{now[name]}" for name in changed if "/" not in str(now[name]))
         suffix = suffix if suffix and len(changed) <= 3 else "other"
         hint = ""
-        if changed == ["epochs"]:
+        if changed == ["epochs"] and now["epochs"] > then["epochs"]:
             hint = " Only the exponential schedule, without a ramp, can be made longer."
         raise UserError(
             f"{flag}: holds a run with {had}, not {asked}; give the new one its own directory, "

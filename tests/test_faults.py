@@ -1,0 +1,363 @@
+"""What goes wrong while a run is at work: one sentence, nothing lost, and the next start works.
+
+Whole short runs, on the tiny `house_numbers`; kills and full disks need processes of their own.
+"""
+
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from test_train import FINISHED, SHORT, assert_same_run, fail, rows, run
+
+from ssgan_tf import run_dir, saved_model, summaries, train
+from ssgan_tf.config import Config
+from ssgan_tf.progress import Progress
+from ssgan_tf.summaries import Summaries
+
+FLAGS = f"{FINISHED} --checkpoint_every_minutes=0.00001"  # a checkpoint after every step
+
+
+def events(directory: Path) -> list[tuple[int, str]]:
+    """(step, tag) of everything in the event files, in their order."""
+    found = []
+    for file in sorted((directory / "tensorboard").glob("*tfevents*")):
+        for event in tf.compat.v1.train.summary_iterator(str(file)):
+            found += [(event.step, value.tag) for value in event.summary.value]
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data_dir: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("undisturbed") / "run"
+    run(data_dir, directory, FLAGS)
+    return directory
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, steps: set[int], signum: int) -> None:
+    """Sends this process a signal when a step of these is done, each once."""
+    advance, left = Progress.advance, set(steps)
+
+    def interrupted(self: Progress) -> None:
+        advance(self)
+        if self.step in left:
+            left.remove(self.step)
+            os.kill(os.getpid(), signum)
+
+    monkeypatch.setattr(Progress, "advance", interrupted)
+
+
+def test_a_run_that_is_stopped_twice_is_the_same_run_bit_for_bit(
+    undisturbed: Path,
+    data_dir: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture,
+) -> None:
+    directory = tmp_path / "läuf 1" / "ü"  # blanks and letters beyond ASCII
+    with monkeypatch.context() as patch:
+        stop_at(patch, {3, 7}, signal.SIGTERM)  # in the middle of either epoch
+        for step, seen in ((3, []), (7, ["5"])):
+            with pytest.raises(SystemExit) as stopped:
+                run_with_blanks(data_dir, directory)
+            assert stopped.value.code == 143
+            assert f"Stopped after step {step}" in capfd.readouterr().err
+            assert [row["step"] for row in rows(directory)] == seen
+    run_with_blanks(data_dir, directory)
+    assert "Going on from step 7" in capfd.readouterr().out
+    assert_same_run(directory, undisturbed)
+    assert events(directory) == events(undisturbed)
+    results, expected = (
+        json.loads((path / "results.json").read_text()) for path in (directory, undisturbed)
+    )
+    for key in ("wall_seconds", "command"):
+        results.pop(key), expected.pop(key)
+    assert results == expected
+
+
+def run_with_blanks(data_dir: str, directory: Path) -> None:
+    flags = f"{SHORT} {FLAGS}".split()
+    train.main(["train", *flags, f"--data_dir={data_dir}", f"--run_dir={directory}"])
+
+
+def test_ctrl_c_in_the_last_step_of_an_epoch_waits_for_its_evaluation(
+    data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_at(monkeypatch, {6}, signal.SIGINT)
+    with pytest.raises(SystemExit) as stopped:
+        run(data_dir, tmp_path, "--epochs=3")
+    assert stopped.value.code == 130
+    assert [row["step"] for row in rows(tmp_path)] == ["6"]
+    assert run_dir.finished_steps(tmp_path / "checkpoints") == {6}
+
+
+def test_killed_processes_leave_a_run_that_ends_the_same(
+    undisturbed: Path, data_dir: str, tmp_path: Path
+) -> None:
+    """Two SIGKILLs, the second while a checkpoint is being written."""
+    command = [sys.executable, "-m", "ssgan_tf.train", *f"{SHORT} {FLAGS}".split()]
+    command += [f"--data_dir={data_dir}", f"--run_dir={tmp_path}"]
+    checkpoints = tmp_path / "checkpoints"
+
+    def wait_for(happened: object) -> None:
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path.parent
+        )
+        deadline = time.monotonic() + 120
+        while not happened() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert process.poll() is None, "it ended before it could be killed"
+        process.kill()
+        process.wait()
+
+    wait_for(lambda: run_dir.finished_steps(checkpoints))
+    killed_at = max(run_dir.finished_steps(checkpoints))
+    wait_for(
+        lambda: any(checkpoints.glob("*_temp*")) or max(run_dir.finished_steps(checkpoints)) > 8
+    )
+    assert max(run_dir.finished_steps(checkpoints)) >= killed_at
+    run(data_dir, tmp_path, FLAGS)  # the lock of the dead does not block
+    assert_same_run(tmp_path, undisturbed)
+    assert events(tmp_path) == events(undisturbed)
+
+
+def test_a_second_process_is_told_that_somebody_is_there(data_dir: str, tmp_path: Path) -> None:
+    with run_dir.locked(tmp_path / "run"):
+        flags = f"{SHORT} --data_dir={data_dir} --run_dir={tmp_path}/run"
+        assert "another process is at work there" in fail(*flags.split())
+    assert not (tmp_path / "run").exists()  # nothing was in it
+
+
+def test_more_epochs_may_be_asked_for_under_the_exponential_schedule_alone(
+    data_dir: str, tmp_path: Path
+) -> None:
+    flags = "--deterministic --schedule=exponential"
+    run(data_dir, tmp_path / "run", f"{flags} --epochs=1 --keep_checkpoints=2")
+    results = run(data_dir, tmp_path / "run", f"{flags} --epochs=2 --eval_every=1")
+    assert results["steps"] == 12
+    assert json.loads((tmp_path / "run" / "results-1-epochs.json").read_text())["steps"] == 6
+    run(data_dir, tmp_path / "whole", f"{flags} --epochs=2")
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+    fewer = f"{SHORT} {flags} --epochs=1 --data_dir={data_dir} --run_dir={tmp_path}/run"
+    assert "--epochs=2, not --epochs=1" in fail(*fewer.split())
+
+
+def test_more_epochs_are_refused_where_the_schedule_depends_on_them(
+    data_dir: str, tmp_path: Path
+) -> None:
+    run(data_dir, tmp_path, "--schedule=linear --epochs=1")
+    flags = f"{SHORT} --schedule=linear --epochs=2 --data_dir={data_dir} --run_dir={tmp_path}"
+    message = fail(*flags.split())
+    assert "--epochs=1, not --epochs=2" in message
+    assert "exponential" in message
+
+
+def test_a_damaged_newest_checkpoint_costs_no_more_than_the_steps_since_the_one_before(
+    undisturbed: Path, data_dir: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    directory = tmp_path / "run"
+    shutil.copytree(undisturbed, directory)
+    (directory / "results.json").unlink()
+    (directory / "checkpoints" / "ckpt-10.index").write_bytes(b"")
+    run(data_dir, directory, FLAGS)
+    out = capsys.readouterr().out
+    assert "ckpt-10: is damaged" in out and "Going on from step 9" in out
+    assert_same_run(directory, undisturbed)
+    assert events(directory) == events(undisturbed)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, 12 MB large."""
+    place = tmp_path / "small disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", place], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("a tmpfs can only be mounted by root, and not in every container")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+def fill(place: Path, leave: int) -> None:
+    """Takes all but `leave` bytes."""
+    free = shutil.disk_usage(place).free
+    (place / "filler").write_bytes(b"x" * max(0, free - leave))
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "call", "kept"),
+    [
+        (train.run_dir, "write_metrics", 2, 5),  # right before the second checkpoint
+        (summaries, "save_png", 2, 5),
+        (Summaries, "image", 3, 5),  # two an evaluation
+        (saved_model, "save", 1, 10),
+    ],
+)
+def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(
+    owner: object,
+    name: str,
+    call: int,
+    kept: int,
+    small_disk: Path,
+    undisturbed: Path,
+    data_dir: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    directory, original, calls = small_disk / "run", getattr(owner, name), []
+
+    def when_full(*arguments: object, **keywords: object) -> object:
+        calls.append(1)
+        if len(calls) == call:
+            fill(small_disk, 5_000)
+        return original(*arguments, **keywords)
+
+    flags = [*f"{SHORT} {FINISHED} --keep_checkpoints=1".split(), f"--data_dir={data_dir}"]
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, when_full)
+        message = fail(*flags, f"--run_dir={directory}")
+    assert "the disk is full" in message
+    assert run_dir.finished_steps(directory / "checkpoints") == {kept}
+    assert not list(directory.rglob("*.partial"))
+    (small_disk / "filler").unlink()
+    run(data_dir, directory, f"{FINISHED} --keep_checkpoints=1")
+    assert_same_run(directory, undisturbed)
+
+
+def test_a_run_directory_that_is_deleted_ends_the_run_with_a_sentence(
+    data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advance = Progress.advance
+
+    def deleted(self: Progress) -> None:
+        advance(self)
+        if self.step == 3:
+            shutil.rmtree(tmp_path / "run")
+
+    monkeypatch.setattr(Progress, "advance", deleted)
+    flags = f"{SHORT} --data_dir={data_dir} --run_dir={tmp_path}/run"
+    assert "was deleted while" in fail(*flags.split())
+    monkeypatch.undo()
+    run(data_dir, tmp_path / "run")  # starts anew
+
+
+def test_a_directory_that_may_not_be_written_to_is_told_before_the_data_is_loaded(
+    data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(data_dir, tmp_path, "--epochs=1")
+    (tmp_path / "results.json").unlink()
+    monkeypatch.setattr(run_dir.os, "access", lambda *_: False)  # root may write everywhere
+    flags = f"{SHORT} --epochs=1 --data_dir={data_dir} --run_dir={tmp_path}"
+    assert "cannot be used" in fail(*flags.split())
+
+
+@pytest.mark.parametrize(
+    ("flags", "tag"),
+    [("--learning_rate=1e30", r"\w+/\w+"), ("--generator_loss=adversarial", "losses/generator")],
+)
+def test_divergence_is_stopped_at_its_step_and_the_loss_named(
+    flags: str, tag: str, data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "adversarial" in flags:  # the third step's loss is made NaN
+        from ssgan_tf import losses
+
+        original = losses.adversarial_loss
+        monkeypatch.setattr(
+            losses, "adversarial_loss", lambda logit: original(logit) * np.float32(np.nan)
+        )
+    message = fail(
+        *f"{SHORT} {flags}".split(), f"--data_dir={data_dir}", f"--run_dir={tmp_path / 'run'}"
+    )
+    assert "training has diverged" in message and "--learning_rate" in message
+    assert re.search(rf"error: {tag} is (NaN|Inf) at step [12]:", message)
+    assert not (tmp_path / "run" / "results.json").exists()
+
+
+def test_a_clock_that_jumps_back_does_no_harm(
+    undisturbed: Path, data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_at(patch, {7}, signal.SIGTERM)
+        with pytest.raises(SystemExit):
+            run(data_dir, tmp_path, FLAGS)
+        real = time.time
+        patch.setattr(time, "time", lambda: real() - 10 * 365 * 24 * 3600)
+        run(data_dir, tmp_path, FLAGS)
+    assert_same_run(tmp_path, undisturbed)
+    assert events(tmp_path) == events(undisturbed)
+    with (tmp_path / "metrics.csv").open(newline="") as file:
+        seconds = [float(row["wall_seconds"]) for row in csv.DictReader(file)]
+    assert seconds == sorted(seconds)
+
+
+def test_an_export_that_is_interrupted_leaves_the_old_one_usable(
+    undisturbed: Path, data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "run"
+    shutil.copytree(undisturbed, directory)
+    (directory / "results.json").unlink()
+    before = {p: p.read_bytes() for p in (directory / "saved_model").rglob("*") if p.is_file()}
+
+    def half_way(module: object, path: str, signatures: object) -> None:
+        Path(path).mkdir()
+        (Path(path) / "saved_model.pb").write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tf.saved_model, "save", half_way)
+        with pytest.raises(SystemExit):
+            run(data_dir, directory, FLAGS)
+    assert {p: p.read_bytes() for p in before} == before
+    (directory / ".export-dead" / "new").mkdir(parents=True)  # as a kill would leave it
+    run(data_dir, directory, FLAGS)
+    assert not list(directory.glob(".export-*"))
+    tf.saved_model.load(str(directory / "saved_model"))
+
+
+def test_every_tf_function_is_traced_once_however_long_the_run(
+    data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten epochs of everything; the count is that of the first one."""
+    from ssgan_tf.evaluation import Evaluator
+    from ssgan_tf.trainer import Trainer
+
+    counts: list[tuple[int, int]] = []
+    trainers: list[Trainer] = []
+    original_init, original_call = Trainer.__init__, Evaluator.__call__
+
+    def init(self: Trainer, *arguments: object) -> None:
+        original_init(self, *arguments)
+        trainers.append(self)
+
+    def call(self: Evaluator, *arguments: object) -> object:
+        result = original_call(self, *arguments)
+        steps = trainers[0].train_step.experimental_get_tracing_count()
+        counts.append((steps, self._logits.experimental_get_tracing_count()))
+        return result
+
+    monkeypatch.setattr(Trainer, "__init__", init)
+    monkeypatch.setattr(Evaluator, "__call__", call)
+    run(data_dir, tmp_path, f"{FINISHED} --epochs=10")
+    per_epoch = 3  # test, labelled, validation
+    assert counts[0][0] == 1
+    assert {steps for steps, _ in counts} == {1}
+    assert {traces for _, traces in counts[per_epoch : 10 * per_epoch]} == {counts[per_epoch][1]}
+    assert counts[per_epoch][1] <= 2  # the last, partial batch has a shape of its own
+
+
+def test_config_differences_that_change_nothing_are_allowed(data_dir: str, tmp_path: Path) -> None:
+    config = Config(run_dir=str(tmp_path))
+    run_dir.write_config(tmp_path, config)
+    for changes in ({"eval_every": 5}, {"keep_checkpoints": 9}, {"checkpoint_every_minutes": 1.0}):
+        run_dir.claim(tmp_path, Config(run_dir=str(tmp_path), **changes))
