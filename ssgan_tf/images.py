@@ -8,6 +8,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+# No others: Pillow would start a program for some, such as Ghostscript for PostScript.
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
 Fit = Literal["crop", "pad", "stretch"]
 MAX_PIXELS = 100_000_000  # more is taken for a mistake, or for an attack
 
@@ -42,7 +44,7 @@ def read_image(
         ImageError: if it is not an image, is damaged or cut short, or has over 100 million pixels.
     """
     try:
-        with Image.open(source) as image:
+        with Image.open(source, formats=_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(
                     f"has {image.width:,} x {image.height:,} pixels, more than the 100 million "

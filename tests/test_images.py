@@ -1,8 +1,10 @@
 import io
+import resource
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies
 from PIL import Image
 
 from ssgan_tf.images import ImageError, read_image
@@ -102,3 +104,107 @@ def test_a_gigantic_image_is_refused_before_it_is_decoded() -> None:
         read_image(header, 32)
     with pytest.raises(ImageError, match="100 million"):
         read_image(file_of(Image.new("1", (11000, 11000))), 32)
+
+
+def bytes_of(image: Image.Image, kind: str, **options: object) -> bytes:
+    return file_of(image, kind, **options).getvalue()
+
+
+def samples() -> list[bytes]:
+    """Small images of all formats and many modes."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (24, 20, 4), np.uint8)
+    rgba = Image.fromarray(pixels)
+    frames = [rgba.convert("P"), rgba.rotate(90).convert("P")]
+    gray16 = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    found = [
+        bytes_of(rgba, "PNG"),
+        bytes_of(rgba.convert("P"), "PNG", transparency=0),
+        bytes_of(rgba.convert("LA"), "PNG"),
+        bytes_of(rgba.convert("1"), "PNG"),
+        bytes_of(gray16, "PNG"),
+        bytes_of(rgba.convert("RGB"), "JPEG", exif=exif),
+        bytes_of(rgba.convert("CMYK"), "JPEG"),
+        bytes_of(rgba.convert("L"), "JPEG", progressive=True),
+        bytes_of(frames[0], "GIF", save_all=True, append_images=frames[1:]),
+        bytes_of(rgba.convert("RGB"), "BMP"),
+        bytes_of(rgba, "WEBP", lossless=True),
+    ]
+    for content in found:
+        assert read_image(io.BytesIO(content), 16).shape == (16, 16, 3)
+    return found
+
+
+SAMPLES = samples()
+PLACES = strategies.integers(0, 10_000)
+MUTATIONS = strategies.lists(
+    strategies.one_of(
+        strategies.tuples(strategies.just("set"), PLACES, strategies.integers(0, 255)),
+        strategies.tuples(strategies.just("cut"), PLACES, strategies.integers(1, 40)),
+        strategies.tuples(strategies.just("put"), PLACES, strategies.binary(max_size=8)),
+        strategies.tuples(strategies.just("end"), PLACES, strategies.just(0)),
+    ),
+    max_size=6,
+)
+
+
+def check_mutated(content: bytes, mutations: list[tuple], channels: int) -> None:
+    """An image or an `ImageError`, whatever was done to its bytes."""
+    for kind, place, value in mutations:
+        place %= len(content) + 1
+        if kind == "set":
+            content = content[:place] + bytes([value]) + content[place + 1 :]
+        elif kind == "cut":
+            content = content[:place] + content[place + value :]
+        elif kind == "put":
+            content = content[:place] + value + content[place:]
+        else:
+            content = content[:place]
+    try:
+        image = read_image(io.BytesIO(content), 16, channels)
+    except ImageError as error:
+        assert str(error) and "\n" not in str(error)
+        return
+    assert image.shape == (16, 16, channels) and image.dtype == np.uint8
+
+
+FUZZED = (strategies.sampled_from(SAMPLES), MUTATIONS, strategies.sampled_from((1, 3)))
+
+
+@given(*FUZZED)
+@settings(max_examples=500, deadline=None)
+def test_mutated_bytes_give_an_image_or_a_named_error(
+    content: bytes, mutations: list[tuple], channels: int
+) -> None:
+    check_mutated(content, mutations, channels)
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_mutated_images_in_bounded_memory() -> None:
+    @given(*FUZZED)
+    @settings(
+        max_examples=100_000,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    def check(content: bytes, mutations: list[tuple], channels: int) -> None:
+        check_mutated(content, mutations, channels)
+
+    check()
+    # 100 million pixels, decoded, with transparency, and composed with white.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 2_500_000  # kB
+
+
+def test_a_jpeg_of_several_pictures_as_some_cameras_write_it_is_taken() -> None:
+    picture = Image.fromarray(COLOUR)
+    content = bytes_of(picture, "MPO", save_all=True, append_images=[picture.rotate(90)])
+    assert read_image(io.BytesIO(content), 16).shape == (16, 16, 3)
+
+
+def test_formats_for_which_a_program_would_be_started_are_refused() -> None:
+    postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
+    with pytest.raises(ImageError, match="not an image that can be read"):
+        read_image(io.BytesIO(postscript), 16)

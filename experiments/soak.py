@@ -1,0 +1,98 @@
+"""A long run of tiny networks: does anything grow?
+
+What it shows: memory, open files and time per step of a run of 50,000 steps with evaluations,
+checkpoints and summaries, at its beginning and at its end. (That no function is traced again is a
+test: tests/test_faults.py.)
+
+    python experiments/soak.py
+
+Cost: ten to twenty minutes on one core. Expected: BUILD.md has the figures, which this program
+writes.
+"""
+
+import csv
+import itertools
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from common import HERE, RESULTS, argument_parser, replace_between_markers
+
+FLAGS = (
+    "--dataset=house_numbers --labeled=1000 --steps=50000 --schedule=linear --batch_size=8 "
+    "--generator_width=4 --discriminator_width=4 --ema_decay=0.99 --eval_every=1"
+)
+PATH = RESULTS / "soak.json"
+
+
+def watch(directory: Path) -> list[list[float]]:
+    """Runs it; [steps evaluated, seconds of the run, resident MB, open files] twice a second."""
+    command = [sys.executable, "-m", "ssgan_tf.train", *FLAGS.split(), f"--run_dir={directory}"]
+    with directory.with_suffix(".log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=HERE.parent)
+    samples = []
+    while process.poll() is None:
+        time.sleep(0.5)
+        try:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            files = len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
+            with (directory / "metrics.csv").open(newline="") as file:
+                last = list(csv.DictReader(file))[-1]
+        except (OSError, IndexError):  # not begun, or just ended
+            continue
+        resident = int(status.split("VmRSS:")[1].split()[0]) / 1024
+        samples.append([int(last["step"]), float(last["wall_seconds"]), resident, files])
+    if process.returncode:
+        sys.exit(f"the run failed; see {directory}.log")
+    return samples
+
+
+def table(result: dict) -> str:
+    """At 10% and at the end."""
+    lines = ["| | at 10% | at 100% |", "|---|---|---|"]
+    for name, unit in (("resident memory", "MB"), ("open files", ""), ("time of a step", "ms")):
+        early, late = result[name]
+        digits = 2 if unit == "ms" else 0
+        lines.append(f"| {name} | {early:.{digits}f} {unit} | {late:.{digits}f} {unit} |")
+    return "\n".join(line.replace("  |", " |") for line in lines)
+
+
+def main() -> None:
+    """Runs it, writes the table."""
+    parser = argument_parser(__doc__)
+    arguments = parser.parse_args()
+    if not arguments.table:
+        directory = arguments.run_root / "soak"
+        arguments.run_root.mkdir(parents=True, exist_ok=True)
+        samples = watch(directory)
+        last = samples[-1][0]
+        parts = [
+            [s for s in samples if low * last <= s[0] < high * last]
+            for low, high in ((0.08, 0.14), (0.94, 1.0))
+        ]
+
+        def middle(part: list[list[float]], column: int) -> float:
+            return statistics.median(sample[column] for sample in part)
+
+        with (directory / "metrics.csv").open(newline="") as file:
+            rows = [(int(r["step"]), float(r["wall_seconds"])) for r in csv.DictReader(file)]
+        paces = [1000 * (b[1] - a[1]) / (b[0] - a[0]) for a, b in itertools.pairwise(rows)]
+        tenth = max(2, len(paces) // 5)
+        result = {
+            "steps": rows[-1][0],
+            "resident memory": [middle(part, 2) for part in parts],
+            "open files": [middle(part, 3) for part in parts],
+            "time of a step": [
+                statistics.median(paces[:tenth]),
+                statistics.median(paces[-tenth:]),
+            ],
+        }
+        PATH.write_text(json.dumps(result, indent=1) + "\n")
+    replace_between_markers(HERE.parent / "BUILD.md", "soak", table(json.loads(PATH.read_text())))
+
+
+if __name__ == "__main__":
+    main()
