@@ -124,6 +124,13 @@ class Config:
         minimum=0.01,
         maximum=0.9,
     )
+    memory_budget_gb: float = _field(
+        0.0,
+        "Data",
+        "GB of memory that the images may take, beyond which they are read from disk; 0: a safe "
+        "share of what is free.",
+        minimum=0,
+    )
     labeled: int | str = _field(
         1000,
         "Data",

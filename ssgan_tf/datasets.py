@@ -6,6 +6,7 @@ import difflib
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from ssgan_tf.config import FOLDER, Config, UserError, expand_user
+from ssgan_tf.storage import Storage
 
 PROBE_SECONDS = 4.0
 
@@ -23,7 +25,7 @@ class Split:
     """The images of one part, in the order of their ids.
 
     Attributes:
-        images: (N, S, S, channels) uint8.
+        images: (N, S, S, channels) uint8; an `np.memmap` where they do not fit into memory.
         labels: (N,) int64; -1 where there is none (a folder's unlabeled/).
         ids: (N,) str, e.g. "train_000123".
     """
@@ -35,9 +37,11 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, indices: np.ndarray) -> "Split":
-        """The part of this part at `indices`."""
-        return Split(self.images[indices], self.labels[indices], self.ids[indices])
+    def take(self, indices: np.ndarray, storage: Storage | None = None) -> "Split":
+        """The part of this part at `indices`, in memory or, if there are many, in `storage`."""
+        images = storage.take(self.images, indices) if storage else self.images[indices]
+        images = images if storage else np.asarray(images)
+        return Split(images, self.labels[indices], self.ids[indices])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,8 +88,16 @@ def load_for(config: Config) -> Dataset:
             config.channels or 3,
             config.test_fraction,
             config.seed,
+            config.memory_budget_gb,
         )
-    return load(config.dataset, config.data_dir, config.image_size, config.fit, config.channels)
+    return load(
+        config.dataset,
+        config.data_dir,
+        config.image_size,
+        config.fit,
+        config.channels,
+        config.memory_budget_gb,
+    )
 
 
 def load(
@@ -94,6 +106,7 @@ def load(
     image_size: int = 32,
     fit: str = "crop",
     channels: int = 0,
+    memory_budget_gb: float = 0.0,
 ) -> Dataset:
     """Loads a data set, which is prepared (downloaded, rendered) first where that is due.
 
@@ -105,6 +118,7 @@ def load(
         image_size: S; every image is brought to S x S, see `bring_to_size`.
         fit: "crop", "pad" or "stretch".
         channels: 3 for colour, 1 for grey, 0 for what the data has.
+        memory_budget_gb: what images may take in memory, see `storage.Storage`.
 
     Raises:
         UserError: if there is no such data set, it is not one of classified images, or its data is
@@ -112,16 +126,17 @@ def load(
     """
     builder = _builder(name, data_dir)
     image_key, label_key = _feature_keys(builder)  # before anything large is downloaded
+    root = expand_user(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
     if not builder.is_prepared():
-        root = expand_user(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
         _prepare(builder, root / "downloads" / "manual")
+    storage = Storage(memory_budget_gb, root)
     splits = builder.info.splits
     if "train" not in splits:
         raise UserError(f"--dataset={name}: has no training part.")
     names = list(builder.info.features[label_key].names)
 
     def read(part: str) -> Split:
-        return _read(builder, part, image_key, label_key, (image_size, fit, channels))
+        return _read(builder, part, image_key, label_key, (image_size, fit, channels), storage)
 
     for part in ("test", "validation"):
         test = read(part) if part in splits else None
@@ -138,7 +153,7 @@ def _builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
     if name == "house_numbers":
         from ssgan_tf import house_numbers  # fonts and image filters, needed for this one alone
 
-        return house_numbers.HouseNumbers(data_dir=directory)
+        return _opened(name, lambda: house_numbers.HouseNumbers(data_dir=directory))
     # "cifar10/3.0.2", as this program itself writes it, is "cifar10:3.0.2" to TFDS.
     name = re.sub(r"/(\d+\.\d+\.\d+)$", r":\1", name)
     known = tfds.list_builders(with_community_datasets=False)
@@ -147,11 +162,23 @@ def _builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
         close = difflib.get_close_matches(base, [*known, "house_numbers"], n=3)
         hint = f"; close to it: {', '.join(close)}" if close else ""
         raise UserError(f"--dataset={name}: TensorFlow Datasets has no such data set{hint}.")
+    return _opened(name, lambda: tfds.builder(name, data_dir=directory, try_gcs=False))
+
+
+def _opened(name: str, make: Callable[[], tfds.core.DatasetBuilder]) -> tfds.core.DatasetBuilder:
+    """What `make` gives.
+
+    Raises:
+        UserError: if TFDS objects to the name, or to what it finds of a prepared copy.
+    """
     try:
-        return tfds.builder(name, data_dir=directory, try_gcs=False)
-    except (ValueError, AssertionError, ImportError, OSError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise UserError(f"--dataset={name}: TensorFlow Datasets refuses it: {reason}") from error
+        return make()
+    except Exception as error:  # of its parsers, of the data set's own module, of the disk
+        reason = (str(error).strip() or type(error).__name__).split("\n")[0]
+        raise UserError(
+            f"--dataset={name}: TensorFlow Datasets refuses it ({reason}); if a prepared copy is "
+            "damaged, delete it."
+        ) from error
 
 
 def _feature_keys(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
@@ -212,8 +239,13 @@ def _read(
     image_key: str,
     label_key: str,
     form: tuple[int, str, int],
+    storage: Storage,
 ) -> Split:
-    """Reads a part as uint8 arrays and puts it into the order of its ids."""
+    """Reads a part as uint8 arrays and puts it into the order of its ids.
+
+    Raises:
+        UserError: if its files are damaged, or some are missing.
+    """
     features = builder.info.features
     has_ids = "id" in features and isinstance(features["id"], tfds.features.Text)
     id_key = "id" if has_ids else "tfds_id"
@@ -223,12 +255,25 @@ def _read(
     def select(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         return bring_to_size(example[image_key], *form), example[label_key], example[id_key]
 
-    examples = builder.as_dataset(split=split, read_config=read_config, shuffle_files=False)
-    batches = examples.map(select, tf.data.AUTOTUNE).batch(1024).as_numpy_iterator()
-    images, labels, ids = (np.concatenate(part) for part in zip(*batches, strict=True))
-    ids = np.array([identity.decode() for identity in ids])
-    order = sorted(range(len(ids)), key=lambda index: natural_key(ids[index]))
-    return Split(images, labels.astype(np.int64), ids).take(np.array(order))
+    count = builder.info.splits[split].num_examples
+    size, _, channels = form
+    images = storage.allocate((count, size, size, channels or features[image_key].shape[-1]))
+    labels, ids = np.empty(count, np.int64), []
+    try:
+        examples = builder.as_dataset(split=split, read_config=read_config, shuffle_files=False)
+        for part in examples.map(select, tf.data.AUTOTUNE).batch(1024).as_numpy_iterator():
+            place = slice(len(ids), len(ids) + len(part[1]))
+            images[place], labels[place] = part[0], part[1]
+            ids += [identity.decode() for identity in part[2]]
+        if len(ids) < count:
+            raise ValueError(f"{len(ids):,} images instead of {count:,}")
+    except (tf.errors.OpError, ValueError, OSError) as error:
+        raise UserError(
+            f"--dataset={builder.name}: the prepared copy in {builder.data_dir} is damaged "
+            f"({str(error).splitlines()[0][:200]}); delete that directory, and it is made again."
+        ) from error
+    order = sorted(range(count), key=lambda index: natural_key(ids[index]))
+    return Split(images, labels, np.array(ids)).take(np.array(order), storage)
 
 
 def natural_key(identity: str) -> list[str | int]:

@@ -6,6 +6,7 @@ my_images/test/<class name>/*      optional: else a part of the labelled ones is
 """
 
 import os
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from ssgan_tf.config import UserError, expand_user
 from ssgan_tf.datasets import Dataset, Split, natural_key
 from ssgan_tf.images import SUFFIXES, Fit, ImageError, read_image
 from ssgan_tf.label_split import stratified
+from ssgan_tf.storage import Storage
 
 UNKNOWN = -1  # the label of images under unlabeled/
 _SHOWN = 5  # skipped files that are named
@@ -29,6 +31,7 @@ def load(
     channels: int = 3,
     test_fraction: float = 0.2,
     seed: int = 0,
+    memory_budget_gb: float = 0.0,
 ) -> Dataset:
     """Reads a folder of images.
 
@@ -39,6 +42,7 @@ def load(
         channels: 3 or 1.
         test_fraction: of the labelled images of each class, where there is no `test/`.
         seed: draws them.
+        memory_budget_gb: what images may take in memory, see `storage.Storage`.
 
     Returns:
         The data set; its classes are the folders under `train/`, in order. Images under
@@ -62,7 +66,8 @@ def load(
             f"{flag}: train/ has {len(names)} class folders; a classifier needs at least two, such "
             f"as {root}/train/cat/ and {root}/train/dog/."
         )
-    reader = _Reader(root, image_size, fit, channels)
+    storage = Storage(memory_budget_gb, Path(tempfile.gettempdir()))
+    reader = _Reader(root, image_size, fit, channels, storage)
     files, labels = reader.find_labelled("train", names)
     for label, name in enumerate(names):
         if label not in labels:
@@ -92,7 +97,7 @@ def load(
                 "labelled ones; give more, or a folder test/."
             )
         test = train.take(chosen)
-        train = train.take(np.setdiff1d(np.arange(len(train)), chosen))
+        train = train.take(np.setdiff1d(np.arange(len(train)), chosen), storage)
         source = f"set aside, --test_fraction={test_fraction}"
     return Dataset(
         f"folder:{root.absolute().name}",
@@ -106,8 +111,10 @@ def load(
 class _Reader:
     """Reads the images of one folder, and remembers their sizes and what was skipped."""
 
-    def __init__(self, root: Path, image_size: int, fit: Fit, channels: int) -> None:
-        self._root, self._options = root, (image_size, channels, fit)
+    def __init__(
+        self, root: Path, image_size: int, fit: Fit, channels: int, storage: Storage
+    ) -> None:
+        self._root, self._options, self._storage = root, (image_size, channels, fit), storage
         self.sizes: list[tuple[int, int]] = []
         self.skipped: list[tuple[str, str]] = []
         self.others = 0  # files that are not images by their names
@@ -137,7 +144,7 @@ class _Reader:
     def read(self, files: list[Path], labels: list[int]) -> Split:
         """Decodes what can be decoded; ids are the paths within the folder."""
         size, channels, _ = self._options
-        images = np.empty((len(files), size, size, channels), np.uint8)
+        images = self._storage.allocate((len(files), size, size, channels))
         kept = []
         with ThreadPoolExecutor(os.cpu_count() or 1) as executor:
             decoded = executor.map(self._decode, files)

@@ -1,8 +1,10 @@
-"""In-memory uint8 images -> batches, by shuffled indices.
+"""uint8 images -> batches, by shuffled indices.
 
 The order is a pure function of (seed, pass over the data): nothing has to be saved, and a run
 resumed at step s reads from there on what an uninterrupted one would.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -52,10 +54,8 @@ def training_batches(
     labels[split.labeled] = dataset.train.labels[split.labeled]
     mask = (labels != HIDDEN_LABEL) & (config.labeled_batch_size == 0)
     pool = split.labeled if config.method == "supervised" else split.train
-    # Tensors made here are captured by the functions below, not copied into their graphs. They
-    # stay in main memory, where tf.data works; a GPU is given one batch after the other.
+    images = _rows(dataset.train.images)
     with tf.device("CPU:0"):
-        images = tf.constant(dataset.train.images)  # (N, S, S, channels) uint8
         labels = tf.constant(labels)
         label_mask = tf.constant(mask, tf.float32)
         pool, labeled = tf.constant(pool), tf.constant(split.labeled)
@@ -77,10 +77,10 @@ def training_batches(
 
     def batch(indices: tf.Tensor, extra: tf.Tensor) -> Batch:
         return Batch(
-            images=tf.gather(images, indices),  # (B, S, S, channels)
+            images=images(indices),  # (B, S, S, channels)
             labels=tf.gather(labels, indices),
             label_mask=tf.gather(label_mask, indices),
-            labeled_images=tf.gather(images, extra),  # (L, S, S, channels)
+            labeled_images=images(extra),  # (L, S, S, channels)
             labeled_labels=tf.gather(labels, extra),
         )
 
@@ -90,11 +90,32 @@ def training_batches(
 
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
     """All images and labels in order, the last partial batch too."""
+    images = _rows(split.images)
     with tf.device("CPU:0"):
-        images, labels = tf.constant(split.images), tf.constant(split.labels)
+        labels = tf.constant(split.labels)
 
     def batch(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return images[start : start + batch_size], labels[start : start + batch_size]
+        places = tf.range(start, tf.minimum(start + batch_size, len(split)))
+        return images(places), tf.gather(labels, places)
 
     starts = tf.data.Dataset.range(0, len(split), batch_size)
     return starts.map(batch, num_parallel_calls=1, deterministic=True).prefetch(2)
+
+
+def _rows(images: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function from indices (B,) to `images` at them, (B, S, S, channels) uint8.
+
+    Images in memory become one tensor, which graphs capture instead of copying it. It stays in main
+    memory, where tf.data works; a GPU is given one batch after the other. Images in a file
+    (`np.memmap`) are read from it batch by batch, in the same order.
+    """
+    if not isinstance(images, np.memmap):
+        with tf.device("CPU:0"):
+            tensor = tf.constant(images)
+        return lambda indices: tf.gather(tensor, indices)
+
+    def read(indices: tf.Tensor) -> tf.Tensor:
+        found = tf.numpy_function(lambda places: np.asarray(images[places]), [indices], tf.uint8)
+        return tf.ensure_shape(found, (indices.shape[0], *images.shape[1:]))
+
+    return read

@@ -20,7 +20,14 @@ from ssgan_tf.config import Config, UserError
 from ssgan_tf.records import read_json, write_json, written_aside
 
 # Flags that may differ between a run and its resumption: where things are, when they are written.
-_FREE = ("run_dir", "data_dir", "keep_checkpoints", "checkpoint_every_minutes", "eval_every")
+_FREE = (
+    "run_dir",
+    "data_dir",
+    "memory_budget_gb",
+    "keep_checkpoints",
+    "checkpoint_every_minutes",
+    "eval_every",
+)
 
 _NUMBER = (int, float)
 _RESULTS = {

@@ -1,4 +1,8 @@
+import http.server
+import itertools
 import os
+import shutil
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +14,7 @@ import requests
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from ssgan_tf import datasets
+from ssgan_tf import datasets, house_numbers
 from ssgan_tf.config import UserError
 
 SHARED = Path(os.environ.get("TFDS_DATA_DIR", "")) / "svhn_cropped" / "3.1.0"
@@ -184,6 +188,119 @@ def test_files_in_the_manual_directory_are_used_instead_of_a_download(
         (manual / f"{part}_32x32.mat").write_bytes(b"not a mat file")
     with pytest.raises(UserError, match="preparing it failed"):
         datasets.load("svhn_cropped", str(tmp_path))
+
+
+def copy_of(data_dir: str, tmp_path: Path) -> tuple[str, list[Path]]:
+    """A prepared house_numbers that may be damaged, and its TFRecord files."""
+    shutil.copytree(data_dir, tmp_path / "data")
+    return str(tmp_path / "data"), sorted((tmp_path / "data").rglob("*.tfrecord*"))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "emptied", "missing", "bit flipped"])
+def test_a_prepared_copy_whose_files_are_damaged_is_named(
+    damage: str, data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, files = copy_of(data_dir, tmp_path)
+    path = next(file for file in files if "train" in file.name)
+    content = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    elif damage == "bit flipped":
+        middle = len(content) // 2
+        path.write_bytes(content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1 :])
+    else:
+        path.write_bytes(content[: len(content) // 2] if damage == "truncated" else b"")
+    with pytest.raises(UserError, match=r"--dataset=house_numbers: .*damaged") as error:
+        datasets.load("house_numbers", place)
+    assert "delete" in str(error.value)
+    shutil.rmtree(Path(place) / "house_numbers")  # what it says helps
+    monkeypatch.setattr(house_numbers, "NUM_EXAMPLES", {"train": 30, "test": 20})
+    assert len(datasets.load("house_numbers", place).train) == 30
+
+
+@pytest.mark.parametrize("name", ["dataset_info.json", "features.json"])
+def test_a_prepared_copy_whose_description_is_damaged_is_named(
+    name: str, data_dir: str, tmp_path: Path
+) -> None:
+    place, _ = copy_of(data_dir, tmp_path)
+    (path,) = Path(place).rglob(name)
+    path.write_text("{ no json")
+    try:
+        found = datasets.load("house_numbers", place)
+    except UserError as error:
+        assert "--dataset=house_numbers" in str(error) and "damaged" in str(error)
+    else:  # TFDS did without it
+        assert len(found.train) == 96
+
+
+def test_a_copy_that_is_half_prepared_is_prepared_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(house_numbers, "NUM_EXAMPLES", {"train": 30, "test": 20})
+    original = house_numbers.HouseNumbers._generate_examples
+
+    def dies(self: object, *arguments: object) -> Iterator:
+        yield from itertools.islice(original(self, *arguments), 10)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house_numbers.HouseNumbers, "_generate_examples", dies)
+        with pytest.raises(KeyboardInterrupt):
+            datasets.load("house_numbers", str(tmp_path))
+    assert len(datasets.load("house_numbers", str(tmp_path)).train) == 30
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """Says that it has 1,000 bytes, and hangs up after 100 as long as it is broken."""
+
+    broken = True
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.do_HEAD()
+        self.wfile.write(b"x" * (100 if Server.broken else 1000))
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+class Downloaded(GreyToy):
+    """A data set whose images are made after a download."""
+
+    url = ""
+    name = "downloaded"
+
+    @property
+    def url_infos(self) -> dict:
+        return {self.url: None}
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
+        path = Path(dl_manager.download(self.url))
+        assert path.stat().st_size == 1000, "it was cut short"
+        return super()._split_generators(dl_manager)
+
+
+def test_a_network_that_fails_in_the_middle_of_a_download_leaves_nothing_that_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(Downloaded, "url", f"http://127.0.0.1:{server.server_port}/images.bin")
+    monkeypatch.setattr(Server, "broken", True)
+    monkeypatch.setattr(Downloaded, "parts", {"train": 6, "test": 4})
+    monkeypatch.setattr(datasets, "_builder", lambda name, data_dir: Downloaded(data_dir=data_dir))
+    try:
+        with pytest.raises(UserError, match="preparing it failed") as error:
+            datasets.load("downloaded", str(tmp_path))
+        assert "--data_dir" in str(error.value)
+        monkeypatch.setattr(Server, "broken", False)
+        assert len(datasets.load("downloaded", str(tmp_path)).train) > 0
+    finally:
+        server.shutdown()
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="TFDS_DATA_DIR holds no prepared svhn_cropped")

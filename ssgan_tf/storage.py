@@ -1,0 +1,81 @@
+"""Where the images are: in memory, or in a file if they are too many for it."""
+
+import contextlib
+import errno
+import math
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from ssgan_tf.config import UserError
+
+SAFE_SHARE = 0.6  # of the free memory
+COPIES = 2  # as they are read, and as the train step gathers them
+
+
+def free_memory() -> float:
+    """Bytes that this process may still take, by the system and by its container."""
+    free = [math.inf]
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        text = Path("/proc/meminfo").read_text()
+        free.append(1024 * int(text.split("MemAvailable:")[1].split()[0]))
+    with contextlib.suppress(OSError, ValueError):  # "max" is no number: no limit
+        group = Path("/sys/fs/cgroup")
+        limit = int((group / "memory.max").read_text())
+        free.append(limit - int((group / "memory.current").read_text()))
+    return min(free)
+
+
+class Storage:
+    """Makes room for images; the order in which they are read later is the same for both kinds."""
+
+    def __init__(self, budget_gb: float, directory: Path) -> None:
+        """
+        Args:
+            budget_gb: what images may take in memory, in GB; 0: a safe share of what is free.
+            directory: where their file goes if they take more. It has no name there: it is gone
+                when the process is, however that ends.
+        """
+        self._budget = budget_gb * 1e9 if budget_gb else SAFE_SHARE * free_memory()
+        self._directory = directory
+
+    def allocate(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Room for uint8 images (N, S, S, C): an array, or an `np.memmap`.
+
+        Raises:
+            UserError: if there is no room on the disk either.
+        """
+        size = math.prod(shape)
+        if size * COPIES <= self._budget:
+            self._budget -= size * COPIES
+            return np.empty(shape, np.uint8)
+        print(
+            f"Images:   {shape[0]:,} take {size * COPIES / 1e9:,.3g} GB in memory, more than the "
+            f"{max(0, self._budget) / 1e9:,.3g} GB that are left of --memory_budget_gb; they are "
+            f"read from a file in {self._directory} as they are needed",
+            flush=True,
+        )
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self._directory) as file:
+                if hasattr(os, "posix_fallocate"):  # else a full disk would be a crash later
+                    os.posix_fallocate(file.fileno(), 0, size)
+                return np.memmap(file, np.uint8, "w+", shape=shape)
+        except OSError as error:
+            why = "is full" if error.errno == errno.ENOSPC else f"cannot be used ({error.strerror})"
+            raise UserError(
+                f"--memory_budget_gb: {size / 1e9:,.3g} GB of images do not fit into memory, and "
+                f"the disk of {self._directory} {why}; make room there."
+            ) from error
+
+    def take(self, images: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        """`images[indices]`, in a file again if they are in one."""
+        if not isinstance(images, np.memmap):
+            return images[indices]
+        taken = self.allocate((len(indices), *images.shape[1:]))
+        for start in range(0, len(indices), 1024):
+            part = slice(start, start + 1024)
+            taken[part] = images[indices[part]]
+        return taken

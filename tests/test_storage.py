@@ -1,0 +1,117 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import NARROW
+
+from ssgan_tf import datasets, storage
+from ssgan_tf.config import Config, UserError
+from ssgan_tf.datasets import Dataset
+from ssgan_tf.label_split import split_labels
+from ssgan_tf.pipeline import evaluation_batches, training_batches
+from ssgan_tf.storage import COPIES, Storage
+
+SHAPE = (50, 32, 32, 3)
+SIZE = 50 * 32 * 32 * 3
+
+
+def test_images_stay_in_memory_as_long_as_the_budget_lasts(tmp_path: Path) -> None:
+    room = Storage(2.5 * COPIES * SIZE / 1e9, tmp_path)
+    kinds = [isinstance(room.allocate(SHAPE), np.memmap) for _ in range(3)]
+    assert kinds == [False, False, True]
+
+
+def test_a_file_of_images_is_announced_and_has_no_name_that_could_be_left_behind(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    images = Storage(1e-9, tmp_path / "new").allocate(SHAPE)
+    assert isinstance(images, np.memmap) and images.shape == SHAPE
+    assert list((tmp_path / "new").iterdir()) == []
+    said = capsys.readouterr().out
+    for word in ("50 take", "--memory_budget_gb", str(tmp_path / "new")):
+        assert word in said
+
+
+def test_without_a_budget_it_is_a_share_of_the_free_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert 1e7 < storage.free_memory() < 1e15
+    for free, expected in ((1e9, False), (SIZE, True)):
+        monkeypatch.setattr(storage, "free_memory", lambda free=free: free)
+        assert isinstance(Storage(0, tmp_path).allocate(SHAPE), np.memmap) == expected
+
+
+def test_taking_some_of_them_keeps_them_in_their_order_and_kind(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (3000, 4, 4, 1), np.uint8)
+    indices = np.random.default_rng(1).permutation(3000)[:2500]
+    on_disk = Storage(1e-9, tmp_path)
+    images = on_disk.allocate(values.shape)
+    images[:] = values
+    taken = on_disk.take(images, indices)
+    assert isinstance(taken, np.memmap)
+    np.testing.assert_array_equal(taken, values[indices])
+    assert not isinstance(Storage(1, tmp_path).take(values, indices), np.memmap)
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(UserError, match=r"--memory_budget_gb.* is full"):
+        Storage(1e-9, tmp_path).allocate(SHAPE)
+
+
+@pytest.fixture
+def both(data_dir: str) -> tuple[Dataset, Dataset]:
+    """The tiny `house_numbers` in memory and from disk."""
+    return tuple(
+        datasets.load("house_numbers", data_dir, memory_budget_gb=budget) for budget in (1, 1e-9)
+    )
+
+
+def test_data_is_the_same_from_memory_and_from_disk(both: tuple[Dataset, Dataset]) -> None:
+    assert [isinstance(dataset.train.images, np.memmap) for dataset in both] == [False, True]
+    for part in ("train", "test"):
+        first, second = (getattr(dataset, part) for dataset in both)
+        for name in ("images", "labels", "ids"):
+            np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+
+
+@pytest.mark.parametrize("first_step", [0, 7])
+def test_batches_are_the_same_from_memory_and_from_disk(
+    first_step: int, both: tuple[Dataset, Dataset]
+) -> None:
+    config = Config(**NARROW, labeled=40, batch_size=16, labeled_batch_size=8)
+    batches = [
+        list(training_batches(config, dataset, split_labels(config, dataset), first_step, 12))
+        for dataset in both
+    ]
+    assert len(batches[0]) == 12 - first_step
+    for one, other in zip(*batches, strict=True):
+        for tensor, same in zip(one, other, strict=True):
+            assert tensor.shape == same.shape
+            np.testing.assert_array_equal(tensor, same)
+    for one, other in zip(*(evaluation_batches(dataset.test, 16) for dataset in both), strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_array_equal(one[1], other[1])
+
+
+def test_a_folder_is_the_same_from_memory_and_from_disk(tmp_path: Path) -> None:
+    from PIL import Image
+
+    from ssgan_tf import folder
+
+    rng = np.random.default_rng(0)
+    for name in ("train/a", "train/b", "unlabeled"):
+        (tmp_path / name).mkdir(parents=True)
+        for index in range(10):
+            image = rng.integers(0, 256, (32, 32, 3), np.uint8)
+            Image.fromarray(image).save(tmp_path / name / f"{index}.png")
+    memory, disk = (
+        folder.load(str(tmp_path), memory_budget_gb=budget).train for budget in (1, 1e-9)
+    )
+    assert isinstance(disk.images, np.memmap)
+    np.testing.assert_array_equal(memory.images, disk.images)
+    assert memory.ids.tolist() == disk.ids.tolist()
