@@ -105,7 +105,7 @@ def contents(directory: Path) -> dict[str, object]:
 def table(result: dict) -> str:
     """What was done and what came out."""
     kills = result["kills"]
-    unfinished = sum(kill["unfinished_checkpoint"] for kill in kills)
+    unfinished = sum(k["unfinished_checkpoint"] and k["moment"] != "starting" for k in kills)
     moments = sorted({kill["moment"] for kill in kills})
     counts = ", ".join(f"{sum(k['moment'] == m for k in kills)} {m}" for m in moments)
     verdict = "none" if not result["different"] else ", ".join(result["different"])
