@@ -98,6 +98,30 @@ ROWS = {
         "250",
         f"--consistency_weight=3 --augment_color=0.3 {RATES}",
     ),
+    "entropy-250": Row(
+        "entropy term, weight 0.1",
+        "lr2-drop10-250",
+        "250",
+        f"{COLOR} {RATES} --entropy_weight=0.1",
+    ),
+    "noise-250": Row(
+        "noise of 0.15 instead of dropout at the input",
+        "lr2-drop10-250",
+        "250",
+        f"{COLOR} {RATES} --input_noise=0.15",
+    ),
+    "warmup-250": Row(
+        "warm-up over 200 steps",
+        "lr2-drop10-250",
+        "250",
+        f"{COLOR} {RATES} --warmup_steps=200",
+    ),
+    "stride1-250": Row(
+        "conv1 with stride 1",
+        "lr2-drop10-250",
+        "250",
+        f"{COLOR} {RATES} --conv1_stride=1",
+    ),
     "b64-color3-cons-250": Row(
         "batches of 64 + 32, 4,000 steps",
         "color3-cons-250",
