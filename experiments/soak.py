@@ -41,9 +41,9 @@ def watch(directory: Path) -> list[list[float]]:
             files = len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
             with (directory / "metrics.csv").open(newline="") as file:
                 last = list(csv.DictReader(file))[-1]
+            resident = int(status.split("VmRSS:")[1].split()[0]) / 1024
         except (OSError, IndexError):  # not begun, or just ended
             continue
-        resident = int(status.split("VmRSS:")[1].split()[0]) / 1024
         samples.append([int(last["step"]), float(last["wall_seconds"]), resident, files])
     if process.returncode:
         sys.exit(f"the run failed; see {directory}.log")
