@@ -10,7 +10,6 @@ from scipy.stats import mannwhitneyu
 from ssgan_tf.datasets import Split
 from ssgan_tf.discriminator import Discriminator
 from ssgan_tf.layers import Statistics
-from ssgan_tf.pipeline import evaluation_batches
 from ssgan_tf.trainer import scale
 
 
@@ -98,8 +97,8 @@ class Evaluator:
     def __call__(self, split: Split) -> Evaluation:
         """Classifies every image of `split`."""
         logits = [
-            self._logits(images).numpy()
-            for images, _ in evaluation_batches(split, self._batch_size)
+            self._logits(tf.constant(split.images[start : start + self._batch_size])).numpy()
+            for start in range(0, len(split), self._batch_size)
         ]
         return Evaluation(split.labels, np.concatenate(logits))
 

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from ssgan_tf.config import Config
-from ssgan_tf.datasets import Dataset, Split
+from ssgan_tf.datasets import Dataset
 from ssgan_tf.label_split import LabelSplit
 from ssgan_tf.trainer import Batch
 
@@ -86,20 +86,6 @@ def training_batches(
 
     batches = tf.data.Dataset.zip(streams).take(total_steps - first_step)
     return batches.map(batch, num_parallel_calls=1, deterministic=True).prefetch(2)
-
-
-def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
-    """All images and labels in order, the last partial batch too."""
-    images = _rows(split.images)
-    with tf.device("CPU:0"):
-        labels = tf.constant(split.labels)
-
-    def batch(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        places = tf.range(start, tf.minimum(start + batch_size, len(split)))
-        return images(places), tf.gather(labels, places)
-
-    starts = tf.data.Dataset.range(0, len(split), batch_size)
-    return starts.map(batch, num_parallel_calls=1, deterministic=True).prefetch(2)
 
 
 def _rows(images: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:

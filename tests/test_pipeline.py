@@ -7,7 +7,6 @@ from ssgan_tf.config import Config
 from ssgan_tf.label_split import LabelSplit, split_labels
 from ssgan_tf.pipeline import (
     HIDDEN_LABEL,
-    evaluation_batches,
     shuffled_indices,
     training_batches,
 )
@@ -103,11 +102,3 @@ def test_a_labelled_batch_takes_over_all_labels() -> None:
         assert batch.labeled_images.shape == (6, 32, 32, 3)
         assert {image.tobytes() for image in batch.labeled_images.numpy()} <= labeled
         assert (batch.labeled_labels.numpy() >= 0).all()
-
-
-def test_evaluation_sees_every_image_once_in_order_the_last_partial_batch_too() -> None:
-    part = make_dataset(test=30).test
-    parts = list(evaluation_batches(part, 8))
-    assert [len(labels) for _, labels in parts] == [8, 8, 8, 6]
-    np.testing.assert_array_equal(np.concatenate([images for images, _ in parts]), part.images)
-    np.testing.assert_array_equal(np.concatenate([labels for _, labels in parts]), part.labels)

@@ -9,7 +9,7 @@ from ssgan_tf import datasets, storage
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.datasets import Dataset
 from ssgan_tf.label_split import split_labels
-from ssgan_tf.pipeline import evaluation_batches, training_batches
+from ssgan_tf.pipeline import training_batches
 from ssgan_tf.storage import COPIES, Storage
 
 SHAPE = (50, 32, 32, 3)
@@ -93,9 +93,6 @@ def test_batches_are_the_same_from_memory_and_from_disk(
         for tensor, same in zip(one, other, strict=True):
             assert tensor.shape == same.shape
             np.testing.assert_array_equal(tensor, same)
-    for one, other in zip(*(evaluation_batches(dataset.test, 16) for dataset in both), strict=True):
-        np.testing.assert_array_equal(one[0], other[0])
-        np.testing.assert_array_equal(one[1], other[1])
 
 
 def test_a_folder_is_the_same_from_memory_and_from_disk(tmp_path: Path) -> None:
