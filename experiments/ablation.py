@@ -3,8 +3,8 @@
 What it shows: which parts of the recipe carry the result, and which of the published code's quirks
 matter.
 
-    TFDS_DATA_DIR=... python experiments/ablation.py --workers=2     # everything that is missing
-    python experiments/ablation.py --table                           # only the table
+    TFDS_DATA_DIR=... python -m experiments.ablation --workers=2     # everything that is missing
+    python -m experiments.ablation --table                           # only the table
 
 Cost: 2,000 steps each, six minutes a run on one core (width 128: an hour). One seed; the first row
 has three, and their deviation tells which differences are noise. Expected: the table in
@@ -13,7 +13,7 @@ experiments/README.md, which this program writes; the paragraph on each row is t
 
 import statistics
 
-from common import (
+from experiments.common import (
     HERE,
     Run,
     argument_parser,

@@ -4,7 +4,7 @@ What it shows: `predict` over 10,000 PNG files (read, decoded, classified, in it
 beside the bare SavedModel on arrays of the same batch size, alternating in one process; and what
 decoding alone would allow, so that one sees which of the two holds it back.
 
-    python experiments/benchmark_predict.py --model=runs/NAME/saved_model
+    python -m experiments.benchmark_predict --model=runs/NAME/saved_model
 
 Cost: two minutes; nothing else may run meanwhile. Expected: 0.5 to 0.55 on two cores. More than
 1 / (1 + bare / decode) there cannot be, since both share the cores: with 17,000 and 21,000
@@ -23,9 +23,9 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
-from common import HERE, RESULTS, replace_between_markers
 from PIL import Image
 
+from experiments.common import HERE, RESULTS, replace_between_markers
 from ssgan_tf.device import describe_device
 from ssgan_tf.images import read_image
 from ssgan_tf.predict import Classifier, Unreadable, decoding_processes, predict

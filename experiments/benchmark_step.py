@@ -4,7 +4,7 @@ What it shows: the rate of a float32 step at the article's widths, batch 128 and
 (20.2 GFLOP), beside the rate of a 2048-cubed float32 matrix product, alternating in one process.
 The fraction compares between machines and does not mind a slow hour; seconds do neither.
 
-    python experiments/benchmark_step.py
+    python -m experiments.benchmark_step
 
 Cost: a minute; nothing else may run meanwhile. Expected: at least 0.60 on a CPU with two cores.
 """
@@ -20,8 +20,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 import tensorflow as tf
-from common import HERE, RESULTS, replace_between_markers
 
+from experiments.common import HERE, RESULTS, replace_between_markers
 from ssgan_tf.config import Config
 from ssgan_tf.device import describe_device
 from ssgan_tf.trainer import Batch, Trainer
@@ -98,7 +98,7 @@ def main() -> None:
             flush=True,
         )
     result = {
-        "command": f"python experiments/benchmark_step.py --drop_rate={arguments.drop_rate:g}",
+        "command": f"python -m experiments.benchmark_step --drop_rate={arguments.drop_rate:g}",
         "drop_rate": arguments.drop_rate,
         "device": describe_device(),
         "step_milliseconds": round(statistics.median(step_ms), 1),

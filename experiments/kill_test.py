@@ -5,7 +5,7 @@ two steps, while it writes a checkpoint - and started again each time ends in th
 weights and optimizer states, metrics.csv, results.json, TensorBoard's steps and samples; wall times
 aside.
 
-    python experiments/kill_test.py --kills=25
+    python -m experiments.kill_test --kills=25
 
 Cost: a quarter of an hour on two cores. Expected: no difference; BUILD.md has the figures, which
 this program writes.
@@ -20,8 +20,7 @@ import sys
 import time
 from pathlib import Path
 
-from common import HERE, RESULTS, argument_parser, replace_between_markers
-
+from experiments.common import HERE, RESULTS, argument_parser, replace_between_markers
 from ssgan_tf import run_dir
 
 FLAGS = (

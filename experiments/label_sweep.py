@@ -5,10 +5,10 @@ method has one row of flags (`METHODS`). Two of them are controls, classifiers o
 trained on the labels alone: the better of dropout 0 and 0.5 with the article's learning rate, and
 `--preset=tuned --method=supervised`, which has all of `tuned` that works without unlabelled images.
 
-    TFDS_DATA_DIR=... python experiments/label_sweep.py --workers=2    # everything that is missing
-    TFDS_DATA_DIR=... python experiments/label_sweep.py --labels 250   # only these
-    TFDS_DATA_DIR=... python experiments/label_sweep.py --house_numbers --workers=2
-    python experiments/label_sweep.py --table                          # only table, plot, summary
+    TFDS_DATA_DIR=... python -m experiments.label_sweep --workers=2    # everything that is missing
+    TFDS_DATA_DIR=... python -m experiments.label_sweep --labels 250   # only these
+    TFDS_DATA_DIR=... python -m experiments.label_sweep --house_numbers --workers=2
+    python -m experiments.label_sweep --table                          # only table, plot, summary
 
 Cost: on one core a run of the controls takes 2 to 4 minutes, of the article 6, of `tuned` 11 and of
 `tuned_large` 28; the whole sweep about four hours on two cores, two and a half of them for the
@@ -20,8 +20,8 @@ import json
 import statistics
 from pathlib import Path
 
-import reproduce_article
-from common import (
+from experiments import reproduce_article
+from experiments.common import (
     FIGURES,
     HERE,
     RESULTS,

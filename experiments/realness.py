@@ -5,8 +5,8 @@ AUROC: how well it tells SVHN test digits from other images, beside the usual ba
 softmax probability (0.5: not at all; 1: always). And whether the probabilities can be believed:
 calibration on the test images, before and after temperature scaling on validation images.
 
-    TFDS_DATA_DIR=... python experiments/realness.py            # trains one run a preset, measures
-    python experiments/realness.py --table                      # only table and diagram
+    TFDS_DATA_DIR=... python -m experiments.realness            # trains one run a preset, measures
+    python -m experiments.realness --table                      # only table and diagram
 
 Cost: one run of `article` and one of `tuned` with 1,000 labels, half an hour on two cores; the
 measurement itself takes a minute. Expected: the tables in experiments/README.md, which this program
@@ -17,7 +17,16 @@ import json
 from pathlib import Path
 
 import numpy as np
-from common import FIGURES, HERE, RESULTS, Run, argument_parser, execute, replace_between_markers
+
+from experiments.common import (
+    FIGURES,
+    HERE,
+    RESULTS,
+    Run,
+    argument_parser,
+    execute,
+    replace_between_markers,
+)
 
 PRESETS = ("article", "tuned")
 COUNT = 2000  # images of each other kind

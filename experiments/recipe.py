@@ -3,8 +3,8 @@
 What it shows: what each ingredient is worth on validation images, a stratified tenth of the
 training images that takes no part in training. The test images were not looked at to choose.
 
-    TFDS_DATA_DIR=... python experiments/recipe.py --workers=2   # everything that is missing
-    python experiments/recipe.py --table                         # only the table
+    TFDS_DATA_DIR=... python -m experiments.recipe --workers=2   # everything that is missing
+    python -m experiments.recipe --table                         # only the table
 
 Cost: on one core six minutes a run, two without unlabelled images; an hour and a half in all on two
 cores. One seed: differences below 2 points are noise (1,025 validation images: a standard error
@@ -13,7 +13,14 @@ of 1.4 points at 70%). Expected: the table in experiments/README.md, which this 
 
 from typing import NamedTuple
 
-from common import HERE, Run, argument_parser, execute, finished, replace_between_markers
+from experiments.common import (
+    HERE,
+    Run,
+    argument_parser,
+    execute,
+    finished,
+    replace_between_markers,
+)
 
 # Where it starts from. Where a flag is given twice, the later one counts.
 BASE = (

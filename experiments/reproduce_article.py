@@ -4,8 +4,8 @@ What it shows: what the article's recipe reaches with 1,000 labels, in the versi
 in that of its published code, and what the same classifier reaches without unlabelled images.
 It also chooses the dropout rate of the `article` preset, on a validation part.
 
-    TFDS_DATA_DIR=... python experiments/reproduce_article.py          # everything that is missing
-    python experiments/reproduce_article.py --table                    # only the tables
+    TFDS_DATA_DIR=... python -m experiments.reproduce_article          # everything that is missing
+    python -m experiments.reproduce_article --table                    # only the tables
 
 Cost: about three minutes a run of 2,000 steps on two cores, two and a half hours in all. Expected:
 see the tables in experiments/README.md, which this program writes.
@@ -15,7 +15,7 @@ import json
 import statistics
 from collections.abc import Iterator
 
-from common import (
+from experiments.common import (
     HERE,
     RESULTS,
     Run,

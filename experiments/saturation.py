@@ -3,8 +3,8 @@
 What it shows: how many steps each of the two wants, and that the control was not cut short. The
 schedule (constant for the first half, then down to 0) and the ramp stretch with the steps.
 
-    TFDS_DATA_DIR=... python experiments/saturation.py --workers=2
-    python experiments/saturation.py --table
+    TFDS_DATA_DIR=... python -m experiments.saturation --workers=2
+    python -m experiments.saturation --table
 
 Cost: on one core an hour for `tuned`, 20 minutes for its control; one seed. Expected: the table and
 the curves in experiments/README.md, which this program writes.
@@ -12,7 +12,15 @@ the curves in experiments/README.md, which this program writes.
 
 from pathlib import Path
 
-from common import FIGURES, HERE, Run, argument_parser, execute, finished, replace_between_markers
+from experiments.common import (
+    FIGURES,
+    HERE,
+    Run,
+    argument_parser,
+    execute,
+    finished,
+    replace_between_markers,
+)
 
 FLAGS = "--preset=tuned --labeled=1000 --steps=20000 --eval_every=5"
 RUNS = {

@@ -4,7 +4,7 @@ What it shows: memory, open files and time per step of a run of 50,000 steps wit
 checkpoints and summaries, at its beginning and at its end. (That no function is traced again is a
 test: tests/test_faults.py.)
 
-    python experiments/soak.py
+    python -m experiments.soak
 
 Cost: ten to twenty minutes on one core. Expected: BUILD.md has the figures, which this program
 writes.
@@ -19,7 +19,7 @@ import sys
 import time
 from pathlib import Path
 
-from common import HERE, RESULTS, argument_parser, replace_between_markers
+from experiments.common import HERE, RESULTS, argument_parser, replace_between_markers
 
 FLAGS = (
     "--dataset=house_numbers --labeled=1000 --steps=50000 --schedule=linear --batch_size=8 "

@@ -5,8 +5,8 @@ loading and evaluations included, to the first evaluation (one an epoch) with at
 test images right; a run that never gets there counts with its whole length and is marked. The test
 images choose nothing here: the time is reported, and every run goes on to its last step.
 
-    TFDS_DATA_DIR=... python experiments/time_to_accuracy.py --workers=2
-    python experiments/time_to_accuracy.py --table              # only table and curves
+    TFDS_DATA_DIR=... python -m experiments.time_to_accuracy --workers=2
+    python -m experiments.time_to_accuracy --table              # only table and curves
 
 Nothing else may run meanwhile. Two workers have one core each, so the times compare with each
 other, not with those of a run that has both.
@@ -18,8 +18,15 @@ Expected: the table in experiments/README.md, which this program writes.
 import statistics
 from pathlib import Path
 
-from common import FIGURES, HERE, argument_parser, execute, finished, replace_between_markers
-from label_sweep import NAMES, runs_of
+from experiments.common import (
+    FIGURES,
+    HERE,
+    argument_parser,
+    execute,
+    finished,
+    replace_between_markers,
+)
+from experiments.label_sweep import NAMES, runs_of
 
 METHODS = ("article", "tuned", "tuned_supervised")
 TARGET = 0.70

@@ -3,12 +3,10 @@
 import json
 from pathlib import Path
 
-import common
-import label_sweep
 import numpy as np
 import pytest
-import realness
-import time_to_accuracy
+
+from experiments import common, label_sweep, realness, time_to_accuracy
 
 
 def write_result(run: common.Run, accuracy: float, **more: object) -> None:
