@@ -51,12 +51,12 @@ def watch(directory: Path) -> list[list[float]]:
 
 
 def table(result: dict) -> str:
-    """At 10% and at the end."""
-    lines = ["| | at 10% | at 100% |", "|---|---|---|"]
+    """At 10%, half-way and at the end."""
+    lines = ["| | at 10% | at 50% | at 100% |", "|---|---|---|---|"]
     for name, unit in (("resident memory", "MB"), ("open files", ""), ("time of a step", "ms")):
-        early, late = result[name]
         digits = 2 if unit == "ms" else 0
-        lines.append(f"| {name} | {early:.{digits}f} {unit} | {late:.{digits}f} {unit} |")
+        cells = [f"{value:.{digits}f} {unit}" for value in result[name]]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(line.replace("  |", " |") for line in lines)
 
 
@@ -71,7 +71,7 @@ def main() -> None:
         last = samples[-1][0]
         parts = [
             [s for s in samples if low * last <= s[0] < high * last]
-            for low, high in ((0.08, 0.14), (0.94, 1.0))
+            for low, high in ((0.08, 0.14), (0.48, 0.54), (0.94, 1.0))
         ]
 
         def middle(part: list[list[float]], column: int) -> float:
@@ -87,6 +87,7 @@ def main() -> None:
             "open files": [middle(part, 3) for part in parts],
             "time of a step": [
                 statistics.median(paces[:tenth]),
+                statistics.median(paces[2 * tenth : 3 * tenth]),
                 statistics.median(paces[-tenth:]),
             ],
         }
