@@ -5,9 +5,9 @@ from typing import Literal, NamedTuple
 
 import keras
 import tensorflow as tf
-from keras.layers import Conv2D, Dense
+from keras.layers import Dense
 
-from ssgan_tf.layers import BatchNorm, Statistics, dropout, gaussian_noise, leaky_relu
+from ssgan_tf.layers import BatchNorm, Conv2D, Statistics, dropout, gaussian_noise, leaky_relu
 
 
 class DiscriminatorOutput(NamedTuple):

@@ -11,6 +11,7 @@ from ssgan_tf.layers import (
     Statistics,
     leaky_relu,
     sub_pixel_transpose_conv,
+    transpose_conv,
 )
 
 
@@ -83,7 +84,8 @@ class Generator(keras.Model):
         for stage, bn, deconv in self._stages():
             x = leaky_relu(bn(x, statistics=statistics))
             if stage < self.stages:
-                x = deconv(x)  # (B, 8, 8, 2 m_g), (B, 16, 16, m_g)
+                # (B, 8, 8, 2 m_g), (B, 16, 16, m_g)
+                x = transpose_conv(x, deconv.kernel, deconv.bias)
             else:  # computed in the way that is fast for few channels. (B, 32, 32, channels)
                 x = sub_pixel_transpose_conv(x, deconv.kernel, deconv.bias)
         return tf.tanh(x)
