@@ -1,15 +1,32 @@
 """Changes of training images that leave their class as it is, each a function of its seed."""
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 
-def shift(images: tf.Tensor, pixels: int, seed: tf.Tensor | None) -> tf.Tensor:
+class Places(NamedTuple):
+    """Where the images of a replica stand in the global batch, for which changes are drawn.
+
+    Attributes:
+        indices: (B,) int32.
+        total: how many images the global batch has.
+    """
+
+    indices: tf.Tensor
+    total: int | tf.Tensor
+
+
+def shift(
+    images: tf.Tensor, pixels: int, seed: tf.Tensor | None, places: Places | None = None
+) -> tf.Tensor:
     """Moves each image by up to `pixels` in both directions; border pixels are repeated.
 
     Args:
         images: (B, H, W, channels), any dtype.
         pixels: >= 0.
         seed: (2,) int32, of which the shifts are a pure function; None: no shifts.
+        places: where `images` is a part of a larger batch, its places there.
 
     Returns:
         Same shape and dtype as `images`.
@@ -17,26 +34,33 @@ def shift(images: tf.Tensor, pixels: int, seed: tf.Tensor | None) -> tf.Tensor:
     if seed is None or pixels == 0:
         return images
     batch, height, width = tf.unstack(tf.shape(images)[:3])
-    shifts = tf.random.stateless_uniform((2, batch, 1), seed, -pixels, pixels + 1, tf.int32)
+    total = batch if places is None else places.total
+    shifts = tf.random.stateless_uniform((2, total, 1), seed, -pixels, pixels + 1, tf.int32)
+    shifts = shifts if places is None else tf.gather(shifts, places.indices, axis=1)  # (2, B, 1)
     rows = tf.clip_by_value(tf.range(height) + shifts[0], 0, height - 1)  # (B, H)
     columns = tf.clip_by_value(tf.range(width) + shifts[1], 0, width - 1)  # (B, W)
     images = tf.gather(images, rows, axis=1, batch_dims=1)
     return tf.gather(images, columns, axis=2, batch_dims=1)
 
 
-def jitter_color(images: tf.Tensor, strength: float, seed: tf.Tensor | None) -> tf.Tensor:
+def jitter_color(
+    images: tf.Tensor, strength: float, seed: tf.Tensor | None, places: Places | None = None
+) -> tf.Tensor:
     """Changes contrast and brightness of each channel of each image: a x + b, clipped to [-1, 1].
 
     Args:
         images: (B, H, W, channels) float in [-1, 1].
         strength: a is uniform in [1 - strength, 1 + strength], b in [-strength, strength].
         seed: (2,) int32, of which both are a pure function; None: nothing is changed.
+        places: where `images` is a part of a larger batch, its places there.
 
     Returns:
         Same shape, dtype and range as `images`.
     """
     if seed is None or strength == 0:
         return images
-    shape = (2, tf.shape(images)[0], 1, 1, images.shape[-1])
+    total = tf.shape(images)[0] if places is None else places.total
+    shape = (2, total, 1, 1, images.shape[-1])
     changes = tf.random.stateless_uniform(shape, seed, -strength, strength)
+    changes = changes if places is None else tf.gather(changes, places.indices, axis=1)
     return tf.clip_by_value(images * (1.0 + changes[0]) + changes[1], -1.0, 1.0)

@@ -31,10 +31,13 @@ class Checkpoints:
         """Writes `ckpt-STEP`; it is there in full or not at all."""
         self._manager.save(checkpoint_number=step)
 
-    def restore_newest(self) -> list[str]:
+    def restore_newest(self, directory: Path | None = None) -> list[str]:
         """Takes the state from the newest sound checkpoint, if there is any checkpoint.
 
         What an interrupted write left behind is removed.
+
+        Args:
+            directory: if it is not where this process saves.
 
         Returns:
             A sentence for each newer one that could not be used.
@@ -45,10 +48,11 @@ class Checkpoints:
         for unfinished in self._directory.glob("ckpt-*_temp"):
             shutil.rmtree(unfinished)
         problems: list[str] = []
-        steps = sorted(finished_steps(self._directory), reverse=True)
+        directory = directory or self._directory
+        steps = sorted(finished_steps(directory), reverse=True)
         for step in steps:
             try:
-                restore(self._checkpoint, self._directory / f"ckpt-{step}")
+                restore(self._checkpoint, directory / f"ckpt-{step}")
                 return problems
             except UserError as error:
                 problems.append(str(error))

@@ -146,6 +146,11 @@ class Config:
     labels_from: str = _field(
         "", "Data", "A labels.json of an earlier run, to use the very same labels again."
     )
+    unlabeled_splits: str = _field(
+        "train",
+        "Data",
+        "Parts of a TensorFlow Datasets set whose images join without labels, as in train+extra.",
+    )
     validation_fraction: float = _field(
         0.0,
         "Data",
@@ -295,6 +300,34 @@ class Config:
         False, "Training", "Bit-identical repetition, at some cost in speed."
     )
 
+    precision: str = _field(
+        "float32",
+        "Speed",
+        "Number format of convolutions and products; weights, losses and statistics stay float32. "
+        "auto: what the device is fast at.",
+        choices=("float32", "bfloat16", "float16", "auto"),
+    )
+    jit_compile: str = _field(
+        "auto",
+        "Speed",
+        "Compile the train step with XLA; auto: on a single GPU, since on CPUs it is slower.",
+        choices=("auto", "true", "false"),
+    )
+    steps_per_call: int = _field(
+        1,
+        "Speed",
+        "Train steps that TensorFlow takes before Python is asked again; more for fast devices.",
+        minimum=1,
+        maximum=1000,
+    )
+    strategy: str = _field(
+        "auto",
+        "Speed",
+        "On how many devices: one, all GPUs of this machine, or all machines of $TF_CONFIG. "
+        "auto: all GPUs that are visible.",
+        choices=("auto", "none", "mirrored", "multi_worker"),
+    )
+
     run_dir: str = _field(
         "",
         "Run",
@@ -324,6 +357,17 @@ class Config:
             )
         if self.dataset == FOLDER:
             raise UserError("--dataset=folder: needs a path, as in --dataset=folder:my_images.")
+        parts = self.unlabeled_splits.split("+")
+        if "train" not in parts or not all(parts) or len(set(parts)) < len(parts):
+            raise UserError(
+                f"--unlabeled_splits={self.unlabeled_splits}: give train, or train and other parts "
+                "with + between them, as in train+extra."
+            )
+        if len(parts) > 1 and self.dataset.startswith(FOLDER):
+            raise UserError(
+                f"--unlabeled_splits={self.unlabeled_splits}: a folder has its images without "
+                "labels in unlabeled/; leave the flag out."
+            )
         if self.learning_rate == 0:
             raise UserError("--learning_rate=0: nothing would be learned; the article has 0.0003.")
         if self.method == "supervised":

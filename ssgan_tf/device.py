@@ -1,10 +1,19 @@
-"""What the run computes on, in words."""
+"""What the run computes on: which devices and machines, in which precision, and in words."""
 
 import contextlib
+import json
 import os
 import platform
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ssgan_tf.config import Config, UserError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+# TensorFlow is imported inside the functions: who is chief is known without it.
 
 
 @contextlib.contextmanager
@@ -29,8 +38,8 @@ def quiet_start() -> Iterator[None]:
         os.close(nowhere)
 
 
-def prepare_device(deterministic: bool) -> str:
-    """Makes GPU memory grow on demand and sets determinism; returns `describe_device()`.
+def prepare_device(deterministic: bool) -> None:
+    """Makes GPU memory grow on demand and sets determinism.
 
     Determinism holds for the rest of the process.
     """
@@ -42,17 +51,21 @@ def prepare_device(deterministic: bool) -> str:
             tf.config.experimental.set_memory_growth(gpu, True)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
-    return describe_device()
 
 
-def describe_device() -> str:
-    """For example "GPU: NVIDIA A100" or "CPU: AMD EPYC, 2 cores"."""
+def describe_device(replicas: int = 1) -> str:
+    """For example "GPU: NVIDIA A100", "CPU: AMD EPYC, 2 cores"; "4 x GPU: ..." for replicas."""
     import tensorflow as tf
 
+    times = f"{replicas} x " if replicas > 1 else ""
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         details = tf.config.experimental.get_device_details(gpus[0])
-        return f"GPU: {details.get('device_name', gpus[0].name)}"
+        return f"{times}GPU: {details.get('device_name', gpus[0].name)}"
+    return f"{times}{_cpu()}"
+
+
+def _cpu() -> str:
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -60,3 +73,98 @@ def describe_device() -> str:
         name = models[0].partition(":")[2].strip() if models else name
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"CPU: {name}, {cores} core{'s' if cores != 1 else ''}"
+
+
+def worker() -> tuple[int, int]:
+    """This machine's place among those of $TF_CONFIG, and how many there are; 0, 1 without it.
+
+    Number 0 is the chief, which alone writes to the run directory.
+
+    Raises:
+        UserError: if $TF_CONFIG is not what TensorFlow documents, or lacks what is needed here.
+    """
+    text = os.environ.get("TF_CONFIG")
+    if not text:
+        return 0, 1
+    wanted = (
+        '{"cluster": {"worker": ["host1:port", "host2:port"]}, '
+        '"task": {"type": "worker", "index": 0}}'
+    )
+    try:
+        found = json.loads(text)
+        cluster, task = found["cluster"], found["task"]
+        tasks = [("chief", i) for i in range(len(cluster.get("chief", [])))]
+        tasks += [("worker", i) for i in range(len(cluster.get("worker", [])))]
+        return tasks.index((task["type"], int(task["index"]))), len(tasks)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"TF_CONFIG={text}: is not of the form {wanted}.") from error
+
+
+def make_strategy(config: Config) -> "tf.distribute.Strategy":
+    """The strategy that `--strategy` names. To be called before TensorFlow computes anything.
+
+    Raises:
+        UserError: if it cannot be had here, or a batch cannot be divided among its replicas.
+    """
+    import tensorflow as tf
+
+    gpus = tf.config.list_logical_devices("GPU") if config.strategy != "multi_worker" else []
+    if config.strategy == "multi_worker":
+        if not os.environ.get("TF_CONFIG"):
+            raise UserError(
+                "--strategy=multi_worker: needs the environment variable TF_CONFIG, which says "
+                "which machines there are (BUILD.md, 'On several machines')."
+            )
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    elif config.strategy == "mirrored":
+        strategy = tf.distribute.MirroredStrategy(gpus or tf.config.list_logical_devices("CPU"))
+    elif config.strategy == "auto" and len(gpus) > 1:
+        strategy = tf.distribute.MirroredStrategy(gpus)
+    else:
+        strategy = tf.distribute.get_strategy()  # one device
+    check_divisible(config, strategy.num_replicas_in_sync)
+    return strategy
+
+
+def check_divisible(config: Config, replicas: int) -> None:
+    """Raises `UserError` if `replicas` devices cannot have equal parts of a batch."""
+    for name in ("batch_size", "labeled_batch_size"):
+        size = getattr(config, name)
+        if size % replicas:
+            below, above = size - size % replicas, size + -size % replicas
+            fitting = f"{below} or {above}" if below else str(above)
+            raise UserError(
+                f"--{name}={size}: is divided among {replicas} devices; give a multiple of that, "
+                f"such as {fitting}."
+            )
+
+
+def resolve_precision(precision: str) -> str:
+    """What `--precision=auto` means here: the format in which this device is fast.
+
+    Returns:
+        "float32", "bfloat16" or "float16".
+    """
+    if precision != "auto":
+        return precision
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        details = tf.config.experimental.get_device_details(gpus[0])
+        capability = details.get("compute_capability", (0, 0))
+        return (
+            "bfloat16" if capability >= (8, 0) else "float16" if capability >= (7, 0) else "float32"
+        )
+    info = Path("/proc/cpuinfo")
+    flags = set(info.read_text().split()) if info.exists() else set()
+    return "bfloat16" if flags & {"avx512_bf16", "amx_bf16"} else "float32"
+
+
+def resolve_jit_compile(jit_compile: str, replicas: int) -> bool:
+    """What `--jit_compile` means here: `auto` is XLA on a single GPU; on CPUs it is slower."""
+    import tensorflow as tf
+
+    if jit_compile == "auto":
+        return replicas == 1 and bool(tf.config.list_physical_devices("GPU"))
+    return jit_compile == "true"

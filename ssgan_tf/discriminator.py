@@ -7,7 +7,15 @@ import keras
 import tensorflow as tf
 from keras.layers import Dense
 
-from ssgan_tf.layers import BatchNorm, Conv2D, Statistics, dropout, gaussian_noise, leaky_relu
+from ssgan_tf.layers import (
+    BatchNorm,
+    Conv2D,
+    Statistics,
+    dropout,
+    gaussian_noise,
+    leaky_relu,
+    policy,
+)
 
 
 class DiscriminatorOutput(NamedTuple):
@@ -58,6 +66,7 @@ class Discriminator(keras.Model):
         input_noise: float = 0.0,
         conv1_stride: int = 2,
         image_size: int = 32,
+        precision: str = "float32",
     ) -> None:
         """
         Args:
@@ -71,6 +80,8 @@ class Discriminator(keras.Model):
                 takes the place of dropout there; 0: dropout.
             conv1_stride: 2, or 1 for maps of twice the side from conv1 on, at 4 times the cost.
             image_size: S, 16, 32, 64 or 128.
+            precision: of the convolutions, "float32", "bfloat16" or "float16"; weights, features
+                and logits are float32 in any case.
         """
         super().__init__(name="discriminator")
         self.width, self.channels, self.image_size = width, channels, image_size
@@ -78,7 +89,8 @@ class Discriminator(keras.Model):
         self.input_noise, self.conv1_stride = input_noise, conv1_stride
 
         def conv(filters: int, strides: int, name: str, padding: str = "same") -> Conv2D:
-            return Conv2D(filters, 3, strides=strides, padding=padding, name=name)
+            dtype = policy(precision)
+            return Conv2D(filters, 3, strides=strides, padding=padding, name=name, dtype=dtype)
 
         self.conv1 = conv(width, conv1_stride, "conv1")
         self.extra_stages = max(0, image_size.bit_length() - 6)  # log2(S / 32)
@@ -165,7 +177,7 @@ class Discriminator(keras.Model):
             x = dropout(x, rate, seeds[3])
         x = leaky_relu(self.conv7(x))  # (B, 2, 2, 2 m_d)
 
-        features = tf.reduce_mean(x, axis=(1, 2))  # (B, 2 m_d)
+        features = tf.reduce_mean(tf.cast(x, tf.float32), axis=(1, 2))  # (B, 2 m_d)
         return DiscriminatorOutput(self.classifier(features), features)
 
 

@@ -81,7 +81,10 @@ def load(directory: Path, checkpoint: str = "last", data_dir: str = "") -> Finis
     Raises:
         UserError: if it is not a run, has no such checkpoint, or its data is not what it was.
     """
-    config = read_config(directory)
+    # One device and full precision, whatever it was trained with: checkpoints fit all of them.
+    config = dataclasses.replace(
+        read_config(directory), precision="float32", strategy="none", jit_compile="false"
+    )
     moved_folder = data_dir and config.dataset.startswith(FOLDER)
     if moved_folder:
         config = dataclasses.replace(config, dataset=FOLDER + data_dir.rstrip("/"))

@@ -10,6 +10,7 @@ from ssgan_tf.layers import (
     BatchNorm,
     Statistics,
     leaky_relu,
+    policy,
     sub_pixel_transpose_conv,
     transpose_conv,
 )
@@ -33,7 +34,12 @@ class Generator(keras.Model):
     """
 
     def __init__(
-        self, width: int = 32, latent_dim: int = 100, channels: int = 3, image_size: int = 32
+        self,
+        width: int = 32,
+        latent_dim: int = 100,
+        channels: int = 3,
+        image_size: int = 32,
+        precision: str = "float32",
     ) -> None:
         """
         Args:
@@ -41,15 +47,20 @@ class Generator(keras.Model):
             latent_dim: length of z.
             channels: of the images, 3 for colour.
             image_size: S, 16, 32, 64 or 128.
+            precision: of the convolutions, "float32", "bfloat16" or "float16"; weights and images
+                are float32 in any case.
         """
         super().__init__(name="generator")
         self.width, self.latent_dim = width, latent_dim
         self.stages = image_size.bit_length() - 3  # log2(S / 4)
         self.first_filters = width * image_size // 8
-        self.dense = Dense(4 * 4 * self.first_filters, name="dense")
+        dtype = policy(precision)
+        self.dense = Dense(4 * 4 * self.first_filters, name="dense", dtype=dtype)
         for stage in range(1, self.stages + 1):  # bn1, deconv1, bn2, ...
             filters = channels if stage == self.stages else self.first_filters >> stage
-            deconv = Conv2DTranspose(filters, 5, strides=2, padding="same", name=f"deconv{stage}")
+            deconv = Conv2DTranspose(
+                filters, 5, strides=2, padding="same", name=f"deconv{stage}", dtype=dtype
+            )
             setattr(self, f"bn{stage}", BatchNorm(name=f"bn{stage}"))
             setattr(self, f"deconv{stage}", deconv)
         self.build((None, latent_dim))
@@ -88,4 +99,4 @@ class Generator(keras.Model):
                 x = transpose_conv(x, deconv.kernel, deconv.bias)
             else:  # computed in the way that is fast for few channels. (B, 32, 32, channels)
                 x = sub_pixel_transpose_conv(x, deconv.kernel, deconv.bias)
-        return tf.tanh(x)
+        return tf.tanh(tf.cast(x, tf.float32))

@@ -6,6 +6,8 @@ from typing import Literal
 import keras
 import tensorflow as tf
 
+from ssgan_tf.distribution import mean_over_replicas, replica
+
 LEAKY_RELU_SLOPE = 0.2
 BN_MOMENTUM = 0.99  # TF1's defaults, as in the article's code
 BN_EPSILON = 1e-3
@@ -18,6 +20,11 @@ Padding = Literal["SAME", "VALID"]
 #   batch:            by this batch's statistics, averages untouched          (training, fakes)
 #   moving:           by the moving averages                                  (inference)
 Statistics = Literal["batch_and_update", "batch", "moving"]
+
+
+def policy(precision: str) -> str:
+    """Keras' name for: weights in float32, computed in "float32", "bfloat16" or "float16"."""
+    return precision if precision == "float32" else f"mixed_{precision}"
 
 
 @tf.custom_gradient
@@ -115,6 +122,7 @@ def transpose_conv(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tenso
         (B, 2 H, 2 W, C).
     """
     size, _, channels, _ = kernel.shape
+    kernel, bias = tf.cast(kernel, x.dtype), tf.cast(bias, x.dtype)
     shape = (tf.shape(x)[0], 2 * x.shape[1], 2 * x.shape[2], channels)
 
     if not _kernel_gradient_pays(x, 1):
@@ -195,6 +203,7 @@ def sub_pixel_transpose_conv(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -
         (B, 2 H, 2 W, C).
     """
     channels, filters = kernel.shape[2:]
+    kernel, bias = tf.cast(kernel, x.dtype), tf.cast(bias, x.dtype)
     # Output pixel 2 i + p takes from pixel i + d the tap p + 2 - 2 d, with a zero put in front.
     taps = tf.reshape(
         tf.pad(kernel, [[1, 0], [1, 0], [0, 0], [0, 0]]), (3, 2, 3, 2, channels, filters)
@@ -211,32 +220,57 @@ class BatchNorm(keras.layers.Layer):
     discriminator must do a third thing: normalise fakes by their own statistics while the averages,
     which serve inference, follow real images alone (`Statistics`).
 
+    With several replicas the statistics are those of the global batch. They are float32 whatever
+    the precision of the input.
+
     Weights: `gamma`, `beta`, `moving_mean`, `moving_variance`, each (C,). As in TF1's layer the
     moving variance follows the batch's unbiased variance.
     """
+
+    def __init__(self, name: str | None = None) -> None:
+        super().__init__(name=name, autocast=False)  # weights and statistics stay float32
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes the four weights for inputs of shape (..., C)."""
         shape = (input_shape[-1],)
         self.gamma = self.add_weight(name="gamma", shape=shape, initializer="ones")
         self.beta = self.add_weight(name="beta", shape=shape, initializer="zeros")
-        self.moving_mean = self.add_weight(
-            name="moving_mean", shape=shape, initializer="zeros", trainable=False
-        )
+        # All replicas compute the same averages: any one's will do.
+        average = {"shape": shape, "trainable": False, "aggregation": "only_first_replica"}
+        self.moving_mean = self.add_weight(name="moving_mean", initializer="zeros", **average)
         self.moving_variance = self.add_weight(
-            name="moving_variance", shape=shape, initializer="ones", trainable=False
+            name="moving_variance", initializer="ones", **average
         )
 
     def call(self, x: tf.Tensor, statistics: Statistics = "moving") -> tf.Tensor:
         """Normalises `x` (B, H, W, C), float; returns the same shape and dtype."""
         if statistics == "moving":
-            return tf.nn.batch_normalization(
-                x, self.moving_mean, self.moving_variance, self.beta, self.gamma, BN_EPSILON
+            y = tf.nn.batch_normalization(
+                tf.cast(x, tf.float32),
+                self.moving_mean,
+                self.moving_variance,
+                self.beta,
+                self.gamma,
+                BN_EPSILON,
             )
-        y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            x, self.gamma, self.beta, epsilon=BN_EPSILON, is_training=True
-        )
+            return tf.cast(y, x.dtype)
+        if replica()[1] > 1:
+            y, mean, variance = self._synchronized(x)
+        else:
+            y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+                x, self.gamma, self.beta, epsilon=BN_EPSILON, is_training=True
+            )
         if statistics == "batch_and_update":
             self.moving_mean.assign_sub((1 - BN_MOMENTUM) * (self.moving_mean - mean))
             self.moving_variance.assign_sub((1 - BN_MOMENTUM) * (self.moving_variance - variance))
         return y
+
+    def _synchronized(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """What the fused kernel returns, over the global batch: output, mean, unbiased variance."""
+        whole = tf.cast(x, tf.float32)
+        mean = mean_over_replicas(tf.reduce_mean(whole, axis=(0, 1, 2)))  # (C,)
+        centred = whole - mean  # first, as in the kernel: values near 0 keep their sign
+        variance = mean_over_replicas(tf.reduce_mean(tf.square(centred), axis=(0, 1, 2)))
+        y = centred * (self.gamma * tf.math.rsqrt(variance + BN_EPSILON)) + self.beta
+        count = tf.cast(tf.size(x[..., 0]) * replica()[1], tf.float32)
+        return tf.cast(y, x.dtype), mean, variance * count / (count - 1.0)

@@ -42,9 +42,17 @@ def shuffled_indices(size: int, seed: int, stream: int, first: int) -> tf.data.D
 
 
 def training_batches(
-    config: Config, dataset: Dataset, split: LabelSplit, first_step: int, total_steps: int
+    config: Config,
+    dataset: Dataset,
+    split: LabelSplit,
+    first_step: int,
+    total_steps: int,
+    machine: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """The batches of the steps `first_step` to `total_steps` - 1.
+
+    With several machines each reads its part of every global batch: `machine` is its number and how
+    many there are.
 
     Semi-supervised: of all training images, labelled or not; where `labeled_batch_size` is set each
     comes with a second batch of labelled ones, and no label of the first is used. Supervised: of
@@ -64,8 +72,10 @@ def training_batches(
         """(batch_size,) out of `indices` for each step from `first_step` on."""
         first = first_step * batch_size
         places = shuffled_indices(len(indices), config.seed, stream, first)
+        number, machines = machine
+        part = slice(number * batch_size // machines, (number + 1) * batch_size // machines)
         return places.batch(batch_size, drop_remainder=True).map(
-            lambda batch: tf.gather(indices, batch)
+            lambda batch: tf.gather(indices, batch[part])
         )
 
     nobody = tf.data.Dataset.from_tensors(labeled[:0]).repeat()

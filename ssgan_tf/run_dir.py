@@ -17,9 +17,11 @@ from filelock import FileLock, Timeout
 
 from ssgan_tf import __version__
 from ssgan_tf.config import Config, UserError
+from ssgan_tf.device import worker
 from ssgan_tf.records import read_json, write_json, written_aside
 
-# Flags that may differ between a run and its resumption: where things are, when they are written.
+# Flags that may differ between a run and its resumption: where things are, when they are written,
+# what it is computed on and how.
 _FREE = (
     "run_dir",
     "data_dir",
@@ -27,6 +29,10 @@ _FREE = (
     "keep_checkpoints",
     "checkpoint_every_minutes",
     "eval_every",
+    "precision",
+    "jit_compile",
+    "steps_per_call",
+    "strategy",
 )
 
 _NUMBER = (int, float)
@@ -169,6 +175,13 @@ def errors_explained(directory: Path) -> Iterator[None]:
     import tensorflow as tf
 
     flag = f"--run_dir={directory}"
+    of_others = (  # how collective operations end when one of the machines is missing
+        tf.errors.UnavailableError,
+        tf.errors.AbortedError,
+        tf.errors.CancelledError,
+        tf.errors.InternalError,
+        tf.errors.DeadlineExceededError,
+    )
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
@@ -179,6 +192,11 @@ def errors_explained(directory: Path) -> Iterator[None]:
             raise UserError(
                 f"{flag}: the disk is full; make room, and the same command goes on from the "
                 "last checkpoint."
+            ) from error
+        if worker()[1] > 1 and isinstance(error, of_others):
+            raise UserError(
+                "--strategy=multi_worker: another machine is gone, or cannot be reached; start the "
+                "same command again on all of them, and the run goes on from its last checkpoint."
             ) from error
         if isinstance(error, tf.errors.ResourceExhaustedError):
             raise UserError(

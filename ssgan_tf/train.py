@@ -14,7 +14,9 @@ import json
 import re
 import shlex
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,13 @@ from absl import logging
 
 from ssgan_tf import flags, label_split, run_dir
 from ssgan_tf.config import FOLDER, SEMI_SUPERVISED_ONLY, Config, UserError
-from ssgan_tf.device import prepare_device, quiet_start
+from ssgan_tf.device import (
+    describe_device,
+    make_strategy,
+    prepare_device,
+    quiet_start,
+    worker,
+)
 from ssgan_tf.interruption import Interrupted, Interruption
 from ssgan_tf.records import write_json
 
@@ -55,7 +63,14 @@ def train_and_evaluate(config: Config) -> Results:
     """
     start = time.monotonic()
     directory = config.resolved_run_dir()
-    run_dir.claim(directory, config)
+    number, machines = worker()
+    if machines > 1 and config.strategy != "multi_worker":
+        raise UserError(
+            f"--strategy={config.strategy}: TF_CONFIG names {machines} machines; give "
+            "--strategy=multi_worker, or unset TF_CONFIG."
+        )
+    if number == 0 or (directory / "config.json").exists():  # the chief may just be making it
+        run_dir.claim(directory, config)
     if config.labels_from:
         label_split.read(config.labels_from)  # a wrong file is told before the seconds below
     if (directory / "results.json").exists() and not run_dir.longer(
@@ -65,16 +80,29 @@ def train_and_evaluate(config: Config) -> Results:
         images = f"{results['train_images']:,} training images of {results['dataset']}"
         print(f"{directory} is finished already, with {images}.")
         return results
+    if number > 0:  # only the chief writes; the others do the same in a place that is thrown away
+        with tempfile.TemporaryDirectory() as nowhere:
+            return _run(config, directory, Path(nowhere), start)
     with run_dir.locked(directory):
-        return _run(config, directory, start)
+        return _run(config, directory, directory, start)
 
 
-def _run(config: Config, directory: Path, start: float) -> Results:
-    """The whole story; `start` is the time of the clock when the program began."""
+def _run(config: Config, resumed: Path, directory: Path, start: float) -> Results:
+    """The whole story.
+
+    Args:
+        config: of the run.
+        resumed: the run directory, whose newest checkpoint is gone on from.
+        directory: where this process writes; but for the machines that are not chief it is the
+            run directory, too.
+        start: time of the clock when the program began.
+    """
     with quiet_start():
         import tensorflow as tf
 
-        device = prepare_device(config.deterministic)
+        prepare_device(config.deterministic)
+        strategy = make_strategy(config)
+        device = describe_device(strategy.num_replicas_in_sync)
     print(f"Device:   {device}", flush=True)
 
     from ssgan_tf import checkpoints, datasets, pipeline, report, saved_model, summaries
@@ -96,20 +124,22 @@ def _run(config: Config, directory: Path, start: float) -> Results:
         )
 
     # Models and state; whatever a checkpoint holds is taken from there.
-    trainer = Trainer(config, dataset.num_classes, dataset.channels, steps_per_epoch, total_steps)
+    trainer = Trainer(
+        config, dataset.num_classes, dataset.channels, steps_per_epoch, total_steps, strategy
+    )
     label_split.save(directory / "labels.json", config, dataset, split)
     run_dir.write_config(directory, config)
     saver = checkpoints.Checkpoints(
         trainer.checkpoint, directory / "checkpoints", config.keep_checkpoints
     )
-    for problem in saver.restore_newest():
+    for problem in saver.restore_newest(resumed / "checkpoints"):
         print(f"note: {problem} Going on from the one before.")
     first_step = int(trainer.step)
+    trainer.check_same_step()
     if first_step:
-        print(f"Going on from step {first_step} of {directory}")
+        print(f"Going on from step {first_step} of {resumed}")
     history = json.loads(trainer.history.numpy())
     rows: list[dict[str, Any]] = history.get("rows", [])
-    sums = {tag: tf.constant(value) for tag, value in history.get("sums", {}).items()}
     start -= float(trainer.wall_seconds)  # what the run took before it was interrupted
 
     # Evaluation: by moving averages, or as the article's code did (`--bn_inference=batch`).
@@ -134,7 +164,11 @@ def _run(config: Config, directory: Path, start: float) -> Results:
     # has epochs of a few steps, several of them go together.
     together = -(-SHORT_ROUND // steps_per_epoch) if config.dataset.startswith(FOLDER) else 1
     round_steps = together * steps_per_epoch
-    batches = iter(pipeline.training_batches(config, dataset, split, first_step, total_steps))
+    batches = iter(
+        pipeline.training_batches(config, dataset, split, first_step, total_steps, worker())
+    )
+    zeros = trainer.no_metrics(batches.element_spec)
+    sums = {tag: tf.constant(history.get("sums", {}).get(tag, 0.0)) for tag in zeros}
     progress = Progress(first_step, total_steps, steps_per_epoch, config.batch_size)
     evaluations = {}
     done = first_step
@@ -144,29 +178,30 @@ def _run(config: Config, directory: Path, start: float) -> Results:
             last_step = min(number * round_steps, total_steps)
             progress.start_epoch(done, last_step)
             last_save = time.monotonic()
-            for step in range(done + 1, last_step + 1):
-                metrics = _train_step(trainer, next(batches), step, directory)
-                sums = {tag: sums.get(tag, 0.0) + value for tag, value in metrics.items()}
-                progress.advance()
-                if step % LOG_EVERY == 0 or step == last_step:
+            while done < last_step:
+                count = min(config.steps_per_call, last_step - done, LOG_EVERY - done % LOG_EVERY)
+                metrics, sums = _train_steps(trainer, batches, count, sums, directory)
+                done += count
+                for _ in range(count):
+                    progress.advance()
+                if done % LOG_EVERY == 0 or done == last_step:
                     values = _to_floats(metrics)
                     values["monitors/images_per_second"] = progress.images_per_second()
-                    writer.scalars(values, step)
+                    writer.scalars(values, done)
                     progress.show(values)
-                if step == last_step:  # its checkpoint comes with its evaluation
+                if done == last_step:  # its checkpoint comes with its evaluation
                     break
                 minutes = (time.monotonic() - last_save) / 60
                 if interruption.signum or 0 < config.checkpoint_every_minutes < minutes:
                     save_checkpoint()
                     last_save = time.monotonic()
                 if interruption.signum:
-                    raise Interrupted(interruption.signum, step)
-            done = last_step
+                    raise Interrupted(interruption.signum, done)
             # The means of the epoch; its running accuracy in training mode is the article's.
             means = _to_floats(sums, divide_by=last_step - (number - 1) * round_steps)
             running = float(sums["labeled_correct"]) / max(1.0, float(sums["labeled_count"]))
             accuracies = {"train_labeled_running": running}
-            sums = {}
+            sums = zeros
             epoch = -(-done // steps_per_epoch)
 
             if number % config.eval_every == 0 or done == total_steps:
@@ -234,8 +269,7 @@ def _run(config: Config, directory: Path, start: float) -> Results:
         saved_model.clean_up(directory / "saved_model")
         saved_model.save(
             directory / "saved_model",
-            trainer.classifier,
-            trainer.generator,
+            *trainer.models_to_export(),
             dataset.class_names,
             fit=config.fit,
         )
@@ -244,8 +278,10 @@ def _run(config: Config, directory: Path, start: float) -> Results:
     return results
 
 
-def _train_step(trainer: "Trainer", batch: "Batch", step: int, directory: Path) -> "Metrics":
-    """One step.
+def _train_steps(
+    trainer: "Trainer", batches: Iterator["Batch"], count: int, sums: "Metrics", directory: Path
+) -> tuple["Metrics", "Metrics"]:
+    """Some steps; see `Trainer.train_steps`.
 
     Raises:
         UserError: if a loss or a gradient is not a finite number; no weight has changed then.
@@ -253,14 +289,14 @@ def _train_step(trainer: "Trainer", batch: "Batch", step: int, directory: Path) 
     import tensorflow as tf
 
     try:
-        return trainer.train_step(batch)
+        return trainer.train_steps(batches, tf.constant(count), sums)
     except tf.errors.InvalidArgumentError as error:
         found = re.search(r"(\w+/\w+) : Tensor had (\w+)", error.message)
         if not found:
             raise
         raise UserError(
-            f"{found[1]} is {found[2]} at step {step}: training has diverged; try a smaller "
-            f"--learning_rate. The checkpoints before it are in {directory}."
+            f"{found[1]} is {found[2]} at step {int(trainer.step) + 1}: training has diverged; try "
+            f"a smaller --learning_rate. The checkpoints before it are in {directory}."
         ) from error
 
 

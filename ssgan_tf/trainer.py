@@ -2,15 +2,18 @@
 
 import contextlib
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
-from ssgan_tf import losses
-from ssgan_tf.augment import jitter_color, shift
-from ssgan_tf.config import Config
+from ssgan_tf import losses, optimizer
+from ssgan_tf.augment import Places, jitter_color, shift
+from ssgan_tf.config import Config, UserError
+from ssgan_tf.device import resolve_jit_compile, resolve_precision, worker
 from ssgan_tf.discriminator import Discriminator
+from ssgan_tf.distribution import gather, my_part, replica
 from ssgan_tf.generator import Generator
 
 Metrics = dict[str, tf.Tensor]
@@ -72,6 +75,8 @@ class Trainer:
         discriminator: the classifier; its control (`supervised`) has nothing else.
         generator: None for `--method=supervised`.
         averaged: the discriminator with the moving average of the weights (`--ema_decay`), or None.
+        strategy: on how many devices; `distribution` says what they exchange.
+        precision: of the convolutions, "float32", "bfloat16" or "float16".
         step: int64 variable, the number of steps taken.
         wall_seconds: float64 variable, the time that the run took up to its last checkpoint.
         history: string variable, JSON: what was measured up to the last checkpoint.
@@ -85,49 +90,89 @@ class Trainer:
         channels: int = 3,
         steps_per_epoch: int = 1,
         total_steps: int = 1,
+        strategy: tf.distribute.Strategy | None = None,
     ) -> None:
-        self.config = config
+        """
+        Args:
+            config: of the run.
+            num_classes: K.
+            channels: of the images.
+            steps_per_epoch: for the exponential schedule.
+            total_steps: for the other schedules and the ramp.
+            strategy: from `device.make_strategy`; None: one device.
+        """
+        self.config, self.num_classes, self.channels = config, num_classes, channels
         self.steps_per_epoch, self.total_steps = steps_per_epoch, total_steps
-        # The discriminator comes first, so that the control starts from the same weights.
-        keras.utils.set_random_seed(config.seed)
-        self.discriminator = self._discriminator(num_classes, channels)
-        self.discriminator_optimizer = _adam(config, self.discriminator)
-        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
-        self.wall_seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False, name="wall_seconds")
-        self.history = tf.Variable("{}", dtype=tf.string, trainable=False, name="history")
+        self.strategy = strategy or tf.distribute.get_strategy()
+        self.precision = resolve_precision(config.precision)
+        replicas = self.strategy.num_replicas_in_sync
+        self._replicas_here = replicas // worker()[1] if replicas > 1 else 1
+        self._jit_compile = resolve_jit_compile(config.jit_compile, replicas)
+        with tf.device("CPU:0"):
+            self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+            self.wall_seconds = tf.Variable(
+                0.0, dtype=tf.float64, trainable=False, name="wall_seconds"
+            )
+            self.history = tf.Variable("{}", dtype=tf.string, trainable=False, name="history")
+        with self.strategy.scope():
+            self._make_models()
         self.checkpoint = tf.train.Checkpoint(
             step=self.step,
             wall_seconds=self.wall_seconds,
             history=self.history,
             discriminator=self.discriminator,
-            discriminator_optimizer=self.discriminator_optimizer,
+            discriminator_optimizer=_adam_of(self.discriminator_optimizer),
+            discriminator_loss_scale=_loss_scale_of(self.discriminator_optimizer),
         )
-        self.generator = None
-        if config.method == "semi_supervised":
-            self.generator = Generator(
-                config.generator_width, config.latent_dim, channels, config.image_size
-            )
-            self.generator_optimizer = _adam(config, self.generator)
+        if self.generator is not None:
             self.checkpoint.generator = self.generator
-            self.checkpoint.generator_optimizer = self.generator_optimizer
-        self.averaged = None
-        if config.ema_decay:
-            self.averaged = self._discriminator(num_classes, channels)
-            self.averaged.trainable = False
-            self.averaged.set_weights(self.discriminator.get_weights())
+            self.checkpoint.generator_optimizer = _adam_of(self.generator_optimizer)
+            self.checkpoint.generator_loss_scale = _loss_scale_of(self.generator_optimizer)
+        if self.averaged is not None:
             self.checkpoint.averaged = self.averaged
 
-    def _discriminator(self, num_classes: int, channels: int) -> Discriminator:
+    def _make_models(self) -> None:
+        """Models and optimizers, in the scope of the strategy."""
+        config = self.config
+        # The discriminator comes first, so that the control starts from the same weights.
+        keras.utils.set_random_seed(config.seed)
+        self.discriminator = self._new_discriminator(self.precision)
+        self.generator = self.averaged = None
+        self.discriminator_optimizer = self._optimizer(self.discriminator)
+        if config.method == "semi_supervised":
+            self.generator = self._new_generator(self.precision)
+            self.generator_optimizer = self._optimizer(self.generator)
+        if config.ema_decay:
+            self.averaged = self._new_discriminator(self.precision)
+            self.averaged.trainable = False
+            self.averaged.set_weights(self.discriminator.get_weights())
+
+    def _optimizer(self, model: keras.Model) -> keras.optimizers.Optimizer:
+        adam = optimizer.adam(self.config, model)
+        return optimizer.with_loss_scale(adam, model) if self.precision == "float16" else adam
+
+    def _new_generator(self, precision: str) -> Generator:
+        config = self.config
+        return Generator(
+            config.generator_width,
+            config.latent_dim,
+            self.channels,
+            config.image_size,
+            precision,
+        )
+
+    def _new_discriminator(self, precision: str) -> Discriminator:
         config = self.config
         return Discriminator(
             config.discriminator_width,
-            num_classes,
+            self.num_classes,
             config.drop_rate,
             config.conv7_input,
-            channels,
+            self.channels,
             config.input_noise,
             config.conv1_stride,
             config.image_size,
+            precision,
         )
 
     @property
@@ -135,41 +180,120 @@ class Trainer:
         """What is evaluated and exported: the average of the weights, if there is one."""
         return self.averaged or self.discriminator
 
+    def check_same_step(self) -> None:
+        """Makes sure that all machines go on from the same checkpoint.
+
+        Raises:
+            UserError: if they do not.
+        """
+        if worker()[1] == 1:
+            return
+
+        @tf.function
+        def of_all() -> tf.Tensor:
+            found = self.strategy.run(lambda: gather([tf.reshape(self.step, (1,))])[0])
+            return self.strategy.experimental_local_results(found)[0]
+
+        steps = of_all().numpy()
+        if len(set(steps.tolist())) > 1:
+            raise UserError(
+                f"--run_dir: the machines have checkpoints of other steps there "
+                f"({', '.join(map(str, steps))}); give a directory that all of them share."
+            )
+
+    def models_to_export(self) -> tuple[Discriminator, Generator | None]:
+        """The classifier and the generator in float32 and on one device."""
+        if self.precision == "float32" and self.strategy.num_replicas_in_sync == 1:
+            return self.classifier, self.generator
+        copies = [self._new_discriminator("float32")]
+        copies[0].set_weights(self.classifier.get_weights())
+        if self.generator is None:
+            return copies[0], None
+        copies.append(self._new_generator("float32"))
+        copies[1].set_weights(self.generator.get_weights())
+        return copies[0], copies[1]
+
+    @tf.function
+    def train_steps(
+        self, batches: Iterator[Batch], count: tf.Tensor, sums: Metrics
+    ) -> tuple[Metrics, Metrics]:
+        """Several steps without Python between them.
+
+        Args:
+            batches: where the batches come from, an iterator over a `tf.data.Dataset`.
+            count: how many steps, scalar int32, > 0.
+            sums: of metrics so far, by tag; see `no_metrics`.
+
+        Returns:
+            The metrics of the last step, and the sums with all of these steps added.
+
+        Raises:
+            tf.errors.InvalidArgumentError: see `train_step`; `step` tells how many were taken.
+        """
+        metrics = sums
+        for _ in tf.range(count):
+            metrics = self.train_step(next(batches))
+            sums = {tag: sums[tag] + value for tag, value in metrics.items()}
+        return metrics, sums
+
+    def no_metrics(self, batch: Batch) -> Metrics:
+        """Zeros by the tags of a step on batches such as this one (or their `tf.TensorSpec`s)."""
+        specs = self.train_step.get_concrete_function(batch).structured_outputs
+        return {tag: tf.zeros(spec.shape, spec.dtype) for tag, spec in specs.items()}
+
     @tf.function
     def train_step(self, batch: Batch) -> Metrics:
         """One step: forward pass, losses, both updates.
 
         Args:
-            batch: see `Batch`; for `--method=supervised` all of its labels are used.
+            batch: see `Batch`; for `--method=supervised` all of its labels are used. With several
+                machines it is this one's part of the global batch.
 
         Returns:
             Scalars by the names under which TensorBoard shows them, and `labeled_correct` and
             `labeled_count`: how many labelled images of the batch were classified rightly, in
-            training mode, and how many there were.
+            training mode, and how many there were. All are of the global batch.
 
         Raises:
             tf.errors.InvalidArgumentError: if a loss or a gradient is not a finite number, before
-                any weight has changed; the message begins with its tag.
+                any weight has changed (with XLA after that); the message begins with its tag.
         """
-        if self.generator is None:
-            metrics = self.supervised_update(batch, self.noise(0))
+        if self._jit_compile:
+            metrics = tf.function(self._replica_step, jit_compile=True)(batch)
+            with self._only_if_finite(metrics):  # compiled code does not raise
+                metrics = tf.nest.map_structure(tf.identity, metrics)
         else:
-            metrics = self.semi_supervised_update(batch, self.noise(tf.shape(batch.images)[0]))
-        if self.averaged is not None:
-            self._update_average()
-        self.step.assign_add(1)
+            metrics = self.strategy.run(self._replica_step, args=(batch,))
+            metrics = {  # all replicas have the same
+                tag: self.strategy.experimental_local_results(value)[0]
+                for tag, value in metrics.items()
+            }
+        with tf.control_dependencies(list(metrics.values())):
+            if self.averaged is not None:
+                self._update_average()
+            self.step.assign_add(1)
         return metrics
+
+    def _replica_step(self, batch: Batch) -> Metrics:
+        """What one replica does: its part of the batch and of the noise, all of the update."""
+        batch = Batch(*(my_part(part, sharers=self._replicas_here) for part in batch))
+        if self.generator is None:
+            return self.supervised_update(batch, self.noise(0))
+        return self.semi_supervised_update(
+            batch, self.noise(tf.shape(batch.images)[0] * replica()[1])
+        )
 
     def semi_supervised_update(self, batch: Batch, noise: Noise) -> Metrics:
         """The article's step: D(x), G(z), D(G(z)) once; both gradients from that; both updates."""
         config, generator, discriminator = self.config, self.generator, self.discriminator
         batch_size = tf.shape(batch.images)[0]  # B; with a labelled batch, L more go through D
+        d_optimizer, g_optimizer = self.discriminator_optimizer, self.generator_optimizer
         fake_statistics = "batch" if config.bn_averages == "real" else "batch_and_update"
 
         with tf.GradientTape(persistent=True) as tape:
             images = tf.concat([batch.images, batch.labeled_images], axis=0)  # (B + L, ...)
             real = discriminator(
-                self._augment(images, noise),
+                self._augment(images, noise, _places(batch)),
                 statistics="batch_and_update",
                 dropout_seed=noise.real_dropout_seed,
             )
@@ -178,30 +302,43 @@ class Trainer:
                 fakes, statistics=fake_statistics, dropout_seed=noise.fake_dropout_seed
             )
 
+            # With several replicas: from here on the outputs for the global batch.
+            real_logits, real_features, fake_logits, fake_features = gather(
+                [
+                    real.class_logits[:batch_size],
+                    real.features[:batch_size],
+                    fake.class_logits,
+                    fake.features,
+                ]
+            )
+
             # supervised = sum(m * softmax_xent) / max(1, sum(m))
-            logits, labels, mask = self._labeled_part(batch, real.class_logits)
+            logits, labels, mask = self._labeled_part(
+                batch, real_logits, real.class_logits[batch_size:]
+            )
             supervised = losses.supervised_loss(logits, labels, mask)
 
             # unsupervised = mean(sigmoid_xent(gan_logit(x), 1 - smooth))
             #              + mean(sigmoid_xent(gan_logit(G(z)), 0))
-            real_gan_logit = losses.gan_logit(real.class_logits[:batch_size])
-            fake_gan_logit = losses.gan_logit(fake.class_logits)
+            real_gan_logit = losses.gan_logit(real_logits)
+            fake_gan_logit = losses.gan_logit(fake_logits)
             real_loss = losses.unsupervised_real_loss(real_gan_logit, config.label_smoothing)
             fake_loss = losses.unsupervised_fake_loss(fake_gan_logit)
             discriminator_loss = supervised + self.unsupervised_weight() * (real_loss + fake_loss)
-            extra = self._extra_terms(batch.images, real.class_logits[:batch_size], noise)
+            extra = self._extra_terms(batch, real_logits, noise)
             discriminator_loss += sum(weight * loss for weight, loss in extra.values())
 
             # generator = mean_j | mean_batch features_j(x) - mean_batch features_j(G(z)) |
-            real_features = real.features[:batch_size]
             if config.generator_loss == "feature_matching":
-                generator_loss = losses.feature_matching_loss(real_features, fake.features)
+                generator_loss = losses.feature_matching_loss(real_features, fake_features)
             else:
                 generator_loss = losses.adversarial_loss(fake_gan_logit)
+            discriminator_share = optimizer.share_of_loss(d_optimizer, discriminator_loss)
+            generator_share = optimizer.share_of_loss(g_optimizer, generator_loss)
 
         # Both gradients are taken before either network changes.
-        discriminator_gradients = _gradients(tape, discriminator_loss, discriminator)
-        generator_gradients = _gradients(tape, generator_loss, generator)
+        d_gradients = optimizer.gradients(tape, discriminator_share, discriminator)
+        g_gradients = optimizer.gradients(tape, generator_share, generator)
         del tape
         measured = {tag: loss for tag, (_, loss) in extra.items()} | {
             "losses/supervised": supervised,
@@ -209,38 +346,40 @@ class Trainer:
             "losses/unsupervised_fake": fake_loss,
             "losses/generator": generator_loss,
             "losses/discriminator": discriminator_loss,
-            "monitors/grad_norm_discriminator": _global_norm(discriminator_gradients),
-            "monitors/grad_norm_generator": _global_norm(generator_gradients),
+            "monitors/grad_norm_discriminator": optimizer.global_norm(d_optimizer, d_gradients),
+            "monitors/grad_norm_generator": optimizer.global_norm(g_optimizer, g_gradients),
         }
-        with _only_if_finite(measured):
-            self._apply(self.discriminator_optimizer, discriminator_gradients)
-            self._apply(self.generator_optimizer, generator_gradients)
+        with self._only_if_finite(measured):
+            self._apply(d_optimizer, d_gradients)
+            self._apply(g_optimizer, g_gradients)
 
         metrics = measured | self._shared_metrics(logits, labels, mask)
         return metrics | {
             "monitors/p_real_on_data": tf.reduce_mean(tf.sigmoid(real_gan_logit)),
             "monitors/p_real_on_samples": tf.reduce_mean(tf.sigmoid(fake_gan_logit)),
-            "monitors/feature_gap": _relative_gap(real_features, fake.features),
+            "monitors/feature_gap": _relative_gap(real_features, fake_features),
         }
 
     def _extra_terms(
-        self, images: tf.Tensor, class_logits: tf.Tensor, noise: Noise
+        self, batch: Batch, class_logits: tf.Tensor, noise: Noise
     ) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
         """What the article does not have, by tag: weight and loss of each term in use.
 
         Args:
-            images: (B, S, S, channels) uint8, before any shift.
-            class_logits: (B, K), the discriminator's in this step.
+            batch: this replica's.
+            class_logits: (B, K), the discriminator's in this step, for the global batch.
             noise: of the step.
         """
         config, terms = self.config, {}
         if config.consistency_weight:
             # consistency = mean([max softmax(t) >= threshold] * softmax_xent(l, argmax t)),
             # t from the averaged weights, without dropout, for the same images shifted differently
-            images = scale(shift(images, config.augment_shift, noise.teacher_shift_seed))
-            teacher = self.averaged(images, statistics="moving")
+            places = _places(batch, labeled=False)
+            images = shift(batch.images, config.augment_shift, noise.teacher_shift_seed, places)
+            teacher = self.averaged(scale(images), statistics="moving")
+            (teacher_logits,) = gather([teacher.class_logits])
             consistency = losses.consistency_loss(
-                class_logits, teacher.class_logits, config.consistency_threshold
+                class_logits, teacher_logits, config.consistency_threshold
             )
             terms["losses/consistency"] = config.consistency_weight * self._ramp(), consistency
         if config.entropy_weight:
@@ -252,41 +391,59 @@ class Trainer:
         """The control's step: the same discriminator and optimizer, the supervised loss alone."""
         with tf.GradientTape() as tape:
             output = self.discriminator(
-                self._augment(batch.images, noise),
+                self._augment(batch.images, noise, _places(batch, labeled=False)),
                 statistics="batch_and_update",
                 dropout_seed=noise.real_dropout_seed,
             )
-            supervised = losses.supervised_loss(output.class_logits, batch.labels, batch.label_mask)
-        gradients = _gradients(tape, supervised, self.discriminator)
+            (logits,) = gather([output.class_logits])
+            labels, mask = gather([batch.labels])[0], gather([batch.label_mask])[0]
+            supervised = losses.supervised_loss(logits, labels, mask)
+            share = optimizer.share_of_loss(self.discriminator_optimizer, supervised)
+        gradients = optimizer.gradients(tape, share, self.discriminator)
         measured = {
             "losses/supervised": supervised,
             "losses/discriminator": supervised,
-            "monitors/grad_norm_discriminator": _global_norm(gradients),
+            "monitors/grad_norm_discriminator": optimizer.global_norm(
+                self.discriminator_optimizer, gradients
+            ),
         }
-        with _only_if_finite(measured):
+        with self._only_if_finite(measured):
             self._apply(self.discriminator_optimizer, gradients)
-        return measured | self._shared_metrics(output.class_logits, batch.labels, batch.label_mask)
+        return measured | self._shared_metrics(logits, labels, mask)
 
     def noise(self, batch_size: int | tf.Tensor) -> Noise:
-        """z and dropout seeds of the current step, from stateless seeds of (run seed, step)."""
+        """Random inputs of the current step, from stateless seeds of (run seed, step).
+
+        Args:
+            batch_size: B of the global batch, of which every replica takes its part of z; each has
+                dropout masks of its own.
+        """
         step_seed = tf.random.fold_in(tf.constant([self.config.seed, 0]), self.step)
         z_seed, real_seed, fake_seed = tf.unstack(tf.random.split(step_seed, 3))
-        z = tf.random.stateless_normal((batch_size, self.config.latent_dim), z_seed)
+        z = my_part(tf.random.stateless_normal((batch_size, self.config.latent_dim), z_seed))
+        index, replicas = replica()
+        if replicas > 1:
+            real_seed = tf.random.fold_in(real_seed, index)
+            fake_seed = tf.random.fold_in(fake_seed, index)
         # Drawn apart, so that what the article has does not depend on what it has not.
         other_seeds = tf.unstack(tf.random.split(tf.random.fold_in(step_seed, 1), 3))
         return Noise(z, real_seed, fake_seed, *other_seeds)
 
-    def _augment(self, images: tf.Tensor, noise: Noise) -> tf.Tensor:
+    def _augment(self, images: tf.Tensor, noise: Noise, places: Places | None) -> tf.Tensor:
         """What the discriminator is shown of real images: uint8 -> float32 in [-1, 1]."""
-        shifted = scale(shift(images, self.config.augment_shift, noise.shift_seed))
-        return jitter_color(shifted, self.config.augment_color, noise.color_seed)
+        shifted = scale(shift(images, self.config.augment_shift, noise.shift_seed, places))
+        return jitter_color(shifted, self.config.augment_color, noise.color_seed, places)
 
     def _update_average(self) -> None:
         """averaged += (1 - decay) * (weights - averaged), decay at most (1 + t) / (10 + t)."""
         step = tf.cast(self.step, tf.float32)
         decay = tf.minimum(self.config.ema_decay, (1.0 + step) / (10.0 + step))
-        for mean, weight in zip(self.averaged.weights, self.discriminator.weights, strict=True):
+
+        def update(mean: tf.Variable, weight: tf.Variable) -> None:
             mean.assign_sub((1.0 - decay) * (mean - weight))
+
+        for mean, weight in zip(self.averaged.weights, self.discriminator.weights, strict=True):
+            self.strategy.extended.update(mean.value, update, args=(weight.value,), group=False)
 
     def learning_rate(self) -> tf.Tensor:
         """Adam's learning rate at the current step, scalar float32."""
@@ -317,22 +474,37 @@ class Trainer:
         return tf.cast(self.step, tf.float32) / self.total_steps
 
     def _labeled_part(
-        self, batch: Batch, real_logits: tf.Tensor
+        self, batch: Batch, real_logits: tf.Tensor, labeled_logits: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Class logits, labels and mask that the supervised loss is about."""
+        """Class logits, labels and mask that the supervised loss is about, of the global batch.
+
+        Args:
+            batch: this replica's.
+            real_logits: (B, K), of the images of the global batch.
+            labeled_logits: (L / N, K), of this replica's labelled images.
+        """
         if self.config.labeled_batch_size == 0:
-            return real_logits, batch.labels, batch.label_mask
-        labels = batch.labeled_labels
-        logits = real_logits[tf.shape(batch.images)[0] :]  # (B + L, K) -> (L, K)
+            return real_logits, gather([batch.labels])[0], gather([batch.label_mask])[0]
+        logits, labels = gather([labeled_logits])[0], gather([batch.labeled_labels])[0]
         return logits, labels, tf.ones_like(labels, tf.float32)
 
     def _apply(
-        self, optimizer: keras.optimizers.Optimizer, gradients: dict[str, "Gradient"]
+        self, used: keras.optimizers.Optimizer, gradients: dict[str, optimizer.Gradient]
     ) -> None:
-        optimizer.learning_rate.assign(self.learning_rate())
-        optimizer.apply(
+        used.learning_rate.assign(self.learning_rate())
+        used.apply(
             [gradient for gradient, _ in gradients.values()],
             [variable for _, variable in gradients.values()],
+        )
+
+    def _only_if_finite(self, measured: Metrics) -> contextlib.AbstractContextManager:
+        """What is done within happens only if all of these are finite; else the step fails.
+
+        Gradients in float16 may be infinite: then the optimizer leaves the update out.
+        """
+        tags = [tag for tag in measured if self.precision != "float16" or "grad_norm" not in tag]
+        return tf.control_dependencies(
+            [tf.debugging.check_numerics(measured[tag], tag) for tag in tags]
         )
 
     def _shared_metrics(self, logits: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor) -> Metrics:
@@ -344,65 +516,29 @@ class Trainer:
         }
 
 
-Gradient = tuple[tf.Tensor, keras.Variable]
+def _adam_of(given: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Adam itself, which checkpoints of all precisions hold."""
+    return getattr(given, "inner_optimizer", given)
 
 
-class FusedAdam(keras.optimizers.Adam):
-    """Keras' Adam on TensorFlow's one-kernel update, the one that TF1's optimizer ran.
-
-    The same numbers in one operation a variable instead of ten.
-    """
-
-    def update_step(
-        self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
-    ) -> None:
-        """One variable's update: lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + epsilon)."""
-        index = self._get_variable_index(variable)
-        step = tf.cast(self.iterations + 1, tf.float32)
-        tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle,
-            m=self._momentums[index].value.handle,
-            v=self._velocities[index].value.handle,
-            beta1_power=self.beta_1**step,
-            beta2_power=self.beta_2**step,
-            lr=learning_rate,
-            beta1=self.beta_1,
-            beta2=self.beta_2,
-            epsilon=self.epsilon,
-            grad=gradient,
-        )
+def _loss_scale_of(given: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """The state of float16's loss scaling; at other precisions what it would start with."""
+    if not hasattr(given, "inner_optimizer"):
+        start = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD())
+        start.build([])
+        given = start
+    return [given.step_counter, given.dynamic_scale]
 
 
-def _adam(config: Config, model: keras.Model) -> FusedAdam:
-    """Adam with TF1's epsilon, its slot variables made, so that a checkpoint can fill them."""
-    optimizer = FusedAdam(config.learning_rate, beta_1=config.beta_1, epsilon=1e-8)
-    optimizer.build(model.trainable_variables)
-    return optimizer
-
-
-def _gradients(tape: tf.GradientTape, loss: tf.Tensor, model: keras.Model) -> dict[str, Gradient]:
-    """Gradient and variable by the variable's path, e.g. `discriminator/conv1/kernel`.
-
-    The notebook's dead conv6 has no gradient and is left out.
-    """
-    variables = model.trainable_variables
-    gradients = tape.gradient(loss, variables)
-    return {
-        variable.path: (gradient, variable)
-        for gradient, variable in zip(gradients, variables, strict=True)
-        if gradient is not None
-    }
-
-
-def _only_if_finite(measured: Metrics) -> contextlib.AbstractContextManager:
-    """What is done within happens only if all of these are finite numbers; else the step fails."""
-    return tf.control_dependencies(
-        [tf.debugging.check_numerics(value, tag) for tag, value in measured.items()]
-    )
-
-
-def _global_norm(gradients: dict[str, Gradient]) -> tf.Tensor:
-    return tf.linalg.global_norm([gradient for gradient, _ in gradients.values()])
+def _places(batch: Batch, labeled: bool = True) -> Places | None:
+    """Where a replica's images stand in the global batch: all images first, then the labelled."""
+    index, replicas = replica()
+    if replicas == 1:
+        return None
+    size = tf.shape(batch.images)[0]
+    extra = tf.shape(batch.labeled_images)[0] if labeled else 0
+    places = [index * size + tf.range(size), replicas * size + index * extra + tf.range(extra)]
+    return Places(tf.concat(places, axis=0), replicas * (size + extra))
 
 
 def _relative_gap(real_features: tf.Tensor, fake_features: tf.Tensor) -> tf.Tensor:
