@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,7 +15,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from ssgan_tf.config import FOLDER, Config, UserError, expand_user
-from ssgan_tf.storage import Storage
+from ssgan_tf.storage import Storage, give_back, rows
 
 PROBE_SECONDS = 4.0
 
@@ -39,8 +39,7 @@ class Split:
 
     def take(self, indices: np.ndarray, storage: Storage | None = None) -> "Split":
         """The part of this part at `indices`, in memory or, if there are many, in `storage`."""
-        images = storage.take(self.images, indices) if storage else self.images[indices]
-        images = images if storage else np.asarray(images)
+        images = storage.take(self.images, indices) if storage else rows(self.images, indices)
         return Split(images, self.labels[indices], self.ids[indices])
 
 
@@ -97,6 +96,7 @@ def load_for(config: Config) -> Dataset:
         config.fit,
         config.channels,
         config.memory_budget_gb,
+        config.unlabeled_splits,
     )
 
 
@@ -107,6 +107,7 @@ def load(
     fit: str = "crop",
     channels: int = 0,
     memory_budget_gb: float = 0.0,
+    unlabeled_splits: str = "train",
 ) -> Dataset:
     """Loads a data set, which is prepared (downloaded, rendered) first where that is due.
 
@@ -119,6 +120,8 @@ def load(
         fit: "crop", "pad" or "stretch".
         channels: 3 for colour, 1 for grey, 0 for what the data has.
         memory_budget_gb: what images may take in memory, see `storage.Storage`.
+        unlabeled_splits: "train", or with further parts, as in "train+extra", whose images come
+            after those of the training part, with the label -1.
 
     Raises:
         UserError: if there is no such data set, it is not one of classified images, or its data is
@@ -135,17 +138,49 @@ def load(
         raise UserError(f"--dataset={name}: has no training part.")
     names = list(builder.info.features[label_key].names)
 
-    def read(part: str) -> Split:
-        return _read(builder, part, image_key, label_key, (image_size, fit, channels), storage)
+    further = _further_parts(builder, unlabeled_splits)
 
+    def read(part: str, further: Sequence[str] = ()) -> Split:
+        form = (image_size, fit, channels)
+        return _read(builder, part, further, image_key, label_key, form, storage)
+
+    report = []
+    if further:
+        count = splits["+".join(further)].num_examples
+        report.append(f"{count:,} images of {', '.join(further)} join without labels")
     for part in ("test", "validation"):
         test = read(part) if part in splits else None
         if test is not None and (test.labels >= 0).all():  # some keep their test labels secret
-            report = () if part == "test" else ("no test part: its validation part is taken",)
-            return Dataset(builder.info.full_name, names, read("train"), test, report)
-    report = ("no test part: the last fifth of the training part is taken",)
-    train, test = read("train[:80%]"), read("train[80%:]")
-    return Dataset(builder.info.full_name, names, train, test, report)
+            if part != "test":
+                report.append("no test part: its validation part is taken")
+            train = read("train", further)
+            return Dataset(builder.info.full_name, names, train, test, tuple(report))
+    report.append("no test part: the last fifth of the training part is taken")
+    train, test = read("train[:80%]", further), read("train[80%:]")
+    return Dataset(builder.info.full_name, names, train, test, tuple(report))
+
+
+def _further_parts(builder: tfds.core.DatasetBuilder, unlabeled_splits: str) -> list[str]:
+    """The parts of `unlabeled_splits` beside train.
+
+    Raises:
+        UserError: if there is no such part, or it is one of the training part.
+    """
+    parts = [part for part in unlabeled_splits.split("+") if part != "train"]
+    known = builder.info.splits
+    for part in parts:
+        name = re.split(r"\W", part)[0]
+        try:
+            sound = name != "train" and name in known and known[part].num_examples > 0
+        except (KeyError, ValueError):  # TFDS does not understand what is in its brackets
+            sound = False
+        if not sound:
+            others = ", ".join(name for name in known if name != "train") or "none"
+            raise UserError(
+                f"--unlabeled_splits={unlabeled_splits}: {part} is not a part of {builder.name} "
+                f"beside train; there are: {others}."
+            )
+    return parts
 
 
 def _builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
@@ -236,12 +271,22 @@ def bring_to_size(image: tf.Tensor, size: int, fit: str, channels: int) -> tf.Te
 def _read(
     builder: tfds.core.DatasetBuilder,
     split: str,
+    further: Sequence[str],
     image_key: str,
     label_key: str,
     form: tuple[int, str, int],
     storage: Storage,
 ) -> Split:
     """Reads a part as uint8 arrays and puts it into the order of its ids.
+
+    Args:
+        builder: of the data set.
+        split: the part.
+        further: parts that come after it, their labels unknown.
+        image_key: name of the feature.
+        label_key: the same for the label.
+        form: size, fit, channels of `bring_to_size`.
+        storage: where the images go.
 
     Raises:
         UserError: if its files are damaged, or some are missing.
@@ -255,6 +300,8 @@ def _read(
     def select(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         return bring_to_size(example[image_key], *form), example[label_key], example[id_key]
 
+    labeled = builder.info.splits[split].num_examples
+    split = "+".join([split, *further])
     count = builder.info.splits[split].num_examples
     size, _, channels = form
     images = storage.allocate((count, size, size, channels or features[image_key].shape[-1]))
@@ -264,6 +311,7 @@ def _read(
         for part in examples.map(select, tf.data.AUTOTUNE).batch(1024).as_numpy_iterator():
             place = slice(len(ids), len(ids) + len(part[1]))
             images[place], labels[place] = part[0], part[1]
+            give_back(images)
             ids += [identity.decode() for identity in part[2]]
         if len(ids) < count:
             raise ValueError(f"{len(ids):,} images instead of {count:,}")
@@ -272,7 +320,8 @@ def _read(
             f"--dataset={builder.name}: the prepared copy in {builder.data_dir} is damaged "
             f"({str(error).splitlines()[0][:200]}); delete that directory, and it is made again."
         ) from error
-    order = sorted(range(count), key=lambda index: natural_key(ids[index]))
+    labels[labeled:] = -1
+    order = sorted(range(count), key=lambda index: (index >= labeled, natural_key(ids[index])))
     return Split(images, labels, np.array(ids)).take(np.array(order), storage)
 
 

@@ -122,7 +122,13 @@ def make_strategy(config: Config) -> "tf.distribute.Strategy":
         strategy = tf.distribute.MirroredStrategy(gpus)
     else:
         strategy = tf.distribute.get_strategy()  # one device
-    check_divisible(config, strategy.num_replicas_in_sync)
+    replicas = strategy.num_replicas_in_sync
+    check_divisible(config, replicas)
+    if replicas > 1 and config.jit_compile == "true":
+        raise UserError(
+            f"--jit_compile=true: is for one device, here are {replicas}; give "
+            "--jit_compile=false, or --strategy=none."
+        )
     return strategy
 
 
@@ -162,7 +168,10 @@ def resolve_precision(precision: str) -> str:
 
 
 def resolve_jit_compile(jit_compile: str, replicas: int) -> bool:
-    """What `--jit_compile` means here: `auto` is XLA on a single GPU; on CPUs it is slower."""
+    """What `--jit_compile` means here: `auto` is XLA on a single GPU; on CPUs it is slower.
+
+    XLA draws other random numbers: the run is then another one of the same kind.
+    """
     import tensorflow as tf
 
     if jit_compile == "auto":

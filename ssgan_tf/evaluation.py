@@ -10,6 +10,7 @@ from scipy.stats import mannwhitneyu
 from ssgan_tf.datasets import Split
 from ssgan_tf.discriminator import Discriminator
 from ssgan_tf.layers import Statistics
+from ssgan_tf.storage import rows
 from ssgan_tf.trainer import scale
 
 
@@ -97,7 +98,9 @@ class Evaluator:
     def __call__(self, split: Split) -> Evaluation:
         """Classifies every image of `split`."""
         logits = [
-            self._logits(tf.constant(split.images[start : start + self._batch_size])).numpy()
+            self._logits(
+                tf.constant(rows(split.images, slice(start, start + self._batch_size)))
+            ).numpy()
             for start in range(0, len(split), self._batch_size)
         ]
         return Evaluation(split.labels, np.concatenate(logits))

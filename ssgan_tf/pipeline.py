@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from ssgan_tf import storage
 from ssgan_tf.config import Config
 from ssgan_tf.datasets import Dataset
 from ssgan_tf.label_split import LabelSplit
@@ -111,7 +112,7 @@ def _rows(images: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
         return lambda indices: tf.gather(tensor, indices)
 
     def read(indices: tf.Tensor) -> tf.Tensor:
-        found = tf.numpy_function(lambda places: np.asarray(images[places]), [indices], tf.uint8)
+        found = tf.numpy_function(lambda places: storage.rows(images, places), [indices], tf.uint8)
         return tf.ensure_shape(found, (indices.shape[0], *images.shape[1:]))
 
     return read

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import math
+import mmap
 import os
 import tempfile
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from ssgan_tf.config import UserError
 
 SAFE_SHARE = 0.6  # of the free memory
+AT_ONCE = 16  # rows read before memory is given back: each may bring in a megabyte around it
 COPIES = 2  # as they are read, and as the train step gathers them
 
 
@@ -77,5 +79,30 @@ class Storage:
         taken = self.allocate((len(indices), *images.shape[1:]))
         for start in range(0, len(indices), 1024):
             part = slice(start, start + 1024)
-            taken[part] = images[indices[part]]
+            taken[part] = rows(images, indices[part])
+            give_back(taken)
         return taken
+
+
+def rows(images: np.ndarray, places: np.ndarray | slice) -> np.ndarray:
+    """`images[places]`, in memory; of images in a file nothing else stays there."""
+    if not isinstance(images, np.memmap):
+        return images[places]
+    if isinstance(places, slice):
+        places = np.arange(*places.indices(len(images)))
+    found = np.empty((len(places), *images.shape[1:]), images.dtype)
+    for start in range(0, len(places), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        found[part] = images[places[part]]
+        give_back(images)
+    return found
+
+
+def give_back(images: np.ndarray) -> None:
+    """Takes the parts of a file of images that were used out of this process's memory.
+
+    They are in the file, which the system keeps in memory of its own as long as there is any to
+    spare.
+    """
+    if isinstance(images, np.memmap) and hasattr(mmap, "MADV_DONTNEED"):
+        images._mmap.madvise(mmap.MADV_DONTNEED)

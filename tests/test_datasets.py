@@ -15,7 +15,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from ssgan_tf import datasets, house_numbers
-from ssgan_tf.config import UserError
+from ssgan_tf.config import Config, UserError
+from ssgan_tf.label_split import split_labels
 
 SHARED = Path(os.environ.get("TFDS_DATA_DIR", "")) / "svhn_cropped" / "3.1.0"
 
@@ -60,6 +61,52 @@ class GreyToy(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, count: int) -> Iterator[tuple[int, dict]]:
         for index in range(count):
             yield index, {"picture": np.full((28, 28, 1), index, np.uint8), "kind": index % 2}
+
+
+@pytest.fixture
+def with_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GreyToy with 20 training, 5 test and 30 extra images, in place of any TFDS name."""
+    monkeypatch.setattr(GreyToy, "parts", {"train": 20, "test": 5, "extra": 30})
+    builder = GreyToy(data_dir=str(tmp_path))
+    builder.download_and_prepare()
+    monkeypatch.setattr(datasets, "_builder", lambda name, data_dir: builder)
+
+
+@pytest.mark.parametrize("budget", [1.0, 1e-9])
+@pytest.mark.usefixtures("with_extra")
+def test_extra_images_join_after_the_training_images_without_their_labels(budget: float) -> None:
+    plain = datasets.load("toy", memory_budget_gb=budget)
+    more = datasets.load("toy", memory_budget_gb=budget, unlabeled_splits="train+extra[:50%]")
+    assert (len(more.train), len(more.test)) == (35, 5)
+    np.testing.assert_array_equal(more.train.images[:20], plain.train.images)
+    np.testing.assert_array_equal(more.train.labels, [*plain.train.labels, *[-1] * 15])
+    assert all("extra" in identity for identity in more.train.ids[20:])
+    assert more.train.ids[20:].tolist() == sorted(more.train.ids[20:], key=datasets.natural_key)
+    assert more.report == ("15 images of extra[:50%] join without labels",)
+
+
+@pytest.mark.usefixtures("with_extra")
+def test_extra_images_change_neither_the_labels_drawn_nor_the_validation_part() -> None:
+    config = Config(labeled=6, validation_fraction=0.2)
+    plain = datasets.load("toy")
+    more = datasets.load("toy", unlabeled_splits="train+extra")
+    splits = [split_labels(config, dataset) for dataset in (plain, more)]
+    np.testing.assert_array_equal(splits[0].labeled, splits[1].labeled)
+    np.testing.assert_array_equal(splits[0].validation, splits[1].validation)
+    assert len(splits[1].unlabeled) == len(splits[0].unlabeled) + 30
+
+
+@pytest.mark.parametrize("part", ["extras", "train[:10%]", "extra[:x]"])
+@pytest.mark.usefixtures("with_extra")
+def test_unknown_unlabeled_splits_are_named_beside_those_there_are(part: str) -> None:
+    with pytest.raises(UserError, match=r"--unlabeled_splits=train\+.*there are: test, extra"):
+        datasets.load("toy", unlabeled_splits=f"train+{part}")
+
+
+@pytest.mark.parametrize("splits", ["", "extra", "train+", "train+extra+extra"])
+def test_unlabeled_splits_must_begin_with_train_and_name_each_part_once(splits: str) -> None:
+    with pytest.raises(UserError, match="--unlabeled_splits="):
+        Config(unlabeled_splits=splits)
 
 
 @pytest.mark.parametrize(

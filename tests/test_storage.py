@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -112,3 +114,29 @@ def test_a_folder_is_the_same_from_memory_and_from_disk(tmp_path: Path) -> None:
     assert isinstance(disk.images, np.memmap)
     np.testing.assert_array_equal(memory.images, disk.images)
     assert memory.ids.tolist() == disk.ids.tolist()
+
+
+def test_reading_from_a_file_takes_no_more_memory_than_what_is_read(tmp_path: Path) -> None:
+    program = """
+import sys
+import numpy as np
+from pathlib import Path
+from ssgan_tf.storage import Storage, give_back, rows
+
+def peak():
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+
+before = peak()
+images = Storage(1e-9, Path(sys.argv[1])).allocate((100_000, 32, 32, 3))  # 307 MB
+for start in range(0, 100_000, 1000):
+    images[start : start + 1000] = start // 1000
+    give_back(images)
+rng = np.random.default_rng(0)
+for _ in range(300):
+    places = rng.integers(0, 100_000, 128)
+    assert (rows(images, places)[:, 5, 5, 1] == places // 1000).all()
+print(peak() - before)
+"""
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert float(done.stdout.split()[-1]) < 100  # MB, a third of what was read

@@ -179,6 +179,13 @@ def test_two_deterministic_runs_are_bit_identical(
     assert_same_run(tmp_path / "again", finished)
 
 
+def test_several_steps_per_call_change_nothing(
+    finished: Path, data_dir: str, tmp_path: Path
+) -> None:
+    run(data_dir, tmp_path / "calls", f"{FINISHED} --steps_per_call=3")
+    assert_same_run(tmp_path / "calls", finished)
+
+
 def test_an_interrupted_run_resumed_equals_one_that_was_not(
     finished: Path, data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -418,3 +418,117 @@ def test_warmup_raises_the_learning_rate_in_equal_steps() -> None:
     for step, factor in {0: 0.25, 2: 0.75, 3: 1, 50: 1, 75: 0.5}.items():
         trainer.step.assign(step)
         assert float(trainer.learning_rate()) == pytest.approx(1e-3 * factor), step
+
+
+@pytest.mark.parametrize("preset", ["article", "tuned"])
+def test_several_steps_in_one_call_are_those_steps(preset: str) -> None:
+    one, several = (make_trainer(preset=preset, drop_rate=0.3) for _ in range(2))
+    extra = one.config.labeled_batch_size and 4
+    batches = [make_batch(extra, seed=step) for step in range(5)]
+    expected = [one.train_step(batch) for batch in batches]
+
+    stacked = tf.nest.map_structure(lambda *parts: tf.stack(parts), *batches)
+    iterator = iter(tf.data.Dataset.from_tensor_slices(stacked))
+    sums = several.no_metrics(batches[0])
+    last, sums = several.train_steps(iterator, tf.constant(3), sums)
+    for tag, value in last.items():
+        assert float(value) == pytest.approx(float(expected[2][tag]), rel=1e-5, abs=1e-7), tag
+    last, sums = several.train_steps(iterator, tf.constant(2), sums)
+    assert int(several.step) == 5
+    for tag, value in sums.items():
+        total = sum(float(metrics[tag]) for metrics in expected)
+        assert float(value) == pytest.approx(total, rel=1e-5, abs=1e-6), tag
+    for path, value in values(several.discriminator).items():
+        np.testing.assert_allclose(value, values(one.discriminator)[path], atol=2e-6, err_msg=path)
+    assert several.train_steps.experimental_get_tracing_count() == 1
+    assert several.train_step.experimental_get_tracing_count() == 1
+
+
+def test_compiled_updates_are_those_updates() -> None:
+    """With z given, since XLA draws other random numbers."""
+    plain, compiled = (make_trainer(preset="tuned") for _ in range(2))
+    update = tf.function(compiled.semi_supervised_update, jit_compile=True)
+    for step in range(2):
+        batch = make_batch(4, seed=step)
+        noise = Noise(plain.noise(B).z, None, None)
+        expected, found = plain.semi_supervised_update(batch, noise), update(batch, noise)
+        for tag, value in found.items():
+            assert float(value) == pytest.approx(float(expected[tag]), rel=1e-3, abs=1e-5), tag
+
+
+def test_compiled_steps_count_and_average_as_others_do() -> None:
+    trainer = make_trainer(method="supervised", ema_decay=0.9, jit_compile="true")
+    before = values(trainer.averaged)
+    metrics = trainer.train_step(make_batch())
+    assert int(trainer.step) == 1
+    assert changed(trainer.averaged, before)
+    assert np.isfinite(float(metrics["losses/discriminator"]))
+
+
+def test_compiled_steps_stop_at_what_is_not_a_number() -> None:
+    trainer = make_trainer(method="supervised", jit_compile="true")
+    trainer.discriminator.conv1.bias.assign(np.full(8, np.nan, np.float32))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"losses/|monitors/grad"):
+        trainer.train_step(make_batch())
+    assert int(trainer.step) == 0
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_a_few_hundred_steps_of_each_precision_bring_the_loss_down(precision: str) -> None:
+    trainer = make_trainer(preset="tuned", precision=precision, schedule="exponential")
+    batch = make_batch(4)  # eight images, to be learned by heart
+    losses = [float(trainer.train_step(batch)["losses/supervised"]) for _ in range(200)]
+    assert np.isfinite(losses).all()
+    assert np.mean(losses[-20:]) < 0.5 * np.mean(losses[:20])
+    for model in (trainer.discriminator, trainer.generator, trainer.averaged):
+        for path, value in values(model).items():
+            assert value.dtype == np.float32 and np.isfinite(value).all(), path
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_losses_logits_features_and_statistics_are_float32_at_any_precision(precision: str) -> None:
+    trainer = make_trainer(precision=precision)
+    seen = []
+    call = trainer.discriminator.conv2.call
+    trainer.discriminator.conv2.call = lambda x: seen.append(x.dtype) or call(x)
+    images = trainer.generator(tf.ones((4, 100)), statistics="batch")
+    output = trainer.discriminator(images, statistics="batch_and_update")
+    assert seen == [precision]  # it is not all float32
+    assert images.dtype == output.class_logits.dtype == output.features.dtype == tf.float32
+    assert {weight.dtype for weight in trainer.discriminator.weights} == {"float32"}
+    assert {value.dtype for value in trainer.train_step(make_batch()).values()} == {tf.float32}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("float32", "float16"), ("float16", "bfloat16"), ("bfloat16", "float32")]
+)
+def test_checkpoints_move_between_precisions(first: str, second: str, tmp_path: Path) -> None:
+    saved, restored = (make_trainer(preset="tuned", precision=name) for name in (first, second))
+    saved.train_step(make_batch(4))
+    path = saved.checkpoint.save(str(tmp_path / "checkpoint"))
+    restored.checkpoint.restore(path).assert_consumed()
+    assert_same_weights(restored, saved)
+    assert np.isfinite(float(restored.train_step(make_batch(4))["losses/discriminator"]))
+
+
+def test_infinite_gradients_in_float16_leave_the_update_out_and_halve_the_scale() -> None:
+    trainer = make_trainer(method="supervised", precision="float16")
+    scale_before = float(trainer.discriminator_optimizer.dynamic_scale)
+    trainer.discriminator_optimizer.dynamic_scale.assign(1e30)
+    before = values(trainer.discriminator)
+    trainer.train_step(make_batch())
+    moved = {path for path in changed(trainer.discriminator, before) if "moving" not in path}
+    assert not moved
+    assert scale_before == 2.0**15
+    assert float(trainer.discriminator_optimizer.dynamic_scale) == pytest.approx(5e29)
+
+
+def test_models_to_export_are_float32_and_say_the_same() -> None:
+    trainer = make_trainer(preset="tuned", precision="bfloat16")
+    trainer.train_step(make_batch(4))
+    discriminator, generator = trainer.models_to_export()
+    assert discriminator.conv1.compute_dtype == generator.dense.compute_dtype == "float32"
+    for path, value in values(discriminator).items():
+        np.testing.assert_array_equal(value, values(trainer.averaged)[path], err_msg=path)
+    plain = make_trainer(preset="tuned")
+    assert plain.models_to_export() == (plain.averaged, plain.generator)
