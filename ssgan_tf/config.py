@@ -318,7 +318,7 @@ class Config:
         "Speed",
         "Train steps that TensorFlow takes before Python is asked again; more for fast devices.",
         minimum=1,
-        maximum=1000,
+        maximum=20,  # as often as curves are written
     )
     strategy: str = _field(
         "auto",

@@ -71,8 +71,12 @@ class Dataset:
         return self.train.images.shape[-1]
 
 
-def load_for(config: Config) -> Dataset:
+def load_for(config: Config, prepare: bool = True) -> Dataset:
     """Loads the data set that a configuration names.
+
+    Args:
+        config: of the run.
+        prepare: download or render it where it is not there; False: that is an error.
 
     Raises:
         UserError: see `load` and `folder.load`.
@@ -97,6 +101,7 @@ def load_for(config: Config) -> Dataset:
         config.channels,
         config.memory_budget_gb,
         config.unlabeled_splits,
+        prepare,
     )
 
 
@@ -108,6 +113,7 @@ def load(
     channels: int = 0,
     memory_budget_gb: float = 0.0,
     unlabeled_splits: str = "train",
+    prepare: bool = True,
 ) -> Dataset:
     """Loads a data set, which is prepared (downloaded, rendered) first where that is due.
 
@@ -122,6 +128,7 @@ def load(
         memory_budget_gb: what images may take in memory, see `storage.Storage`.
         unlabeled_splits: "train", or with further parts, as in "train+extra", whose images come
             after those of the training part, with the label -1.
+        prepare: False: what is not prepared is an error.
 
     Raises:
         UserError: if there is no such data set, it is not one of classified images, or its data is
@@ -131,6 +138,11 @@ def load(
     image_key, label_key = _feature_keys(builder)  # before anything large is downloaded
     root = expand_user(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
     if not builder.is_prepared():
+        if not prepare:
+            raise UserError(
+                f"--data_dir={data_dir or root}: holds no prepared {builder.info.full_name}; name "
+                "the directory that was used in training."
+            )
         _prepare(builder, root / "downloads" / "manual")
     storage = Storage(memory_budget_gb, root)
     splits = builder.info.splits

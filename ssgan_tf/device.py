@@ -92,6 +92,8 @@ def worker() -> tuple[int, int]:
     )
     try:
         found = json.loads(text)
+        if not found.get("cluster"):  # as some launchers leave it for a single machine
+            return 0, 1
         cluster, task = found["cluster"], found["task"]
         tasks = [("chief", i) for i in range(len(cluster.get("chief", [])))]
         tasks += [("worker", i) for i in range(len(cluster.get("worker", [])))]
@@ -115,7 +117,15 @@ def make_strategy(config: Config) -> "tf.distribute.Strategy":
                 "--strategy=multi_worker: needs the environment variable TF_CONFIG, which says "
                 "which machines there are (BUILD.md, 'On several machines')."
             )
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        number, machines = worker()
+        print(f"Machine {number + 1} of {machines}, waiting for all of them", flush=True)
+        try:
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        except (tf.errors.OpError, ValueError, RuntimeError) as error:  # a port that is taken, ...
+            raise UserError(
+                f"--strategy=multi_worker: cannot start ({str(error).splitlines()[0]}); are the "
+                "hosts and ports of TF_CONFIG right, and free?"
+            ) from error
     elif config.strategy == "mirrored":
         strategy = tf.distribute.MirroredStrategy(gpus or tf.config.list_logical_devices("CPU"))
     elif config.strategy == "auto" and len(gpus) > 1:
@@ -141,7 +151,7 @@ def check_divisible(config: Config, replicas: int) -> None:
             fitting = f"{below} or {above}" if below else str(above)
             raise UserError(
                 f"--{name}={size}: is divided among {replicas} devices; give a multiple of that, "
-                f"such as {fitting}."
+                f"such as {fitting}, or --strategy=none."
             )
 
 

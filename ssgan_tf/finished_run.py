@@ -98,7 +98,7 @@ def load(directory: Path, checkpoint: str = "last", data_dir: str = "") -> Finis
     from ssgan_tf import checkpoints, datasets
     from ssgan_tf.trainer import Trainer
 
-    dataset = datasets.load_for(config)
+    dataset = datasets.load_for(config, prepare=False)
     if moved_folder:  # it may have another name now
         name = label_split.read(str(directory / "labels.json"))["dataset"]
         dataset = dataclasses.replace(dataset, name=name)

@@ -10,12 +10,14 @@
     results = train_and_evaluate(Config.from_preset("article", labeled=1000))
 """
 
+import functools
 import json
 import re
 import shlex
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,7 +137,8 @@ def _run(config: Config, resumed: Path, directory: Path, start: float) -> Result
     for problem in saver.restore_newest(resumed / "checkpoints"):
         print(f"note: {problem} Going on from the one before.")
     first_step = int(trainer.step)
-    trainer.check_same_step()
+    with run_dir.errors_explained(directory):
+        trainer.check_same_start(_fingerprint(dataset, split, total_steps))
     if first_step:
         print(f"Going on from step {first_step} of {resumed}")
     history = json.loads(trainer.history.numpy())
@@ -262,6 +265,7 @@ def _run(config: Config, resumed: Path, directory: Path, start: float) -> Result
         "steps": total_steps,
         "wall_seconds": round(time.monotonic() - start, 1),
         "device": device,
+        "precision": trainer.precision,
         "versions": run_dir.versions(),
         "command": run_dir.command(),
     }
@@ -284,7 +288,7 @@ def _train_steps(
     """Some steps; see `Trainer.train_steps`.
 
     Raises:
-        UserError: if a loss or a gradient is not a finite number; no weight has changed then.
+        UserError: if a loss or a gradient is not a finite number.
     """
     import tensorflow as tf
 
@@ -298,6 +302,18 @@ def _train_steps(
             f"{found[1]} is {found[2]} at step {int(trainer.step) + 1}: training has diverged; try "
             f"a smaller --learning_rate. The checkpoints before it are in {directory}."
         ) from error
+
+
+def _fingerprint(dataset: "Dataset", split: "LabelSplit", total_steps: int) -> int:
+    """A number that differs where images, labels or steps do."""
+    ids = "\n".join(dataset.train.ids.tolist()).encode()
+    parts = (
+        ids,
+        dataset.train.labels.tobytes(),
+        split.labeled.tobytes(),
+        str(total_steps).encode(),
+    )
+    return functools.reduce(lambda value, part: zlib.crc32(part, value), parts, 0)
 
 
 def _print_header(

@@ -180,8 +180,11 @@ class Trainer:
         """What is evaluated and exported: the average of the weights, if there is one."""
         return self.averaged or self.discriminator
 
-    def check_same_step(self) -> None:
-        """Makes sure that all machines go on from the same checkpoint.
+    def check_same_start(self, data: int) -> None:
+        """Makes sure that all machines have the same data and go on from the same checkpoint.
+
+        Args:
+            data: a number that differs where the data does.
 
         Raises:
             UserError: if they do not.
@@ -191,10 +194,16 @@ class Trainer:
 
         @tf.function
         def of_all() -> tf.Tensor:
-            found = self.strategy.run(lambda: gather([tf.reshape(self.step, (1,))])[0])
+            mine = tf.stack([self.step, tf.constant(data, tf.int64)])[tf.newaxis]  # (1, 2)
+            found = self.strategy.run(lambda: gather([mine])[0])
             return self.strategy.experimental_local_results(found)[0]
 
-        steps = of_all().numpy()
+        steps, datas = of_all().numpy().T
+        if len(set(datas.tolist())) > 1:
+            raise UserError(
+                "--dataset: the machines have other images, labels or steps to go; give all of "
+                "them the same data and flags."
+            )
         if len(set(steps.tolist())) > 1:
             raise UserError(
                 f"--run_dir: the machines have checkpoints of other steps there "
@@ -500,11 +509,19 @@ class Trainer:
     def _only_if_finite(self, measured: Metrics) -> contextlib.AbstractContextManager:
         """What is done within happens only if all of these are finite; else the step fails.
 
-        Gradients in float16 may be infinite: then the optimizer leaves the update out.
+        Gradients in float16 may be infinite: then the optimizer leaves the update out and halves
+        the scale. They have diverged if that has been of no use down to a scale of 1.
         """
-        tags = [tag for tag in measured if self.precision != "float16" or "grad_norm" not in tag]
+        if self.precision == "float16":
+            scales = {"monitors/grad_norm_discriminator": self.discriminator_optimizer}
+            if self.generator is not None:
+                scales["monitors/grad_norm_generator"] = self.generator_optimizer
+            measured = measured | {
+                tag: tf.where(used.dynamic_scale >= 1.0, 0.0, measured[tag])
+                for tag, used in scales.items()
+            }
         return tf.control_dependencies(
-            [tf.debugging.check_numerics(measured[tag], tag) for tag in tags]
+            [tf.debugging.check_numerics(value, tag) for tag, value in measured.items()]
         )
 
     def _shared_metrics(self, logits: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor) -> Metrics:

@@ -206,6 +206,8 @@ def test_two_machines_do_what_one_does_though_one_of_them_dies(
     ("text", "expected"),
     [
         ("", (0, 1)),
+        ("{}", (0, 1)),
+        ('{"cluster": {}}', (0, 1)),
         ('{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}', (1, 2)),
         (
             '{"cluster": {"worker": ["a:1"], "chief": ["b:1"]}, '
@@ -231,9 +233,8 @@ def test_worker_counts_the_machines_from_the_chief_on(
     [
         "{",
         "[]",
-        "{}",
         '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
-        '{"cluster": [], "task": {"type": "worker", "index": 0}}',
+        '{"cluster": ["a:1"], "task": {"type": "worker", "index": 0}}',
     ],
 )
 def test_a_wrong_tf_config_is_named(text: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -523,6 +523,14 @@ def test_infinite_gradients_in_float16_leave_the_update_out_and_halve_the_scale(
     assert float(trainer.discriminator_optimizer.dynamic_scale) == pytest.approx(5e29)
 
 
+def test_float16_stops_when_a_smaller_scale_is_of_no_use() -> None:
+    trainer = make_trainer(method="supervised", precision="float16")
+    trainer.discriminator_optimizer.dynamic_scale.assign(0.5)
+    trainer.discriminator.conv1.bias.assign(np.full(8, 1e38, np.float32))  # infinite in float16
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"losses/|monitors/grad"):
+        trainer.train_step(make_batch())
+
+
 def test_models_to_export_are_float32_and_say_the_same() -> None:
     trainer = make_trainer(preset="tuned", precision="bfloat16")
     trainer.train_step(make_batch(4))
