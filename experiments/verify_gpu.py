@@ -11,9 +11,10 @@ Images are synthetic, nothing is downloaded.
 
 Cost: ten minutes at most on a GPU. Expected: no row says FAIL, and the exit status is 0.
 
-How results are compared: the norm of each tensor's difference, as a fraction of its norm. Rounding
-gives 1e-6 to 1e-4 after 20 steps of Adam; an error in the mathematics, such as batch norm with the
-statistics of each device's own images, 1e-2 and more. For that TF32 is off, which rounds inputs to
+How results are compared: the norm of each tensor's difference, as a fraction of its norm. On two
+CPU devices rounding gives up to 4e-4 after 20 steps of Adam; the errors in the mathematics that
+were tried (batch norm with the statistics of each device's own images, gradients not added up, a
+loss not divided among the devices) give 1 and more. For that TF32 is off, which rounds inputs to
 10 bits, and three things that make much of a rounding error are out of the way (`comparable`).
 """
 
@@ -41,7 +42,7 @@ with quiet_start():
 from ssgan_tf import discriminator, generator, saved_model
 from ssgan_tf.trainer import Batch, Noise, Trainer, scale
 
-TOLERANCE = 2e-3
+TOLERANCE = 5e-3
 PRECISIONS = ("float32", "bfloat16", "float16")
 BIAS_BEFORE_BATCH_NORM = re.compile(r"discriminator/conv[2-6]/bias|generator/deconv[12]/bias")
 
@@ -101,7 +102,7 @@ def make_setup(cpu_devices: int, quick: bool) -> Setup:
         **({"generator_width": 8, "discriminator_width": 8} if quick else {}),
     )
     if quick:
-        return Setup(config, tuple(devices), strategy, 20, 30, 0.2, PRECISIONS[:1])
+        return Setup(config, tuple(devices), strategy, 20, 60, 0.2, PRECISIONS[:1])
     return Setup(config, tuple(devices), strategy, 20, 100, 5.0, PRECISIONS)
 
 
