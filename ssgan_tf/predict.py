@@ -289,7 +289,7 @@ FLAGS = (
     Flag("model", None, "The exported model: the saved_model/ of a run."),
     Flag("format", "table", "How to write the predictions.", choices=FORMATS),
     Flag("top_k", 1, "Classes told of each image.", minimum=1),
-    Flag("batch_size", 256, "Images per call of the model.", minimum=1),
+    Flag("batch_size", 256, "Images per call of the model.", minimum=1, maximum=65_536),
 )
 PATHS = (
     "PATH",

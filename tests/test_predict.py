@@ -186,6 +186,7 @@ print(decoding_processes().submit(os.getpid).result() == os.getpid())
         (["--model=m", "--format=xml", "x"], ["--format=xml", "table, csv, jsonl"]),
         (["--model=m", "--top_k=0", "x"], ["--top_k=0", "at least 1"]),
         (["--model=m", "--batch_size=0", "x"], ["--batch_size=0", "at least 1"]),
+        (["--model=m", "--batch_size=65537", "x"], ["--batch_size=65537", "at most 65,536"]),
         (["--nothing", "x"], ["nothing", "--help"]),
     ],
 )
