@@ -457,10 +457,10 @@ def _check(field: dataclasses.Field, value: Any) -> None:
         raise UserError(f"{flag}: must be one of {', '.join(map(str, choices))}.")
     if isinstance(value, str) and "\0" in value:
         raise UserError(f"--{field.name}: must not have a NUL character in it.")
-    if isinstance(value, float) and math.isinf(value):
-        raise UserError(f"{flag}: must be a finite number.")
-    # Written so that a NaN fails too.
-    if (low is not None and not value >= low) or (high is not None and not value <= high):
+    if isinstance(value, float) and not math.isfinite(value):
+        words = allowed_values(field)
+        raise UserError(f"{flag}: must be a finite number{words and ', '}{words}.")
+    if (low is not None and value < low) or (high is not None and value > high):
         raise UserError(f"{flag}: must be {allowed_values(field)}.")
 
 

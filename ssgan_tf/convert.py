@@ -105,6 +105,6 @@ def convert(directory: Path, form: str, output: Path, images: np.ndarray) -> flo
         )
     output.mkdir()
     (output / f"model.{form}").write_bytes(model)
-    names = Path(original.class_names.asset_path.numpy().decode()).read_text()
-    (output / "class_names.txt").write_text(names)
+    names = Path(original.class_names.asset_path.numpy().decode()).read_text(encoding="utf-8")
+    (output / "class_names.txt").write_text(names, encoding="utf-8")
     return difference

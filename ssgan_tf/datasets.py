@@ -339,7 +339,7 @@ def _read(
 
 def natural_key(identity: str) -> list[str | int]:
     """Sorts ids as a person would: "part__9" before "part__10"."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", identity)]
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", identity)]
 
 
 def _prepare(builder: tfds.core.DatasetBuilder, manual_dir: Path) -> None:

@@ -64,7 +64,7 @@ def find_checkpoint(directory: Path, checkpoint: str) -> Path:
     steps = ", ".join(str(step) for step in sorted(found))
     if checkpoint == "last":
         return found[max(found)]
-    if not checkpoint.isdigit() or int(checkpoint) not in found:
+    if not checkpoint.isdecimal() or int(checkpoint) not in found:
         raise UserError(f"--checkpoint={checkpoint}: must be 'last' or one of {steps}.")
     return found[int(checkpoint)]
 

@@ -70,6 +70,7 @@ class Flag:
         meaning: one sentence.
         choices: the allowed values, if they are few.
         minimum: of a number.
+        maximum: of a number; beyond it memory would not do.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Flag:
     meaning: str
     choices: tuple[str, ...] = ()
     minimum: int | None = None
+    maximum: int | None = None
 
 
 def parse_command(
@@ -140,6 +142,8 @@ def parse_command(
             raise UserError(f"--{flag.name}={value}: must be one of {', '.join(flag.choices)}.")
         if flag.minimum is not None and value < flag.minimum:
             raise UserError(f"--{flag.name}={value}: must be at least {flag.minimum}.")
+        if flag.maximum is not None and value > flag.maximum:
+            raise UserError(f"--{flag.name}={value}: must be at most {flag.maximum:,}.")
     return values, rest
 
 

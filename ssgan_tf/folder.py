@@ -49,8 +49,8 @@ def load(
         `unlabeled/` are training images with the label -1. Its `report` says what was found.
 
     Raises:
-        UserError: if there is no such folder, it has no `train/`, fewer than two classes, or a
-            class without a readable image.
+        UserError: if there is no such folder, it has no `train/`, fewer than two classes, a class
+            without a readable image, or one whose name cannot be written in a line of text.
     """
     root = expand_user(path)
     flag = f"--dataset=folder:{path}"
@@ -60,7 +60,7 @@ def load(
         raise UserError(
             f"{flag}: has no folder train/; labelled images go to {root}/train/<class name>/."
         )
-    names = _classes(root / "train")
+    names = _classes(root / "train", flag)
     if len(names) < 2:
         raise UserError(
             f"{flag}: train/ has {len(names)} class folders; a classifier needs at least two, such "
@@ -81,7 +81,7 @@ def load(
                 f"the first one {reader.why_skipped(f'train/{name}/')}."
             )
     if (root / "test").is_dir():
-        unknown = sorted(set(_classes(root / "test")) - set(names))
+        unknown = sorted(set(_classes(root / "test", flag)) - set(names))
         if unknown:
             raise UserError(f"{flag}: test/ has the class {unknown[0]}, which train/ has not.")
         test = reader.read(*reader.find_labelled("test", names))
@@ -172,13 +172,28 @@ class _Reader:
             return error
 
     def _id(self, path: Path) -> str:
-        return path.relative_to(self._root).as_posix()
+        name = path.relative_to(self._root).as_posix()
+        # It is printed and stands in the report, where bytes that are not UTF-8 cannot.
+        return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _classes(directory: Path) -> list[str]:
+def _classes(directory: Path, flag: str) -> list[str]:
+    """Names of the class folders, in order.
+
+    Raises:
+        UserError: if one cannot be a line of the exported model's class_names.txt.
+    """
     names = [
         path.name for path in directory.iterdir() if path.is_dir() and path.name[0] not in "._"
     ]
+    for name in names:
+        surrogates = any("\ud800" <= character <= "\udfff" for character in name)
+        if surrogates or name.splitlines() != [name]:
+            wrong = "is not UTF-8" if surrogates else "holds a line break"
+            raise UserError(
+                f"{flag}: the name of the class folder {name!a} in {directory.name}/ {wrong}; "
+                "rename it."
+            )
     return sorted(names, key=natural_key)
 
 

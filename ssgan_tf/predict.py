@@ -10,6 +10,7 @@ import contextlib
 import csv
 import functools
 import glob
+import io
 import itertools
 import json
 import multiprocessing
@@ -89,13 +90,15 @@ class Classifier:
             shape = self._classify.structured_input_signature[1]["images"].shape
             names = self._model.class_names.asset_path.numpy().decode()
             self.fit = FITS[int(self._model.fit)]
-        except (OSError, ValueError, KeyError, AttributeError, tf.errors.OpError) as error:
+            self.class_names = Path(names).read_text(encoding="utf-8").splitlines()
+            if self._classify.structured_outputs["logits"].shape[1] != len(self.class_names):
+                raise ValueError("a name for each class")
+        except Exception as error:  # a file cut short can make the readers object to anything
             raise UserError(
                 f"--model={directory}: cannot be loaded as a model that this program exported "
-                f"({type(error).__name__})."
+                f"({type(error).__name__}); export it again, or copy it whole."
             ) from error
         self.size, self.channels = shape[1], shape[3]
-        self.class_names = Path(names).read_text().splitlines()
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Classifies uint8 images (N, S, S, channels); the outputs of the signature, as arrays."""
@@ -289,7 +292,7 @@ FLAGS = (
     Flag("model", None, "The exported model: the saved_model/ of a run."),
     Flag("format", "table", "How to write the predictions.", choices=FORMATS),
     Flag("top_k", 1, "Classes told of each image.", minimum=1),
-    Flag("batch_size", 256, "Images per call of the model.", minimum=1),
+    Flag("batch_size", 256, "Images per call of the model.", minimum=1, maximum=65_536),
 )
 PATHS = (
     "PATH",
@@ -302,6 +305,10 @@ def main(argv: list[str] | None = None) -> None:
     """The command line."""
     logging.set_verbosity(logging.ERROR)
     program, description = "python -m ssgan_tf.predict", __doc__.splitlines()[0]
+    for stream in (sys.stdin, sys.stdout, sys.stderr):  # names of files need not be UTF-8
+        if isinstance(stream, io.TextIOWrapper):
+            reading = stream is sys.stdin
+            stream.reconfigure(errors="surrogateescape" if reading else "backslashreplace")
     try:
         values, paths = parse_command(
             sys.argv if argv is None else argv, program, description, FLAGS, PATHS
@@ -314,12 +321,25 @@ def main(argv: list[str] | None = None) -> None:
     except UserError as error:
         sys.exit(f"error: {error}")
     except BrokenPipeError:  # the reader, such as `head`, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(1)
+    except OSError as error:
+        if error.filename is not None:
+            sys.exit(f"error: {error.filename}: cannot be read ({error.strerror}).")
+        _drop_output()
+        sys.exit(
+            f"error: standard output: cannot be written to ({error.strerror}); give it a place "
+            "with room."
+        )
     except KeyboardInterrupt:
         sys.exit(130)
     if failed:
         sys.exit(1)
+
+
+def _drop_output() -> None:
+    """Sends what is still to be written nowhere, so that the end of Python does not fail on it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run(values: Any, arguments: Sequence[str]) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ssgan_tf import __version__
-from ssgan_tf.config import Config, UserError
+from ssgan_tf.config import LARGEST, Config, UserError
 from ssgan_tf.device import worker
 from ssgan_tf.records import read_json, write_json, written_aside
 
@@ -50,6 +50,20 @@ _RESULTS = {
     "device": str,
     "versions": dict,
     "command": str,
+}
+# Their ranges, and those of what only some runs have; a NaN is in none of them.
+_RANGES = {
+    "test_accuracy": (0, 1),
+    "test_accuracy_raw": (0, 1),
+    "test_accuracy_first_half": (0, 1),
+    "validation_accuracy": (0, 1),
+    "validation_accuracy_raw": (0, 1),
+    "train_labeled_accuracy": (0, 1),
+    "test_images": (1, LARGEST),
+    "train_images": (1, LARGEST),
+    "labeled": (1, LARGEST),
+    "steps": (1, LARGEST),
+    "wall_seconds": (0, LARGEST),
 }
 
 METRICS_COLUMNS = (
@@ -142,10 +156,16 @@ def locked(directory: Path) -> Iterator[None]:
     A directory that was made here, and is empty when it ends, is removed again.
 
     Raises:
-        UserError: if another process has it.
+        UserError: if it cannot be made, or another process has it.
     """
     made = [path for path in (directory, *directory.absolute().parents) if not path.exists()]
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # where permissions do not tell, as under /proc
+        raise UserError(
+            f"--run_dir={directory}: {error.filename} cannot be made ({error.strerror}); give "
+            "another directory."
+        ) from error
     lock = FileLock(directory / _LOCK)
     try:
         lock.acquire(timeout=0)
@@ -250,12 +270,35 @@ def read_results(directory: Path) -> dict[str, Any]:
     if not path.exists():
         raise UserError(f"{directory}: holds no finished run (no results.json); let it end.")
     results = read_json(path, _RESULTS)
+    for name, (low, high) in _RANGES.items():
+        if name in results and not _is_number(results[name], low, high):
+            raise UserError(
+                f"{path}: {name!r} is {results[name]!r}, which is not a number from {low} to "
+                f"{high:,}; put the original back."
+            )
     interval = results["test_accuracy_interval"]
-    if len(interval) != 2 or not all(isinstance(value, _NUMBER) for value in interval):
+    rounding = 1e-9  # at 0 and 1 the formula of the interval ends a little beyond
+    if (
+        len(interval) != 2
+        or not all(_is_number(value, -rounding, 1 + rounding) for value in interval)
+        or interval[0] > interval[1]
+    ):
         raise UserError(
-            f"{path}: 'test_accuracy_interval' must be two numbers; put the original back."
+            f"{path}: 'test_accuracy_interval' is {interval!r}, which is not two numbers from 0 "
+            "to 1, the smaller one first; put the original back."
         )
+    try:
+        shlex.split(results["command"])
+    except ValueError as error:
+        raise UserError(
+            f"{path}: 'command' is {results['command']!r}, which is not a command "
+            f"({error}); put the original back."
+        ) from error
     return results
+
+
+def _is_number(value: Any, low: float, high: float) -> bool:
+    return isinstance(value, _NUMBER) and not isinstance(value, bool) and low <= value <= high
 
 
 def finished_steps(directory: Path) -> set[int]:

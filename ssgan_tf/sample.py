@@ -6,7 +6,9 @@ With `--output=FOLDER/` each image is a file of its own. With `--interpolate` ea
 leads from one point z to another, and the rows hang together.
 """
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -81,10 +83,31 @@ def sample_run(
     return np.concatenate(parts)
 
 
+def _check_output(output: Path, grid: bool, slash: bool) -> None:
+    """Raises `UserError`, before the seconds that follow, where nothing can be written."""
+    if not grid and output.suffix and not slash:
+        raise UserError(f"--output={output}: give a .png file, or a folder ending in /.")
+    if not grid and output.exists() and not output.is_dir():
+        raise UserError(f"--output={output}: is a file; give a folder, or a .png file.")
+    if output.exists() and (output.is_dir() if grid else any(output.iterdir())):
+        raise UserError(f"--output={output}: is there already; give another name.")
+    place = next(path for path in output.absolute().parents if path.exists())
+    if not place.is_dir():
+        raise UserError(f"--output={output}: {place} is a file, not a folder; give another name.")
+
+
+@contextlib.contextmanager
+def _output_named(output: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"--output={output}: cannot be written ({error.strerror}).") from error
+
+
 FLAGS = (
     *finished_run.RUN_FLAGS,
     Flag("output", None, "A .png file for a grid, or a folder for single images."),
-    Flag("n", 64, "How many images.", minimum=1),
+    Flag("n", 64, "How many images.", minimum=1, maximum=100_000),
     Flag("seed", 0, "Another seed, other images.", minimum=0),
     Flag("interpolate", False, "Lead from one image to another in each row."),
 )
@@ -98,10 +121,8 @@ def main(argv: list[str] | None = None) -> None:
         values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
         output = expand_user(values.output)
         grid = output.suffix.lower() == ".png"
-        if not grid and output.suffix and not values.output.endswith("/"):
-            raise UserError(f"--output={output}: give a .png file, or a folder ending in /.")
-        if output.exists() and (output.is_dir() if grid else any(output.iterdir())):
-            raise UserError(f"--output={output}: is there already; give another name.")
+        with _output_named(output):  # a name that is too long is an error already
+            _check_output(output, grid, values.output.endswith("/"))
         images = sample_run(
             expand_user(values.run_dir),
             values.n,
@@ -112,14 +133,15 @@ def main(argv: list[str] | None = None) -> None:
         )
         from ssgan_tf import summaries
 
-        if grid:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            summaries.save_png(output, summaries.image_grid(images, columns=ROW))
-        else:
-            output.mkdir(parents=True, exist_ok=True)
-            digits = len(str(len(images) - 1))
-            for index, image in enumerate(images):
-                summaries.save_png(output / f"{index:0{digits}d}.png", image)
+        with _output_named(output):
+            if grid:
+                output.parent.mkdir(parents=True, exist_ok=True)
+                summaries.save_png(output, summaries.image_grid(images, columns=ROW))
+            else:
+                output.mkdir(parents=True, exist_ok=True)
+                digits = len(str(len(images) - 1))
+                for index, image in enumerate(images):
+                    summaries.save_png(output / f"{index:0{digits}d}.png", image)
     print(f"{len(images):,} images: {output}")
 
 

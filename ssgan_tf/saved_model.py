@@ -109,7 +109,7 @@ def save(
     directory.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".export-") as temporary:
         names = Path(temporary) / "class_names.txt"
-        names.write_text("\n".join(class_names) + "\n")
+        names.write_text("\n".join(class_names) + "\n", encoding="utf-8")
         module = ExportedClassifier(discriminator, generator, names, temperature, fit)
         shape = (None, module.size, module.size, module.channels)
         images = tf.TensorSpec(shape, tf.uint8, "images")

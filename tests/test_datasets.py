@@ -36,6 +36,7 @@ def test_house_numbers_loads_as_uint8_in_the_order_of_its_ids(data_dir: str) -> 
 def test_natural_key_sorts_numbers_by_value() -> None:
     ids = ["part__10", "part__9", "a", "part__9b"]
     assert sorted(ids, key=datasets.natural_key) == ["a", "part__9", "part__9b", "part__10"]
+    assert sorted(["²", "10", "x²"], key=datasets.natural_key) == ["10", "x²", "²"]  # no decimals
 
 
 class GreyToy(tfds.core.GeneratorBasedBuilder):

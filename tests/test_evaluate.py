@@ -65,6 +65,7 @@ def test_an_earlier_checkpoint_is_evaluated_when_asked_for(run: Path) -> None:
         (["--run_dir={tmp}"], ["--run_dir={tmp}", "no run"]),
         (["--run_dir={run}", "--split=all"], ["--split=all", "test, train_labeled"]),
         (["--run_dir={run}", "--checkpoint=77"], ["--checkpoint=77", "'last'", "3"]),
+        (["--run_dir={run}", "--checkpoint=²"], ["--checkpoint=²", "'last'", "3"]),
     ],
 )
 def test_a_mistake_is_named(

@@ -284,6 +284,55 @@ def test_divergence_is_stopped_at_its_step_and_the_loss_named(
     assert not (tmp_path / "run" / "results.json").exists()
 
 
+@pytest.mark.parametrize("network", ["discriminator", "generator"])
+def test_a_gradient_that_is_no_number_stops_the_run_though_every_loss_is_one(
+    network: str, data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ssgan_tf import optimizer
+
+    original = optimizer.gradients
+
+    def spoiled(*arguments: object) -> dict[str, optimizer.Gradient]:
+        found = original(*arguments)
+        path = next(iter(found))
+        if path.startswith(network):  # one number of all
+            value, variable = found[path]
+            mask = np.zeros(variable.shape, np.float32)
+            mask.flat[0] = np.nan
+            found[path] = value + mask, variable
+        return found
+
+    monkeypatch.setattr(optimizer, "gradients", spoiled)
+    message = fail(*SHORT.split(), f"--data_dir={data_dir}", f"--run_dir={tmp_path / 'run'}")
+    assert f"error: monitors/grad_norm_{network} is NaN at step 1:" in message
+    assert not (tmp_path / "run" / "results.json").exists()
+
+
+def test_after_a_divergence_the_next_start_goes_on_from_the_last_good_checkpoint(
+    undisturbed: Path,
+    data_dir: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    from ssgan_tf.trainer import Trainer
+
+    original = Trainer.unsupervised_weight
+
+    def nan_in_step_7(self: Trainer) -> tf.Tensor:
+        return original(self) * tf.where(self.step == 6, np.float32(np.nan), 1.0)
+
+    flags = [*f"{SHORT} {FLAGS}".split(), f"--data_dir={data_dir}", f"--run_dir={tmp_path}"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "unsupervised_weight", nan_in_step_7)
+        assert "error: losses/discriminator is NaN at step 7:" in fail(*flags)
+    assert run_dir.finished_steps(tmp_path / "checkpoints") == {4, 5, 6}
+    capsys.readouterr()
+    run(data_dir, tmp_path, FLAGS)
+    assert "Going on from step 6" in capsys.readouterr().out
+    assert_same_run(tmp_path, undisturbed)
+
+
 def test_a_clock_that_jumps_back_does_no_harm(
     undisturbed: Path, data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -332,7 +381,7 @@ def test_every_tf_function_is_traced_once_however_long_the_run(
     from ssgan_tf.evaluation import Evaluator
     from ssgan_tf.trainer import Trainer
 
-    counts: list[tuple[int, int]] = []
+    counts: list[tuple[int, int, int]] = []
     trainers: list[Trainer] = []
     original_init, original_call = Trainer.__init__, Evaluator.__call__
 
@@ -342,18 +391,22 @@ def test_every_tf_function_is_traced_once_however_long_the_run(
 
     def call(self: Evaluator, *arguments: object) -> object:
         result = original_call(self, *arguments)
-        steps = trainers[0].train_step.experimental_get_tracing_count()
-        counts.append((steps, self._logits.experimental_get_tracing_count()))
+        counts.append(
+            (
+                trainers[0].train_step.experimental_get_tracing_count(),
+                trainers[0].train_steps.experimental_get_tracing_count(),
+                self._logits.experimental_get_tracing_count(),
+            )
+        )
         return result
 
     monkeypatch.setattr(Trainer, "__init__", init)
     monkeypatch.setattr(Evaluator, "__call__", call)
     run(data_dir, tmp_path, f"{FINISHED} --epochs=10")
     per_epoch = 3  # test, labelled, validation
-    assert counts[0][0] == 1
-    assert {steps for steps, _ in counts} == {1}
-    assert {traces for _, traces in counts[per_epoch : 10 * per_epoch]} == {counts[per_epoch][1]}
-    assert counts[per_epoch][1] <= 2  # the last, partial batch has a shape of its own
+    assert {count[:2] for count in counts} == {(1, 1)}
+    assert {count[2] for count in counts[per_epoch : 10 * per_epoch]} == {counts[per_epoch][2]}
+    assert counts[per_epoch][2] <= 2  # the last, partial batch has a shape of its own
 
 
 def test_config_differences_that_change_nothing_are_allowed(data_dir: str, tmp_path: Path) -> None:

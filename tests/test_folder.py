@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,35 @@ def test_mistakes_are_named(pictures: Path, tmp_path: Path) -> None:
     write_image(pictures / "train/bird/2.png", 7)
     write_image(pictures / "test/fish/1.png", 7)
     assert "test/ has the class fish" in message(pictures)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (b"two\nlines", r"'two\\nlines' in train/ holds a line break"),
+        ("next\x85line".encode(), r"'next\\x85line' in train/ holds a line break"),
+        (b"caf\xe9", r"'caf\\udce9' in train/ is not UTF-8"),
+    ],
+)
+def test_a_class_that_the_export_could_not_name_is_refused(
+    name: bytes, words: str, pictures: Path
+) -> None:
+    os.mkdir(os.fsencode(pictures / "train") + b"/" + name)
+    with pytest.raises(UserError, match=words):
+        folder.load(str(pictures))
+
+
+def test_names_of_files_need_not_be_utf_8(pictures: Path) -> None:
+    image = (pictures / "train/cat/0.png").read_bytes()
+    Path(os.fsdecode(os.fsencode(pictures / "unlabeled") + b"/caf\xe9.png")).write_bytes(image)
+    ids = folder.load(str(pictures)).train.ids.tolist()
+    assert r"unlabeled/caf\udce9.png" in ids
+    "".join(ids).encode("utf-8")
+
+
+def test_a_class_may_be_a_digit_that_is_no_number(pictures: Path) -> None:
+    (pictures / "train/cat").rename(pictures / "train/²")
+    assert folder.load(str(pictures)).class_names == ["dog", "²"]
 
 
 def test_a_run_on_a_folder_labels_all_by_default_and_keeps_the_class_names(

@@ -1,9 +1,12 @@
 import csv
 import io
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -186,6 +189,7 @@ print(decoding_processes().submit(os.getpid).result() == os.getpid())
         (["--model=m", "--format=xml", "x"], ["--format=xml", "table, csv, jsonl"]),
         (["--model=m", "--top_k=0", "x"], ["--top_k=0", "at least 1"]),
         (["--model=m", "--batch_size=0", "x"], ["--batch_size=0", "at least 1"]),
+        (["--model=m", "--batch_size=65537", "x"], ["--batch_size=65537", "at most 65,536"]),
         (["--nothing", "x"], ["nothing", "--help"]),
     ],
 )
@@ -200,6 +204,58 @@ def test_a_directory_that_only_looks_like_a_model_is_named(tmp_path: Path) -> No
     (tmp_path / "saved_model.pb").write_text("nothing")
     with pytest.raises(UserError, match="--model="):
         predict.Classifier(tmp_path)
+
+
+@pytest.mark.parametrize("part", ["assets/class_names.txt", "variables/*", "saved_model.pb"])
+def test_a_model_that_lacks_a_part_or_has_half_of_it_is_named(
+    part: str, model: tuple, tmp_path: Path
+) -> None:
+    for file in sorted(model[0].glob(part)):
+        for end in (None, 0, file.stat().st_size // 2):
+            broken = Path(shutil.copytree(model[0], tmp_path / f"{file.name}-{end}"))
+            damaged = broken / file.relative_to(model[0])
+            if end is None:
+                damaged.unlink()
+            else:
+                damaged.write_bytes(file.read_bytes()[:end])
+            with pytest.raises(UserError, match="--model=") as error:
+                predict.Classifier(broken)
+            assert "\n" not in str(error.value)
+
+
+def command(model: tuple, *arguments: str | bytes, **keywords: Any) -> subprocess.CompletedProcess:
+    """The command in a process of its own, whose standard streams are strict UTF-8."""
+    words = [sys.executable, "-m", "ssgan_tf.predict", f"--model={model[0]}", *arguments]
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8:strict", "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(words, env=environment, stderr=subprocess.PIPE, check=False, **keywords)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_a_full_disk_behind_the_output_is_told(model: tuple, folder: tuple) -> None:
+    with open("/dev/full", "w") as full:
+        done = command(model, f"{folder[0]}/0.png", stdout=full)
+    assert done.returncode == 1
+    last = done.stderr.decode().splitlines()[-1]
+    assert last.startswith("error: standard output: cannot be written to (No space left")
+    assert b"Traceback" not in done.stderr and b"Exception ignored" not in done.stderr
+
+
+def test_names_that_are_not_utf_8_are_written_with_backslashes(model: tuple, folder: tuple) -> None:
+    directory = os.fsencode(folder[0])
+    os.rename(directory + b"/0.png", directory + b"/caf\xe9.png")
+    os.rename(directory + b"/broken.png", directory + b"/brok\xe9n.png")
+    done = command(
+        model,
+        "--format=jsonl",
+        "-",
+        input=directory + b"/caf\xe9.png\n" + directory + b"/brok\xe9n.png\n",
+        stdout=subprocess.PIPE,
+    )
+    assert done.returncode == 1
+    (row,) = (json.loads(line) for line in done.stdout.splitlines())
+    assert os.fsencode(row["path"]) == directory + b"/caf\xe9.png"
+    assert rb"brok\udce9n.png: is not an image" in done.stderr
+    assert b"Traceback" not in done.stderr
 
 
 def test_a_run_directory_is_taken_for_its_model_and_other_formats_are_named(

@@ -1,4 +1,8 @@
+import json
+import math
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,6 +46,15 @@ def test_a_place_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
             run_dir.claim(impossible, Config())
 
 
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    directory = tmp_path / "file" / "run"
+    with pytest.raises(UserError) as error, run_dir.locked(directory):
+        pass
+    assert str(error.value).startswith(f"--run_dir={directory}: ")
+    assert "cannot be made (Not a directory)" in str(error.value)
+
+
 def test_a_crash_while_the_config_was_written_does_not_block_the_directory(tmp_path: Path) -> None:
     (tmp_path / "config.json.partial").touch()
     run_dir.claim(tmp_path, Config())
@@ -73,3 +86,71 @@ def test_metrics_beyond_the_checkpoint_are_dropped_on_reading(tmp_path: Path) ->
     found = run_dir.read_metrics(tmp_path, last_step=20)
     assert [row["step"] for row in found] == ["10", "20"]
     assert found[0]["validation_accuracy"] == ""
+
+
+def edit(path: Path, **changes: Any) -> None:
+    """As somebody would by hand: the file stays JSON, NaN included."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("test_accuracy", 7),
+        ("test_accuracy", True),
+        ("train_labeled_accuracy", -0.1),
+        ("validation_accuracy", "high"),
+        ("test_accuracy_raw", math.nan),
+        ("wall_seconds", math.nan),
+        ("wall_seconds", math.inf),
+        ("steps", -1),
+        ("test_images", 0),
+        ("train_images", 10**400),
+        ("test_accuracy_interval", [True, False]),
+        ("test_accuracy_interval", [0.2, math.nan]),
+        ("test_accuracy_interval", [0.3, 0.2]),
+        ("test_accuracy_interval", [0.3]),
+        ("command", 'python -m ssgan_tf.train --data_dir="a b'),
+        ("versions", "2.21"),
+    ],
+)
+def test_an_edited_results_file_is_named_with_the_field(
+    field: str, value: object, run: Path, tmp_path: Path
+) -> None:
+    path = Path(shutil.copy(run / "results.json", tmp_path))
+    assert run_dir.read_results(tmp_path)["steps"] == 6
+    edit(path, **{field: value})
+    with pytest.raises(UserError) as error:
+        run_dir.read_results(tmp_path)
+    for word in (str(path), repr(field), "put the original back"):
+        assert word in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_an_interval_that_ends_at_none_or_all_is_a_good_one(run: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copy(run / "results.json", tmp_path))
+    edit(path, test_accuracy_interval=[-1e-17, 1 + 2e-16])  # as rounding leaves it
+    assert len(run_dir.read_results(tmp_path)["test_accuracy_interval"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"epochs": "many"}, "--epochs=many"),
+        ({"learning_rate": math.nan}, "--learning_rate=nan: must be a finite number"),
+        ({"drop_rate": 7}, "--drop_rate=7.* from 0 to 0.9"),
+        ({"from_the_future": 1}, "no flag --from_the_future"),
+    ],
+)
+def test_an_edited_config_file_is_named_with_the_flag(
+    changes: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    run_dir.write_config(tmp_path, Config())
+    path = tmp_path / "config.json"
+    edit(path, config=Config().to_dict() | changes)
+    with pytest.raises(UserError, match=words) as error:
+        run_dir.read_config(tmp_path)
+    assert str(error.value).startswith(f"{path}: ")
+    edit(path, config=None)
+    with pytest.raises(UserError, match="'config' is None"):
+        run_dir.read_config(tmp_path)

@@ -55,7 +55,13 @@ def test_the_control_has_no_generator(run: Path, tmp_path: Path) -> None:
         (["--run_dir={run}"], ["--output", "missing"]),
         (["--run_dir={run}", "--output=grid.jpg"], ["--output=grid.jpg", ".png"]),
         (["--run_dir={run}", "--output={run}/"], ["--output={run}", "already"]),
+        (["--run_dir={run}", "--output={run}/.lock/x.png"], ["--output={run}/.lock/x", "a file"]),
+        (["--run_dir={run}", "--output={run}/.lock/x/"], ["--output={run}/.lock/x:", "a file"]),
+        (["--run_dir={run}", "--output={run}/.lock"], ["--output={run}/.lock: is a file"]),
+        (["--run_dir={run}", "--output=/proc/x/"], ["--output=/proc/x: cannot be written"]),
+        (["--run_dir={run}", f"--output={'x' * 300}.png"], ["--output=x", "cannot be written"]),
         (["--run_dir={run}", "--output=x.png", "--n=0"], ["--n=0", "at least 1"]),
+        (["--run_dir={run}", "--output=x.png", "--n=100001"], ["--n=100001", "at most 100,000"]),
     ],
 )
 def test_a_mistake_is_named(arguments: list[str], words: list[str], run: Path) -> None:
