@@ -250,7 +250,7 @@ class Trainer:
         specs = self.train_step.get_concrete_function(batch).structured_outputs
         return {tag: tf.zeros(spec.shape, spec.dtype) for tag, spec in specs.items()}
 
-    @tf.function
+    @tf.function(autograph=False)  # there is nothing to convert, and looking costs seconds
     def train_step(self, batch: Batch) -> Metrics:
         """One step: forward pass, losses, both updates.
 
