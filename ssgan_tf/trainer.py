@@ -192,11 +192,13 @@ class Trainer:
         if worker()[1] == 1:
             return
 
+        def of_one() -> tf.Tensor:
+            mine = tf.stack([self.step, tf.constant(data, tf.int64)])[tf.newaxis]  # (1, 2)
+            return gather([mine])[0]
+
         @tf.function
         def of_all() -> tf.Tensor:
-            mine = tf.stack([self.step, tf.constant(data, tf.int64)])[tf.newaxis]  # (1, 2)
-            found = self.strategy.run(lambda: gather([mine])[0])
-            return self.strategy.experimental_local_results(found)[0]
+            return self.strategy.experimental_local_results(self.strategy.run(of_one))[0]
 
         steps, datas = of_all().numpy().T
         if len(set(datas.tolist())) > 1:

@@ -188,7 +188,10 @@ def test_two_machines_do_what_one_does_though_one_of_them_dies(
     assert start(data_dir, alone).wait() == 0
 
     chief, other = start_two(data_dir, together)
-    wait_until(lambda: bool(run_dir.finished_steps(together / "checkpoints")))
+    wait_until(
+        lambda: bool(run_dir.finished_steps(together / "checkpoints")) or chief.poll() is not None
+    )
+    assert chief.poll() is None
     other.kill()
     _, told = chief.communicate(timeout=120)  # it does not hang
     assert chief.returncode == 1

@@ -175,6 +175,7 @@ def made_up_benchmark() -> dict:
         "float32": made_up_step(72.5) | whole,
         "bfloat16": made_up_step(4000),  # emulated: the step alone
         "pipeline_images_per_second": 100_000.0,
+        "disk_images_per_second": 50_000.0,
         "inference": {"1": inference, "32": inference, "256": inference},
         "inference_fraction_of_forward": 0.97,
         "benchmark_seconds": 200,
