@@ -11,6 +11,7 @@ from ssgan_tf.config import FITS
 from ssgan_tf.datasets import bring_to_size
 from ssgan_tf.discriminator import Discriminator
 from ssgan_tf.generator import Generator
+from ssgan_tf.images import MAX_PIXELS
 from ssgan_tf.trainer import scale, unscale
 
 Outputs = dict[str, tf.Tensor]
@@ -70,9 +71,18 @@ class ExportedClassifier(tf.Module):
 
     @tf.function
     def classify_encoded(self, encoded_images: tf.Tensor) -> Outputs:
-        """Decodes PNG or JPEG bytes (N,) string of any size, brings them to S x S, classifies."""
+        """Decodes PNG or JPEG bytes (N,) string, brings them to S x S, classifies.
+
+        Raises:
+            InvalidArgumentError: if one is something else, damaged, or has over 100 million pixels;
+                its size is read before its pixels are decoded.
+        """
 
         def decode(encoded: tf.Tensor) -> tf.Tensor:
+            pixels = tf.reduce_prod(tf.cast(_height_and_width(encoded), tf.int64))
+            tf.debugging.assert_less_equal(
+                pixels, tf.constant(MAX_PIXELS, tf.int64), "an image has too many pixels"
+            )
             image = tf.io.decode_image(encoded, channels=self.channels, expand_animations=False)
             return bring_to_size(image, self.size, self._fit, 0)
 
@@ -84,6 +94,16 @@ class ExportedClassifier(tf.Module):
     def generate(self, z: tf.Tensor) -> Outputs:
         """Generates uint8 images (N, S, S, C) from z (N, latent_dim) float32."""
         return {"images": unscale(self.generator(z, statistics="moving"))}
+
+
+def _height_and_width(encoded: tf.Tensor) -> tf.Tensor:
+    """(2,) int32, in any order: what the header of a PNG or JPEG file says, a scalar string."""
+    header = tf.strings.substr(encoded, 0, 24) + bytes(24)  # if cut short, decoding will say so
+    if tf.strings.substr(header, 0, 4) == b"\x89PNG":
+        sides = tf.io.decode_raw(tf.strings.substr(header, 16, 8), tf.int32, little_endian=False)
+    else:
+        sides = tf.io.extract_jpeg_shape(encoded)[:2]
+    return sides
 
 
 def clean_up(directory: Path) -> None:

@@ -183,6 +183,8 @@ def test_mutated_bytes_give_an_image_or_a_named_error(
 
 @pytest.mark.slow
 def test_a_hundred_thousand_mutated_images_in_bounded_memory() -> None:
+    count = 0
+
     @given(*FUZZED)
     @settings(
         max_examples=100_000,
@@ -191,9 +193,12 @@ def test_a_hundred_thousand_mutated_images_in_bounded_memory() -> None:
         suppress_health_check=list(HealthCheck),
     )
     def check(content: bytes, mutations: list[tuple], channels: int) -> None:
+        nonlocal count
+        count += 1
         check_mutated(content, mutations, channels)
 
     check()
+    assert count >= 100_000  # the search has not ended earlier
     # 100 million pixels, decoded, with transparency, and composed with white.
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 2_500_000  # kB
 

@@ -72,6 +72,27 @@ def test_encoded_images_of_other_sizes_and_colours_are_taken(exported: tuple) ->
     assert found["probabilities"].shape == (2, 3)
 
 
+def test_encoded_images_are_measured_before_they_are_decoded(exported: tuple) -> None:
+    encoded = tf.saved_model.load(str(exported[0])).signatures["encoded"]
+    small = bytearray(png(np.zeros((8, 8, 3), np.uint8)))
+    small[16:24] = (20_000).to_bytes(4, "big") + (20_000).to_bytes(4, "big")  # width, height
+    jpeg = io.BytesIO()
+    Image.new("L", (11_000, 11_000)).save(jpeg, "JPEG")
+    for too_large in (bytes(small), jpeg.getvalue()):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="too many pixels"):
+            encoded(encoded_images=tf.constant([too_large]))
+
+
+def test_encoded_bytes_that_are_no_image_are_an_error_of_the_caller(exported: tuple) -> None:
+    encoded = tf.saved_model.load(str(exported[0])).signatures["encoded"]
+    gif = io.BytesIO()
+    Image.new("L", (8, 8)).save(gif, "GIF")
+    whole = png(np.zeros((8, 8, 3), np.uint8))
+    for other in (b"", b"\x89PNG", whole[:20], whole[:-30], b"no image", gif.getvalue()):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            encoded(encoded_images=tf.constant([other]))
+
+
 def test_generate_gives_uint8_images_by_moving_averages(exported: tuple) -> None:
     path, _, generator = exported
     z = tf.random.stateless_normal((4, 5), (0, 0))
