@@ -261,6 +261,8 @@ def bring_to_size(image: tf.Tensor, size: int, fit: str, channels: int) -> tf.Te
         image = tf.image.rgb_to_grayscale(image)
     if channels == 3 and image.shape[-1] == 1:
         image = tf.image.grayscale_to_rgb(image)
+    if image.shape[:2] == (size, size):  # known without reading one: nothing to trace
+        return image
     height, width = tf.shape(image)[0], tf.shape(image)[1]
     longer, shorter = tf.maximum(height, width), tf.minimum(height, width)
 
@@ -309,6 +311,7 @@ def _read(
     # The files' own order: TFDS shuffled what it stored, the ids say what the order was.
     read_config = tfds.ReadConfig(add_tfds_id=not has_ids, interleave_cycle_length=1)
 
+    @tf.autograph.experimental.do_not_convert  # which would take longer than the reading
     def select(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         return bring_to_size(example[image_key], *form), example[label_key], example[id_key]
 
