@@ -105,6 +105,6 @@ class Evaluator:
         ]
         return Evaluation(split.labels, np.concatenate(logits))
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)
     def _logits(self, images: tf.Tensor) -> tf.Tensor:
         return self._discriminator(scale(images), statistics=self._statistics).class_logits

@@ -51,7 +51,7 @@ class ExportedClassifier(tf.Module):
         self.fit = tf.Variable(FITS.index(fit), trainable=False, name="fit")
         self._fit = fit
 
-    @tf.function
+    @tf.function(autograph=False)
     def classify(self, images: tf.Tensor) -> Outputs:
         """Classifies uint8 images (N, S, S, C).
 
@@ -69,7 +69,7 @@ class ExportedClassifier(tf.Module):
             "features": output.features,
         }
 
-    @tf.function
+    @tf.function(autograph=False)
     def classify_encoded(self, encoded_images: tf.Tensor) -> Outputs:
         """Decodes PNG or JPEG bytes (N,) string, brings them to S x S, classifies.
 
@@ -90,7 +90,7 @@ class ExportedClassifier(tf.Module):
         spec = tf.TensorSpec(shape, tf.uint8)
         return self.classify(tf.map_fn(decode, encoded_images, fn_output_signature=spec))
 
-    @tf.function
+    @tf.function(autograph=False)
     def generate(self, z: tf.Tensor) -> Outputs:
         """Generates uint8 images (N, S, S, C) from z (N, latent_dim) float32."""
         return {"images": unscale(self.generator(z, statistics="moving"))}
@@ -99,11 +99,11 @@ class ExportedClassifier(tf.Module):
 def _height_and_width(encoded: tf.Tensor) -> tf.Tensor:
     """(2,) int32, in any order: what the header of a PNG or JPEG file says, a scalar string."""
     header = tf.strings.substr(encoded, 0, 24) + bytes(24)  # if cut short, decoding will say so
-    if tf.strings.substr(header, 0, 4) == b"\x89PNG":
-        sides = tf.io.decode_raw(tf.strings.substr(header, 16, 8), tf.int32, little_endian=False)
-    else:
-        sides = tf.io.extract_jpeg_shape(encoded)[:2]
-    return sides
+    return tf.cond(
+        tf.strings.substr(header, 0, 4) == b"\x89PNG",
+        lambda: tf.io.decode_raw(tf.strings.substr(header, 16, 8), tf.int32, little_endian=False),
+        lambda: tf.io.extract_jpeg_shape(encoded)[:2],
+    )
 
 
 def clean_up(directory: Path) -> None:
