@@ -236,10 +236,11 @@ def _feature_keys(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
         or not isinstance(features[keys[0]], tfds.features.Image)
         or not isinstance(features[keys[1]], tfds.features.ClassLabel)
         or features[keys[0]].shape[-1] not in (1, 3)
+        or features[keys[0]].np_dtype != np.uint8
     ):
         raise UserError(
             f"--dataset={builder.name}: not an image classification data set (an image of 1 or 3 "
-            "channels and one class label); svhn_cropped, cifar10 and mnist are."
+            "channels of 8 bits and one class label); svhn_cropped, cifar10 and mnist are."
         )
     return keys[0], keys[1]
 

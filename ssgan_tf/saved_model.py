@@ -74,15 +74,16 @@ class ExportedClassifier(tf.Module):
         """Decodes PNG or JPEG bytes (N,) string, brings them to S x S, classifies.
 
         Raises:
-            InvalidArgumentError: if one is something else, damaged, or has over 100 million pixels;
+            InvalidArgumentError: if any is something else, damaged, or has over 100 million pixels;
                 its size is read before its pixels are decoded.
         """
 
         def decode(encoded: tf.Tensor) -> tf.Tensor:
-            pixels = tf.reduce_prod(tf.cast(_height_and_width(encoded), tf.int64))
-            tf.debugging.assert_less_equal(
-                pixels, tf.constant(MAX_PIXELS, tf.int64), "an image has too many pixels"
+            small = tf.debugging.assert_less_equal(
+                _pixels(encoded), tf.constant(MAX_PIXELS, tf.int64), "an image has too many pixels"
             )
+            with tf.control_dependencies([small]):  # else decoding would not wait for it
+                encoded = tf.identity(encoded)
             image = tf.io.decode_image(encoded, channels=self.channels, expand_animations=False)
             return bring_to_size(image, self.size, self._fit, 0)
 
@@ -96,14 +97,16 @@ class ExportedClassifier(tf.Module):
         return {"images": unscale(self.generator(z, statistics="moving"))}
 
 
-def _height_and_width(encoded: tf.Tensor) -> tf.Tensor:
-    """(2,) int32, in any order: what the header of a PNG or JPEG file says, a scalar string."""
+def _pixels(encoded: tf.Tensor) -> tf.Tensor:
+    """() int64: width times height by the header of `encoded` () string, a PNG or JPEG file."""
+    # A chunk before IHDR is no PNG by the standard, but TensorFlow's decoder would skip it.
     header = tf.strings.substr(encoded, 0, 24) + bytes(24)  # if cut short, decoding will say so
-    return tf.cond(
-        tf.strings.substr(header, 0, 4) == b"\x89PNG",
+    sides = tf.cond(
+        tf.strings.substr(header, 0, 16) == b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
         lambda: tf.io.decode_raw(tf.strings.substr(header, 16, 8), tf.int32, little_endian=False),
         lambda: tf.io.extract_jpeg_shape(encoded)[:2],
     )
+    return tf.reduce_prod(tf.cast(sides, tf.int64))
 
 
 def clean_up(directory: Path) -> None:

@@ -1,4 +1,4 @@
-"""Small data and small networks, shared by all tests; one process, one import of TensorFlow."""
+"""Small data and small networks, shared by all tests of a process: TensorFlow once in each."""
 
 import os
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -198,6 +199,20 @@ def test_a_data_set_that_is_not_of_classified_images_is_refused(
     monkeypatch.setattr(datasets, "_prepare", lambda builder, manual_dir: None)
     with pytest.raises(UserError, match="imdb_reviews: not an image classification data set"):
         datasets.load("imdb_reviews")
+
+
+def test_images_of_16_bits_are_refused_and_not_wrapped_into_8() -> None:
+    features = tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(shape=(32, 32, 3), dtype=np.uint16),
+            "label": tfds.features.ClassLabel(num_classes=2),
+        }
+    )
+    builder = SimpleNamespace(
+        name="deep", info=SimpleNamespace(features=features, supervised_keys=("image", "label"))
+    )
+    with pytest.raises(UserError, match=r"deep: not an image .* of 8 bits"):
+        datasets._feature_keys(builder)
 
 
 def no_network(*arguments: object, **keywords: object) -> None:

@@ -3,6 +3,7 @@ import json
 import re
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,16 @@ def test_encoded_images_are_measured_before_they_are_decoded(exported: tuple) ->
     for too_large in (bytes(small), jpeg.getvalue()):
         with pytest.raises(tf.errors.InvalidArgumentError, match="too many pixels"):
             encoded(encoded_images=tf.constant([too_large]))
+    decoders = [
+        {node.name: node for node in function.node_def}
+        for function in encoded.graph.as_graph_def().library.function
+        if any(node.op == "DecodeImage" for node in function.node_def)
+    ]
+    assert decoders
+    for nodes in decoders:
+        (decoder,) = (node for node in nodes.values() if node.op == "DecodeImage")
+        source = nodes[decoder.input[0].split(":")[0]]
+        assert any(name.startswith("^") and "Assert" in name for name in source.input)
 
 
 def test_encoded_bytes_that_are_no_image_are_an_error_of_the_caller(exported: tuple) -> None:
@@ -88,7 +99,10 @@ def test_encoded_bytes_that_are_no_image_are_an_error_of_the_caller(exported: tu
     gif = io.BytesIO()
     Image.new("L", (8, 8)).save(gif, "GIF")
     whole = png(np.zeros((8, 8, 3), np.uint8))
-    for other in (b"", b"\x89PNG", whole[:20], whole[:-30], b"no image", gif.getvalue()):
+    chunk = (8).to_bytes(4, "big") + b"abCd" + (1).to_bytes(4, "big") * 2  # says 1 x 1 before IHDR
+    forged = whole[:8] + chunk + zlib.crc32(chunk[4:]).to_bytes(4, "big") + whole[8:]
+    cut = (b"", b"\x89PNG", whole[:20], whole[:-30])
+    for other in (*cut, forged, b"no image", gif.getvalue()):
         with pytest.raises(tf.errors.InvalidArgumentError):
             encoded(encoded_images=tf.constant([other]))
 
