@@ -324,7 +324,8 @@ def _read(
     labels, ids = np.empty(count, np.int64), []
     try:
         examples = builder.as_dataset(split=split, read_config=read_config, shuffle_files=False)
-        for part in examples.map(select, tf.data.AUTOTUNE).batch(1024).as_numpy_iterator():
+        parts = examples.map(select, tf.data.AUTOTUNE).batch(1024)
+        for part in without_autotuning(parts).as_numpy_iterator():
             place = slice(len(ids), len(ids) + len(part[1]))
             images[place], labels[place] = part[0], part[1]
             give_back(images)
@@ -339,6 +340,17 @@ def _read(
     labels[labeled:] = -1
     order = sorted(range(count), key=lambda index: (index >= labeled, natural_key(ids[index])))
     return Split(images, labels, np.array(ids)).take(np.array(order), storage)
+
+
+def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """The same without the thread that tunes buffers and parallelism while it is read.
+
+    That thread sleeps for up to a minute between two rounds and may miss that its iterator is going
+    away (seen with TensorFlow 2.21). A process that has been told to stop would wait for it.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def natural_key(identity: str) -> list[str | int]:

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from ssgan_tf import storage
 from ssgan_tf.config import Config
-from ssgan_tf.datasets import Dataset
+from ssgan_tf.datasets import Dataset, without_autotuning
 from ssgan_tf.label_split import LabelSplit
 from ssgan_tf.trainer import Batch
 
@@ -96,7 +96,8 @@ def training_batches(
         )
 
     batches = tf.data.Dataset.zip(streams).take(total_steps - first_step)
-    return batches.map(batch, num_parallel_calls=1, deterministic=True).prefetch(2)
+    batches = batches.map(batch, num_parallel_calls=1, deterministic=True).prefetch(2)
+    return without_autotuning(batches)
 
 
 def _rows(images: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:

@@ -102,3 +102,11 @@ def test_a_labelled_batch_takes_over_all_labels() -> None:
         assert batch.labeled_images.shape == (6, 32, 32, 3)
         assert {image.tobytes() for image in batch.labeled_images.numpy()} <= labeled
         assert (batch.labeled_labels.numpy() >= 0).all()
+
+
+def test_no_thread_is_left_that_could_hold_up_a_run_that_is_told_to_stop() -> None:
+    """TensorFlow's autotuning thread may sleep for up to a minute when its iterator goes away."""
+    config = Config.from_preset("article", batch_size=16, labeled=20)
+    dataset = make_dataset()
+    stream = training_batches(config, dataset, split_labels(config, dataset), 0, 10)
+    assert stream.options().autotune.enabled is False
