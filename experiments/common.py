@@ -9,12 +9,13 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 FIGURES = HERE / "figures"
+SUBSET_TEST_IMAGES = 2600  # of the SVHN subset that all SVHN results here are of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +62,9 @@ def argument_parser(docstring: str) -> argparse.ArgumentParser:
     return parser
 
 
-def execute(runs: Sequence[Run], run_root: Path, workers: int = 1) -> None:
+def execute(
+    runs: Sequence[Run], run_root: Path, workers: int = 1, again: Collection[Run] = ()
+) -> None:
     """Trains what has no result yet, one after the other; interrupted runs go on where they were.
 
     Args:
@@ -69,9 +72,16 @@ def execute(runs: Sequence[Run], run_root: Path, workers: int = 1) -> None:
         run_root: the run directories are made below it; they may be deleted afterwards.
         workers: runs at a time, each on its share of the cores. With more than one the wall times
             are not those of the whole machine.
+        again: of `runs`, those to train although there is a result, which stays until then.
+
+    Raises:
+        SystemExit: if there are more workers than cores, or if TFDS_DATA_DIR holds another SVHN
+            than that of the results here, so that a table would mix the two.
     """
-    todo = [run for run in runs if not run.is_finished()]
+    todo = [run for run in runs if run in again or not run.is_finished()]
     cores = sorted(os.sched_getaffinity(0))
+    if not 1 <= workers <= len(cores):
+        raise SystemExit(f"--workers={workers}: give 1 to {len(cores)}, the number of cores.")
     free = [set(cores[index::workers]) for index in range(workers)]
 
     def execute_one(run: Run) -> None:
@@ -94,6 +104,13 @@ def execute(runs: Sequence[Run], run_root: Path, workers: int = 1) -> None:
         finally:
             free.append(mine)
         result = json.loads((directory / "results.json").read_text())
+        svhn = result["dataset"].startswith("svhn_cropped")
+        if svhn and result["test_images"] != SUBSET_TEST_IMAGES:
+            raise SystemExit(
+                f"{directory}: has {result['test_images']:,} test images, and the results here are "
+                f"of a subset with {SUBSET_TEST_IMAGES:,}. To measure other data, move {RESULTS} "
+                "away and set SUBSET_TEST_IMAGES in experiments/common.py."
+            )
         with (directory / "metrics.csv").open(newline="") as file:
             curve = [
                 [int(row["step"]), float(row["test_accuracy"]), float(row["wall_seconds"])]
@@ -102,7 +119,10 @@ def execute(runs: Sequence[Run], run_root: Path, workers: int = 1) -> None:
         result |= {"command": run.command, "cores": len(mine), "test_accuracy_curve": curve}
         RESULTS.mkdir(exist_ok=True)
         run.result_file.write_text(json.dumps(result, indent=1) + "\n")
-        print(f"{run.name} seed {run.seed}: {result['test_accuracy']:.1%}", flush=True)
+        # Where hyper-parameters are chosen, the test images are better not looked at.
+        part = "test" if result.get("validation_accuracy") is None else "validation"
+        accuracy = result[f"{part}_accuracy"]
+        print(f"{run.name} seed {run.seed}: {accuracy:.1%} of the {part} images", flush=True)
 
     with concurrent.futures.ThreadPoolExecutor(workers) as executor:
         for future in [executor.submit(execute_one, run) for run in todo]:

@@ -8,9 +8,13 @@ calibration on the test images, before and after temperature scaling on validati
     TFDS_DATA_DIR=... python -m experiments.realness            # trains one run a preset, measures
     python -m experiments.realness --table                      # only table and diagram
 
+What is measured is the model, not a result file: without the run directories both runs are trained
+again.
+
 Cost: one run of `article` and one of `tuned` with 1,000 labels, half an hour on two cores; the
-measurement itself takes a minute. Expected: the tables in experiments/README.md, which this program
-writes.
+measurement itself takes a minute. Expected: AUROC of p_real against the run's own fakes 0.80
+(`article`) and 0.83 (`tuned`), calibration errors from 0.07 and 0.04 down to 0.02; the tables in
+experiments/README.md, which this program writes.
 """
 
 import json
@@ -179,10 +183,10 @@ def main() -> None:
     path = RESULTS / "realness.json"
     if not arguments.table:
         runs = {preset: run_of(preset) for preset in PRESETS}
-        for run in runs.values():
-            if run.is_finished() and not (arguments.run_root / run.directory_name).exists():
-                run.result_file.unlink()  # its model is gone, and the model is what is measured
-        execute(list(runs.values()), arguments.run_root, arguments.workers)
+        gone = [
+            run for run in runs.values() if not (arguments.run_root / run.directory_name).exists()
+        ]
+        execute(list(runs.values()), arguments.run_root, arguments.workers, again=gone)
         found = {
             preset: measure(arguments.run_root / run.directory_name) for preset, run in runs.items()
         }

@@ -39,7 +39,7 @@ def table() -> str:
     for name, run in RUNS.items():
         for result in finished([run]):
             curve = {step: accuracy for step, accuracy, _ in result["test_accuracy_curve"]}
-            cells = [f"{100 * curve[step]:.1f}" for step in STEPS]
+            cells = [f"{100 * curve[step]:.1f}" if step in curve else "" for step in STEPS]
             lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

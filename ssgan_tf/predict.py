@@ -40,7 +40,7 @@ class Prediction(NamedTuple):
     Attributes:
         path: as it was given, or found in a folder.
         classes: the `top_k` most probable classes with their probabilities, best first.
-        p_real: 0 to 1, how much the image looks like the training images at all.
+        p_real: 0 to 1, how sure the classifier is that the image is none of its generator's.
     """
 
     path: str

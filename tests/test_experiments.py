@@ -10,8 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import benchmark, common, label_sweep, realness, time_to_accuracy, verify_gpu
+from experiments import (
+    ablation,
+    benchmark,
+    common,
+    label_sweep,
+    realness,
+    recipe,
+    reproduce_article,
+    saturation,
+    time_to_accuracy,
+    verify_gpu,
+)
 from ssgan_tf.config import Config
+from ssgan_tf.flags import parse_config
 from ssgan_tf.trainer import Trainer
 
 
@@ -44,7 +56,7 @@ def test_summary_has_mean_and_deviation_over_the_seeds_as_fractions(results: Pat
                 "std": 0.1,
                 "seeds": 3,
                 "steps": 3200,
-                "wall_seconds": 501.0,
+                "wall_seconds": 500.0,
                 "hardware": "toy, 2 cores",
                 "command": "python -m ssgan_tf.train --labeled=250 --preset=tuned",
             }
@@ -66,6 +78,92 @@ def test_the_gain_is_taken_seed_by_seed_where_both_have_a_result(results: Path) 
     for run, accuracy in zip(controls, (0.5, 0.7), strict=True):
         write_result(run, accuracy)
     assert label_sweep.gain("250") == "15.0 ± 7.1"  # of 20 and 10, not of the third
+
+
+def test_goals_are_compared_with_the_mean_and_with_the_mean_difference(results: Path) -> None:
+    for run, accuracy in zip(label_sweep.runs_of("tuned", "250"), (0.69, 0.70, 0.72), strict=True):
+        write_result(run, accuracy)
+    for run in label_sweep.runs_of("tuned_supervised", "250"):
+        write_result(run, 0.53)
+    rows = label_sweep.goals_table().splitlines()[2:]
+    assert [row.split("|")[3:6] for row in rows] == [
+        [" 46 ", " 53.0 ± 0.0 (3) ", " reached "],
+        [" 70 ", " 70.3 ± 1.5 (3) ", " reached "],
+        [" 18 ", " 17.3 ± 1.5 (3) ", " **missed** "],
+    ]
+
+
+def test_the_article_table_compares_with_the_better_control_seed_by_seed(results: Path) -> None:
+    rows = {"weak": "--method=supervised", "good": "--method=supervised --drop_rate=0.5", "gan": ""}
+    accuracies = {"weak": (0.4, 0.6), "good": (0.5, 0.7), "gan": (0.6, 0.9, 0.1)}
+    for name, flags in rows.items():
+        for run, accuracy in zip(
+            reproduce_article.runs_of({name: flags}), accuracies[name], strict=False
+        ):
+            write_result(run, accuracy, train_labeled_accuracy=1.0, cores=2)
+    table = reproduce_article.accuracy_table(rows).splitlines()[2:]
+    assert [row.split("|")[3].strip() for row in table] == ["", "", "15.0 ± 7.1"]
+
+
+def fake_training(monkeypatch: pytest.MonkeyPatch, result: dict) -> None:
+    """Instead of a process that trains, one that leaves this result."""
+
+    def run(command: list[str], **options: object) -> None:
+        directory = Path(command[-1].removeprefix("--run_dir="))
+        directory.mkdir()
+        (directory / "results.json").write_text(json.dumps(result))
+        (directory / "metrics.csv").write_text("step,test_accuracy,wall_seconds\n80,0.5,9.0\n")
+
+    monkeypatch.setattr(common.subprocess, "run", run)
+
+
+def test_a_finished_run_leaves_result_and_curve_and_is_not_run_twice(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_training(
+        monkeypatch, {"dataset": "svhn_cropped/3.1.0", "test_images": 2600, "test_accuracy": 0.5}
+    )
+    run = common.Run("some", "--labeled=5", 0)
+    common.execute([run], tmp_path / "runs")
+    result = json.loads(run.result_file.read_text())
+    assert result["test_accuracy_curve"] == [[80, 0.5, 9.0]]
+    assert result["command"] == "python -m ssgan_tf.train --labeled=5 --seed=0"
+    common.execute([run], tmp_path / "runs")  # a second training would find the directory there
+    with pytest.raises(FileExistsError):
+        common.execute([run], tmp_path / "runs", again=[run])
+    assert run.is_finished()  # what there was is lost with nothing but a new result
+
+
+def test_results_of_the_full_svhn_are_not_mixed_with_those_of_the_subset(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_training(
+        monkeypatch, {"dataset": "svhn_cropped/3.1.0", "test_images": 26032, "test_accuracy": 0.5}
+    )
+    run = common.Run("some", "--labeled=5", 0)
+    with pytest.raises(SystemExit, match=r"has 26,032 test images, .* subset with 2,600"):
+        common.execute([run], tmp_path / "runs")
+    assert not run.is_finished()
+
+
+def test_more_workers_than_cores_are_refused_before_anything_runs(tmp_path: Path) -> None:
+    run = common.Run("some", "--labeled=5", 0)
+    for workers in (0, 10_000):
+        with pytest.raises(SystemExit, match=f"--workers={workers}: give 1 to "):
+            common.execute([run], tmp_path / "runs", workers)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_flags_of_every_experiment_are_valid_and_every_row_is_compared_with_another() -> None:
+    assert all(row.against in recipe.ROWS for row in recipe.ROWS.values() if row.against)
+    runs = [recipe.run_of(name) for name in recipe.ROWS]
+    runs += [run for change in ablation.CHANGES for run in ablation.runs_of(change)]
+    runs += [run for method in label_sweep.METHODS for run in label_sweep.runs_of(method, "250")]
+    runs += [*saturation.RUNS.values(), *reproduce_article.runs_of(reproduce_article.TABLE)]
+    for run in runs:
+        program, *flags = run.command.removeprefix("python -m ").split()
+        config = parse_config([program, *flags], "train", "")  # a UserError or exit fails this test
+        assert config.seed == run.seed
 
 
 def test_time_to_target_is_that_of_the_first_evaluation_at_or_above_it() -> None:
