@@ -156,6 +156,12 @@ ROWS = {
         "250",
         f"{COLOR} {RATES} --conv1_stride=1",
     ),
+    "steps6400-250": Row(
+        "6,400 steps",
+        "lr2-drop10-250",
+        "250",
+        f"{COLOR} {RATES} --steps=6400",
+    ),
     "b64-color3-cons-250": Row(
         "batches of 64 + 32, 4,000 steps",
         "color3-cons-250",
