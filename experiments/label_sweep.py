@@ -15,7 +15,7 @@ Cost: on one core a run of the controls takes 2 to 4 minutes, of the article 6, 
 `tuned_large` 28; the whole sweep about four hours on two cores, two and a half of them for the
 three seeds of 250 and 1,000 labels.
 Expected, test accuracy in %: with 1,000 labels `article` 69, `tuned` 89 and its control 82; with
-250 labels 34, 86 and 68; the tables in experiments/README.md, which this program writes.
+250 labels 32, 86 and 68; the tables in experiments/README.md, which this program writes.
 """
 
 import json
