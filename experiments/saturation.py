@@ -7,8 +7,8 @@ schedule (constant for the first half, then down to 0) and the ramp stretch with
     python -m experiments.saturation --table
 
 Cost: on one core an hour and three quarters for `tuned`, half an hour for its control; one seed.
-Expected: the control at 82 to 83% from 2,000 steps on, `tuned` at 91% after 8,000 and 92% at the end;
-table and curves in experiments/README.md, which this program writes.
+Expected: the control at 82 to 83% from 2,000 steps on, `tuned` at 91% after 8,000 and 92% at the
+end; table and curves in experiments/README.md, which this program writes.
 """
 
 from pathlib import Path
