@@ -75,8 +75,9 @@ def execute(
         again: of `runs`, those to train although there is a result, which stays until then.
 
     Raises:
-        SystemExit: if there are more workers than cores, or if TFDS_DATA_DIR holds another SVHN
-            than that of the results here, so that a table would mix the two.
+        SystemExit: if there are more workers than cores, if a run fails, or if TFDS_DATA_DIR holds
+            another SVHN than that of the results here, so that a table would mix the two. Runs
+            that are under way go on to their end, no other one is begun.
     """
     todo = [run for run in runs if run in again or not run.is_finished()]
     cores = sorted(os.sched_getaffinity(0))
@@ -101,6 +102,8 @@ def execute(
                     stderr=subprocess.STDOUT,
                     preexec_fn=lambda: os.sched_setaffinity(0, mine),
                 )
+        except subprocess.CalledProcessError as error:
+            raise SystemExit(f"{log}: the run failed; the last lines there say why.") from error
         finally:
             free.append(mine)
         result = json.loads((directory / "results.json").read_text())
@@ -124,8 +127,15 @@ def execute(
         accuracy = result[f"{part}_accuracy"]
         print(f"{run.name} seed {run.seed}: {accuracy:.1%} of the {part} images", flush=True)
 
+    def execute_or_end(run: Run) -> None:
+        try:
+            execute_one(run)
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)  # hours of what fails as well
+            raise
+
     with concurrent.futures.ThreadPoolExecutor(workers) as executor:
-        for future in [executor.submit(execute_one, run) for run in todo]:
+        for future in [executor.submit(execute_or_end, run) for run in todo]:
             future.result()
 
 

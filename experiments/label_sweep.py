@@ -99,18 +99,20 @@ def runs_of(method: str, labels: str, dataset: str = "") -> list[Run]:
 
 def table() -> str:
     """Test accuracy per number of labels and method, and what unlabelled images add."""
-    gains = [f"{NAMES[method]} minus its labels alone" for method in CONTROLS]
-    lines = [
-        "| labels | " + " | ".join([*NAMES.values(), *gains]) + " |",
-        "|---|" + "---|" * (len(NAMES) + len(gains)),
-    ]
-    for labels in LABELS:
-        cells = []
-        for method in METHODS:
-            results = finished(runs_of(method, labels))
-            cells.append(_accuracy(results) if results else "")
-        gains = [gain(labels, method=method) for method in CONTROLS]
-        lines.append(f"| {labels} | " + " | ".join([*cells, *gains]) + " |")
+    columns = {
+        NAMES[method]: [_accuracy(finished(runs_of(method, labels))) for labels in LABELS]
+        for method in METHODS
+    }
+    columns |= {
+        f"{NAMES[method]} minus {NAMES[control]}": [
+            gain(labels, method=method) for labels in LABELS
+        ]
+        for method, control in CONTROLS.items()
+    }
+    columns = {name: cells for name, cells in columns.items() if any(cells)}
+    lines = ["| labels | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
+    for labels, *cells in zip(LABELS, *columns.values(), strict=True):
+        lines.append(f"| {labels} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -155,7 +157,19 @@ def house_numbers_table() -> str:
     return "\n".join(lines)
 
 
+def gains_sentence() -> str:
+    """What unlabelled images add, for the README."""
+    parts = [
+        f"{NAMES[method]} {gain('250', method=method)} with 250 labels, "
+        f"{gain('1000', method=method)} with 1,000"
+        for method in CONTROLS
+    ]
+    return f"Above its labels alone, seed by seed and in points: {'; '.join(parts)}."
+
+
 def _accuracy(results: list[dict]) -> str:
+    if not results:
+        return ""
     cell = mean_and_deviation([result["test_accuracy"] for result in results])
     return f"{cell} ({len(results)})"
 
@@ -279,6 +293,7 @@ def write() -> None:
     replace_between_markers(HERE / "README.md", "goals", goals_table())
     replace_between_markers(HERE / "README.md", "tuned house numbers", house_numbers_table())
     replace_between_markers(HERE.parent / "README.md", "results", readme_table())
+    replace_between_markers(HERE.parent / "README.md", "gains", gains_sentence())
     text = json.dumps(summary(), indent=1) + "\n"
     (RESULTS / "summary.json").write_text(text)
     plot(FIGURES / "labels.png")

@@ -9,8 +9,9 @@ that takes no part in training. The test images were not looked at to choose. Wh
 
 Cost: on one core 11 minutes a run, two without unlabelled images; two and a half hours in all on
 two cores. One seed: differences below 4 points can be noise (1,025 validation images are a standard
-error of 1.4 points at 70%, of a difference 2). Expected: with 250 labels from 40 (control) to 78
-(colours, consistency); the table in experiments/README.md, which this program writes.
+error of 1.4 points at 70%, of a difference 2). Expected: with 250 labels from 40 (control) to 80
+(colours, consistency, rates) and 85 (6,400 steps); the table in experiments/README.md, which this
+program writes.
 """
 
 from typing import NamedTuple

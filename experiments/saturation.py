@@ -45,6 +45,17 @@ def table() -> str:
     return "\n".join(lines)
 
 
+def sentence() -> str:
+    """Where the two ended, for the README."""
+    ends = [
+        f"{100 * result['test_accuracy']:.1f}% ({name})"
+        for name, run in RUNS.items()
+        for result in finished([run])
+    ]
+    command = RUNS["`tuned`"].command.removesuffix(" --seed=0")
+    return f"After {STEPS[-1]:,} steps, one seed (`{command}`): {' and '.join(ends)}."
+
+
 def plot(path: Path) -> None:
     """Test accuracy over steps."""
     from matplotlib.figure import Figure
@@ -81,6 +92,7 @@ def main() -> None:
         return
     image = "![Test accuracy over steps](figures/saturation.png)"
     replace_between_markers(HERE / "README.md", "saturation", f"{table()}\n\n{image}")
+    replace_between_markers(HERE.parent / "README.md", "saturation", sentence())
     plot(FIGURES / "saturation.png")
 
 

@@ -105,8 +105,9 @@ def test_the_article_table_compares_with_the_better_control_seed_by_seed(results
     assert [row.split("|")[3].strip() for row in table] == ["", "", "15.0 ± 7.1"]
 
 
-def fake_training(monkeypatch: pytest.MonkeyPatch, result: dict) -> None:
-    """Instead of a process that trains, one that leaves this result."""
+def fake_training(monkeypatch: pytest.MonkeyPatch, test_images: int) -> common.Run:
+    """Instead of a process that trains, one that leaves a result; a run to execute with it."""
+    result = {"dataset": "svhn_cropped/3.1.0", "test_images": test_images, "test_accuracy": 0.5}
 
     def run(command: list[str], **options: object) -> None:
         directory = Path(command[-1].removeprefix("--run_dir="))
@@ -115,15 +116,13 @@ def fake_training(monkeypatch: pytest.MonkeyPatch, result: dict) -> None:
         (directory / "metrics.csv").write_text("step,test_accuracy,wall_seconds\n80,0.5,9.0\n")
 
     monkeypatch.setattr(common.subprocess, "run", run)
+    return common.Run("some", "--labeled=5", 0)
 
 
 def test_a_finished_run_leaves_result_and_curve_and_is_not_run_twice(
     results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake_training(
-        monkeypatch, {"dataset": "svhn_cropped/3.1.0", "test_images": 2600, "test_accuracy": 0.5}
-    )
-    run = common.Run("some", "--labeled=5", 0)
+    run = fake_training(monkeypatch, test_images=2600)
     common.execute([run], tmp_path / "runs")
     result = json.loads(run.result_file.read_text())
     assert result["test_accuracy_curve"] == [[80, 0.5, 9.0]]
@@ -137,13 +136,23 @@ def test_a_finished_run_leaves_result_and_curve_and_is_not_run_twice(
 def test_results_of_the_full_svhn_are_not_mixed_with_those_of_the_subset(
     results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake_training(
-        monkeypatch, {"dataset": "svhn_cropped/3.1.0", "test_images": 26032, "test_accuracy": 0.5}
-    )
-    run = common.Run("some", "--labeled=5", 0)
+    run = fake_training(monkeypatch, test_images=26032)
+    other = common.Run("other", "--labeled=5", 0)
     with pytest.raises(SystemExit, match=r"has 26,032 test images, .* subset with 2,600"):
-        common.execute([run], tmp_path / "runs")
+        common.execute([run, other], tmp_path / "runs")
     assert not run.is_finished()
+    assert not (tmp_path / "runs" / other.directory_name).exists()  # it would end the same way
+
+
+def test_a_run_that_fails_is_told_in_one_sentence_with_its_log_and_is_the_last(
+    results: Path, tmp_path: Path
+) -> None:
+    wrong = common.Run("wrong", "--labeled=few", 0)
+    other = common.Run("other", "--labeled=fewer", 0)
+    with pytest.raises(SystemExit, match=r"wrong-0\.log: the run failed; the last lines"):
+        common.execute([wrong, other], tmp_path / "runs")
+    assert "--labeled=few" in (tmp_path / "runs" / "wrong-0.log").read_text()
+    assert not (tmp_path / "runs" / "other-0.log").exists()
 
 
 def test_more_workers_than_cores_are_refused_before_anything_runs(tmp_path: Path) -> None:
