@@ -77,7 +77,8 @@ def test_the_gain_is_taken_seed_by_seed_where_both_have_a_result(results: Path) 
     controls = label_sweep.runs_of("tuned_supervised", "250")[:2]
     for run, accuracy in zip(controls, (0.5, 0.7), strict=True):
         write_result(run, accuracy)
-    assert label_sweep.gain("250") == "15.0 ± 7.1"  # of 20 and 10, not of the third
+    found = label_sweep.gain("tuned", "tuned_supervised", "250")
+    assert found == "15.0 ± 7.1"  # of 20 and 10, not of the third
 
 
 def test_goals_are_compared_with_the_mean_and_with_the_mean_difference(results: Path) -> None:
