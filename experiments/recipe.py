@@ -109,6 +109,12 @@ ROWS = {
         "250",
         f"--consistency_weight=3 --augment_color=0.3 {RATES}",
     ),
+    "cw10-lr2-drop10-250": Row(
+        "consistency weight 10",
+        "lr2-drop10-250",
+        "250",
+        f"--consistency_weight=10 --augment_color=0.3 {RATES}",
+    ),
     "entropy-250": Row(
         "entropy term, weight 0.1",
         "lr2-drop10-250",
@@ -186,6 +192,18 @@ ROWS = {
     "base-1000": Row("semi-supervised", "sup-1000", "1000", ""),
     "cons-1000": Row("+ consistency", "base-1000", "1000", CONSISTENCY),
     "color3-cons-1000": Row("+ consistency, colours", "cons-1000", "1000", COLOR),
+    "lr2-drop10-1000": Row(
+        "learning rate 2e-3, dropout 0.1: `tuned` but for its 3,200 steps",
+        "color3-cons-1000",
+        "1000",
+        f"{COLOR} {RATES}",
+    ),
+    "cw3-lr2-drop10-1000": Row(
+        "consistency weight 3",
+        "lr2-drop10-1000",
+        "1000",
+        f"--consistency_weight=3 --augment_color=0.3 {RATES}",
+    ),
 }
 
 
