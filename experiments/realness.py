@@ -32,7 +32,7 @@ from experiments.common import (
     replace_between_markers,
 )
 
-PRESETS = ("article", "tuned")
+PRESETS = {"article": "", "tuned": " --consistency_weight=1"}  # and what it was measured with
 COUNT = 2000  # images of each other kind
 KINDS = {
     "generated": "images of the run's own generator",
@@ -44,9 +44,8 @@ KINDS = {
 
 def run_of(preset: str) -> Run:
     """A run with validation images, which calibration needs."""
-    return Run(
-        f"realness-{preset}", f"--preset={preset} --labeled=1000 --validation_fraction=0.1", 0
-    )
+    flags = f"--preset={preset}{PRESETS[preset]} --labeled=1000 --validation_fraction=0.1"
+    return Run(f"realness-{preset}", flags, 0)
 
 
 def measure(directory: Path) -> dict:

@@ -26,7 +26,7 @@ from experiments.common import (
 FLAGS = "--preset=tuned --labeled=1000 --steps=20000 --eval_every=5"
 RUNS = {
     "labels alone, `tuned`": Run("saturation-supervised", f"{FLAGS} --method=supervised", 0),
-    "`tuned`": Run("saturation-tuned", FLAGS, 0),
+    "`tuned`": Run("saturation-tuned", f"{FLAGS} --consistency_weight=1", 0),
 }
 STEPS = (400, 1200, 2000, 4000, 8000, 12000, 16000, 20000)
 

@@ -46,7 +46,7 @@ _TUNED: dict[str, Any] = {
     "epochs": 40,
     "labeled_batch_size": 64,
     "unsupervised_ramp": 0.3,
-    "consistency_weight": 1.0,
+    "consistency_weight": 3.0,
     "augment_shift": 2,
     "augment_color": 0.3,
     "ema_decay": 0.995,
