@@ -43,7 +43,10 @@ class Run:
         return f"{self.name}-{self.seed}"
 
     def is_finished(self) -> bool:
-        """Whether there is a result, and of this very command."""
+        """Whether there is a result, and of this very command.
+
+        Who changes a preset deletes its results: the command is still the same.
+        """
         path = self.result_file
         return path.exists() and json.loads(path.read_text())["command"] == self.command
 

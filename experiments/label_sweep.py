@@ -11,11 +11,11 @@ that works without unlabelled images.
     TFDS_DATA_DIR=... python -m experiments.label_sweep --house_numbers --workers=2
     python -m experiments.label_sweep --table                          # only table, plot, summary
 
-Cost: on one core a run of the controls takes 2 to 4 minutes, of the article 6, of `tuned` 11 and of
-`tuned_large` 28; the whole sweep about four hours on two cores, two and a half of them for the
-three seeds of 250 and 1,000 labels.
-Expected, test accuracy in %: with 1,000 labels `article` 69, `tuned` 89 and its control 82; with
-250 labels 32, 86 and 68; the tables in experiments/README.md, which this program writes.
+Cost: on one core a run of the controls takes 2 to 4 minutes, of the article 5 to 9, of `tuned` 11
+to 18 and of `tuned_large` 28 to 45, as the machine is; the whole sweep six to nine hours on two
+cores.
+Expected, test accuracy in %: with 1,000 labels `article` 69, `tuned` 90 and its control 82; with
+250 labels 32, 87 and 68; the tables in experiments/README.md, which this program writes.
 """
 
 import json

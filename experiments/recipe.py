@@ -98,13 +98,13 @@ ROWS = {
         "learning rate 2e-3", "color3-cons-250", "250", f"{COLOR} --learning_rate=2e-3"
     ),
     "lr2-drop10-250": Row(
-        "learning rate 2e-3, dropout 0.1: `tuned` but for its 3,200 steps",
+        "learning rate 2e-3, dropout 0.1: as `tuned` was at first",
         "color3-cons-250",
         "250",
         f"{COLOR} {RATES}",
     ),
     "cw3-lr2-drop10-250": Row(
-        "consistency weight 3",
+        "consistency weight 3: `tuned` but for its 3,200 steps",
         "lr2-drop10-250",
         "250",
         f"--consistency_weight=3 --augment_color=0.3 {RATES}",
@@ -193,13 +193,13 @@ ROWS = {
     "cons-1000": Row("+ consistency", "base-1000", "1000", CONSISTENCY),
     "color3-cons-1000": Row("+ consistency, colours", "cons-1000", "1000", COLOR),
     "lr2-drop10-1000": Row(
-        "learning rate 2e-3, dropout 0.1: `tuned` but for its 3,200 steps",
+        "learning rate 2e-3, dropout 0.1: as `tuned` was at first",
         "color3-cons-1000",
         "1000",
         f"{COLOR} {RATES}",
     ),
     "cw3-lr2-drop10-1000": Row(
-        "consistency weight 3",
+        "consistency weight 3: `tuned` but for its 3,200 steps",
         "lr2-drop10-1000",
         "1000",
         f"--consistency_weight=3 --augment_color=0.3 {RATES}",

@@ -23,6 +23,7 @@ from experiments.common import (
     replace_between_markers,
 )
 
+# The consistency weight is that which the preset had when these hours were spent.
 FLAGS = "--preset=tuned --labeled=1000 --steps=20000 --eval_every=5"
 RUNS = {
     "labels alone, `tuned`": Run("saturation-supervised", f"{FLAGS} --method=supervised", 0),
