@@ -67,10 +67,12 @@ def table() -> str:
             continue
         accuracy = mean_and_deviation([result["test_accuracy"] for result in results])
         train = mean_and_deviation([result["train_labeled_accuracy"] for result in results])
-        gain = statistics.fmean(
-            result["test_accuracy"] - unchanged[result["seed"]] for result in results
-        )
-        difference = f"{100 * gain:+.1f}" if flags else ""
+        gains = [
+            result["test_accuracy"] - unchanged[result["seed"]]
+            for result in results
+            if result["seed"] in unchanged
+        ]
+        difference = f"{100 * statistics.fmean(gains):+.1f}" if flags and gains else ""
         flag = f"`{flags}`" if flags else ""
         lines.append(f"| {change} | {flag} | {accuracy} | {difference} | {train} |")
     return "\n".join(lines)

@@ -94,7 +94,7 @@ def execute(
         directory = run_root / run.directory_name
         log = directory.parent / f"{directory.name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        command = [*run.command.replace("python", sys.executable, 1).split()]
+        command = [sys.executable, *run.command.split()[1:]]
         try:
             with log.open("a") as output:
                 subprocess.run(

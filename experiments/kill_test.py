@@ -127,7 +127,8 @@ def main() -> None:
     if not arguments.table:
         alone, killed = (arguments.run_root / f"kill_test-{name}" for name in ("alone", "killed"))
         arguments.run_root.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(killed, ignore_errors=True)
+        for directory in (alone, killed):  # of another version, perhaps
+            shutil.rmtree(directory, ignore_errors=True)
         if start(alone, "").wait():
             sys.exit(f"the run failed; see {alone}.log")
         rng = random.Random(arguments.seed)

@@ -13,8 +13,8 @@ again.
 
 Cost: one run of `article` and one of `tuned` with 1,000 labels, half an hour on two cores; the
 measurement itself takes a minute. Expected: AUROC of p_real against the run's own fakes 0.80
-(`article`) and 0.83 (`tuned`), calibration errors from 0.07 and 0.04 down to 0.02; the tables in
-experiments/README.md, which this program writes.
+(`article`) and 0.83 (`tuned`, consistency weight 1), calibration errors from 0.07 and 0.04 down to
+0.02; the tables in experiments/README.md, which this program writes.
 """
 
 import json
@@ -32,7 +32,8 @@ from experiments.common import (
     replace_between_markers,
 )
 
-PRESETS = {"article": "", "tuned": " --consistency_weight=1"}  # and what it was measured with
+PRESETS = {"article": "", "tuned": " --consistency_weight=1"}  # and flags beside the preset's
+TITLES = {"article": "`article`", "tuned": "`tuned`, consistency weight 1"}
 COUNT = 2000  # images of each other kind
 KINDS = {
     "generated": "images of the run's own generator",
@@ -124,7 +125,9 @@ def patchwork(images: np.ndarray, count: int, rng: np.random.Generator) -> np.nd
 def auroc_table(found: dict) -> str:
     """One row per kind of other images, two scores per preset."""
     heads = [
-        f"`{preset}`, {score}" for preset in found for score in ("`p_real`", "largest softmax")
+        f"{TITLES[preset]}, {score}"
+        for preset in found
+        for score in ("`p_real`", "largest softmax")
     ]
     lines = ["| SVHN test digits against | " + " | ".join(heads) + " |"]
     lines.append("|---|" + "---|" * len(heads))
@@ -147,7 +150,7 @@ def calibration_table(found: dict) -> str:
     for preset, result in found.items():
         before, after = result["before"], result["after"]
         lines.append(
-            f"| `{preset}` | {result['temperature']:.2f} "
+            f"| {TITLES[preset]} | {result['temperature']:.2f} "
             f"| {before['calibration_error']:.3f} | {after['calibration_error']:.3f} "
             f"| {before['log_loss']:.3f} | {after['log_loss']:.3f} |"
         )
@@ -169,7 +172,13 @@ def plot(found: dict, path: Path) -> None:
             temperature = 1.0 if name == "before" else result["temperature"]
             label = f"T = {temperature:.2f}, error {error:.3f}"
             axes.plot(bins[:, 1], bins[:, 2], "o-", color=color, markersize=4, label=label)
-        axes.set(title=preset, xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
+        axes.set(
+            title=TITLES[preset].replace("`", ""),
+            xlabel="confidence",
+            ylabel="accuracy",
+            xlim=(0, 1),
+            ylim=(0, 1),
+        )
         axes.grid(alpha=0.3)
         axes.legend(loc="upper left")
     figure.savefig(path)
@@ -183,7 +192,9 @@ def main() -> None:
     if not arguments.table:
         runs = {preset: run_of(preset) for preset in PRESETS}
         gone = [
-            run for run in runs.values() if not (arguments.run_root / run.directory_name).exists()
+            run
+            for run in runs.values()
+            if not (arguments.run_root / run.directory_name / "results.json").exists()
         ]
         execute(list(runs.values()), arguments.run_root, arguments.workers, again=gone)
         found = {

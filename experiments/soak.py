@@ -13,6 +13,7 @@ writes.
 import csv
 import itertools
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -67,6 +68,7 @@ def main() -> None:
     if not arguments.table:
         directory = arguments.run_root / "soak"
         arguments.run_root.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(directory, ignore_errors=True)  # a finished run would end at once
         samples = watch(directory)
         last = samples[-1][0]
         parts = [
