@@ -6,10 +6,10 @@ matter.
     TFDS_DATA_DIR=... python -m experiments.ablation --workers=2     # everything that is missing
     python -m experiments.ablation --table                           # only the table
 
-Cost: 2,000 steps each, six minutes a run on one core (width 128: half an hour). One seed; the first
-row has three, and their deviation tells which differences may be noise. Expected: 69% as it is, 24%
-with dropout 0.5, all others from 60 to 71; the table in experiments/README.md, which this program
-writes. The paragraph on each row is there, too.
+Cost: 2,000 steps each, six to nine minutes a run on one core (width 128: half an hour). One seed;
+the first row has three, and their deviation tells which differences may be noise. Expected: 69% as
+it is, 24% with dropout 0.5, all others from 60 to 71; the table in experiments/README.md, which
+this program writes. The paragraph on each row is there, too.
 """
 
 import statistics

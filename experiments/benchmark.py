@@ -9,11 +9,11 @@ same dtype and process. Whatever is compared alternates in time, since machines 
     python -m experiments.benchmark
     python -m experiments.benchmark --quick --output=FILE.json    # default widths, no growth
 
-Cost: 25 minutes, `--quick` 4, on two cores; nothing else may run meanwhile. Expected on a CPU: a
-fraction of the limit of at least 0.75 in float32 and 0.55 in bfloat16, where the processor has
-instructions for that (elsewhere a step in bfloat16 takes many times as long, and nothing else is
-measured of it); a loop at most 3% slower than the bare step; a SavedModel at batch 256 at least at
-0.85 of the bare forward pass; 12 s from the command to the first step.
+Cost: 20 minutes, `--quick` 4, on two cores; nothing else may run meanwhile. Expected on a CPU: a
+fraction of the limit of about 0.7 in float32 (bfloat16 is for processors that have instructions for
+it; elsewhere a step takes many times as long, and nothing else is measured of it); a loop at most
+3% slower than the bare step; a SavedModel at batch 256 at least at 0.85 of the bare forward pass;
+15 s from the command to the first step.
 
 How to read it:
 

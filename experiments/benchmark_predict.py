@@ -8,7 +8,7 @@ decoding alone would allow, so that one sees which of the two holds it back.
 
 Cost: two minutes; nothing else may run meanwhile. Expected: 0.5 to 0.55 on two cores. More than
 1 / (1 + bare / decode) there cannot be, since both share the cores: with 17,000 and 21,000
-images/s that is 0.56. Of a PNG's 66 microseconds 54 are spent in Pillow's `open` and `load`.
+images/s that is 0.56.
 """
 
 import argparse

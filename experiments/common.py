@@ -12,6 +12,8 @@ import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from ssgan_tf.config import PRESETS
+
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 FIGURES = HERE / "figures"
@@ -43,12 +45,12 @@ class Run:
         return f"{self.name}-{self.seed}"
 
     def is_finished(self) -> bool:
-        """Whether there is a result, and of this very command.
-
-        Who changes a preset deletes its results: the command is still the same.
-        """
-        path = self.result_file
-        return path.exists() and json.loads(path.read_text())["command"] == self.command
+        """Whether there is a result, and of this very command, with the preset as it is now."""
+        if not self.result_file.exists():
+            return False
+        result = json.loads(self.result_file.read_text())
+        preset = PRESETS.get(result.get("preset"))  # results of old do not have its values
+        return result["command"] == self.command and result.get("preset_values", preset) == preset
 
     @property
     def command(self) -> str:
@@ -123,6 +125,7 @@ def execute(
                 for row in csv.DictReader(file)
             ]
         result |= {"command": run.command, "cores": len(mine), "test_accuracy_curve": curve}
+        result |= {"preset_values": PRESETS.get(result.get("preset"))}
         RESULTS.mkdir(exist_ok=True)
         run.result_file.write_text(json.dumps(result, indent=1) + "\n")
         # Where hyper-parameters are chosen, the test images are better not looked at.

@@ -5,8 +5,8 @@ AUROC: how well it tells SVHN test digits from other images, beside the usual ba
 softmax probability (0.5: not at all; 1: always). And whether the probabilities can be believed:
 calibration on the test images, before and after temperature scaling on validation images.
 
-    TFDS_DATA_DIR=... python -m experiments.realness            # trains one run a preset, measures
-    python -m experiments.realness --table                      # only table and diagram
+    TFDS_DATA_DIR=... python -m experiments.realness --workers=2  # trains one run each, measures
+    python -m experiments.realness --table                        # only table and diagram
 
 What is measured is the model, not a result file: without the run directories both runs are trained
 again.

@@ -10,8 +10,8 @@ that takes no part in training. The test images were not looked at to choose. Wh
 Cost: on one core 11 minutes a run, two without unlabelled images; three hours in all on two cores.
 One seed: differences below 4 points can be noise (1,025 validation images are a standard
 error of 1.4 points at 70%, of a difference 2). Expected: with 250 labels from 40 (control) to 80
-(colours, consistency, rates) and 84 (consistency weight 3); the table in experiments/README.md,
-which this program writes.
+(colours, consistency, rates), 84 (consistency weight 3) and 85 (weight 1, 6,400 steps); the table
+in experiments/README.md, which this program writes.
 """
 
 from typing import NamedTuple

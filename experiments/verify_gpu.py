@@ -9,7 +9,7 @@ Images are synthetic, nothing is downloaded.
     python -m experiments.verify_gpu
     python -m experiments.verify_gpu --cpu_devices=2 --quick    # tries the program, without a GPU
 
-Cost: ten minutes at most on a GPU. Expected: no row says FAIL, and the exit status is 0.
+Cost: on a GPU ten minutes at most, by estimate. Expected: no row says FAIL, the exit status is 0.
 
 How results are compared: the norm of each tensor's difference, as a fraction of its norm. On two
 CPU devices rounding gives up to 4e-4 after 20 steps of Adam; the errors in the mathematics that

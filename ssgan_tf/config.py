@@ -39,7 +39,7 @@ FOLDER = "folder:"  # what stands before the path of one's own images
 # What the control cannot use: its batches are labelled, all of them.
 SEMI_SUPERVISED_ONLY = ("labeled_batch_size", "consistency_weight", "entropy_weight")
 
-# The best recipe that was found for the article's networks (experiments/recipe.py).
+# The best recipe found for the article's networks within 40 epochs (experiments/recipe.py).
 _TUNED: dict[str, Any] = {
     "learning_rate": 2e-3,
     "schedule": "linear",
@@ -54,7 +54,7 @@ _TUNED: dict[str, Any] = {
 
 # What each preset changes in the defaults below. `article` does what the text describes and
 # `notebook`, quirk for quirk, what the article's published code did (README, "Differences");
-# `tuned` is the best recipe for the same networks, `tuned_large` for a wider discriminator.
+# `tuned` is the best recipe found for the same networks, `tuned_large` for a wider discriminator.
 PRESETS: dict[str, dict[str, Any]] = {
     "article": {},
     "notebook": {
@@ -80,7 +80,7 @@ class Config:
     preset: str = _field(
         "article",
         "Method",
-        "Starting values: the article's text, its code with every quirk, or the best known recipe.",
+        "Starting values: the article's text, its code with every quirk, or the best recipe found.",
         choices=tuple(PRESETS),
     )
     method: str = _field(

@@ -56,3 +56,5 @@ def test_what_the_documents_link_to_is_there_and_no_generated_part_is_empty(docu
     for marker in re.findall(r"<!-- (?!end )(.+?) -->", text):
         part = text.partition(f"<!-- {marker} -->")[2].partition(f"<!-- end {marker} -->")[0]
         assert part.strip(), marker
+        bare = re.search(r"^ *\|[-|]+\|$(?!\n *\|)", part, flags=re.M)
+        assert not bare, f"{marker}: a table without rows"

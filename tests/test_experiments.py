@@ -22,7 +22,7 @@ from experiments import (
     time_to_accuracy,
     verify_gpu,
 )
-from ssgan_tf.config import Config
+from ssgan_tf.config import PRESETS, Config
 from ssgan_tf.flags import parse_config
 from ssgan_tf.trainer import Trainer
 
@@ -69,6 +69,26 @@ def test_a_result_of_another_command_does_not_count(results: Path) -> None:
     write_result(run, 0.7, command="python -m ssgan_tf.train --labeled=250 --preset=article")
     assert not run.is_finished()
     assert label_sweep.summary() == {}
+
+
+def test_a_result_of_the_preset_as_it_was_does_not_count(results: Path) -> None:
+    run = label_sweep.runs_of("tuned", "250")[0]
+    write_result(run, 0.7, preset="tuned", preset_values=PRESETS["tuned"])
+    assert run.is_finished()
+    write_result(run, 0.7, preset="tuned", preset_values=PRESETS["tuned"] | {"epochs": 7})
+    assert not run.is_finished()
+
+
+def test_tables_without_results_say_so_or_leave_the_cell_empty(results: Path) -> None:
+    assert label_sweep.house_numbers_table() == "Not measured yet."
+    change = "dropout 0.25"
+    for run in ablation.runs_of(change):
+        write_result(run, 0.6, train_labeled_accuracy=0.9)
+    row = ablation.table().splitlines()[2]  # there is no unchanged run to compare it with
+    assert row == f"| {change} | `{ablation.CHANGES[change]}` | 60.0 |  | 90.0 |"
+    write_result(recipe.run_of("base-250"), 0.0, validation_accuracy=0.5)
+    row = recipe.table().splitlines()[2]  # neither is its control
+    assert row == "| 250 | semi-supervised |  | 50.0 |  |  |  |"
 
 
 def test_the_gain_is_taken_seed_by_seed_where_both_have_a_result(results: Path) -> None:
@@ -169,6 +189,12 @@ def test_the_flags_of_every_experiment_are_valid_and_every_row_is_compared_with_
     runs = [recipe.run_of(name) for name in recipe.ROWS]
     runs += [run for change in ablation.CHANGES for run in ablation.runs_of(change)]
     runs += [run for method in label_sweep.METHODS for run in label_sweep.runs_of(method, "250")]
+    runs += [
+        run
+        for method in label_sweep.HOUSE_METHODS
+        for run in label_sweep.runs_of(method, "250", label_sweep.HOUSE_NUMBERS)
+    ]
+    runs += [realness.run_of(preset) for preset in realness.PRESETS]
     runs += [*saturation.RUNS.values(), *reproduce_article.runs_of(reproduce_article.TABLE)]
     for run in runs:
         program, *flags = run.command.removeprefix("python -m ").split()

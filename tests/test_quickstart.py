@@ -8,7 +8,7 @@ NOTEBOOK = Path(__file__).resolve().parent.parent / "experiments" / "quickstart.
 
 
 @pytest.mark.slow
-def test_the_notebook_runs_and_the_unlabelled_images_help() -> None:
+def test_the_notebook_runs_and_shows_its_three_pictures() -> None:
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     client = nbclient.NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": "."}})
