@@ -38,6 +38,8 @@ FOLDER = "folder:"  # what stands before the path of one's own images
 
 # What the control cannot use: its batches are labelled, all of them.
 SEMI_SUPERVISED_ONLY = ("labeled_batch_size", "consistency_weight", "entropy_weight")
+# What makes the control of `article` stronger (experiments/README.md, "house_numbers").
+ARTICLE_CONTROL = {"schedule": "linear", "drop_rate": 0.5}
 
 # The best recipe found for the article's networks within 40 epochs (experiments/recipe.py).
 _TUNED: dict[str, Any] = {

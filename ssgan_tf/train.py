@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from absl import logging
 
 from ssgan_tf import flags, label_split, run_dir
-from ssgan_tf.config import FOLDER, SEMI_SUPERVISED_ONLY, Config, UserError
+from ssgan_tf.config import ARTICLE_CONTROL, FOLDER, SEMI_SUPERVISED_ONLY, Config, UserError
 from ssgan_tf.device import (
     describe_device,
     make_strategy,
@@ -378,7 +378,7 @@ def print_summary(config: Config, results: Results) -> None:
 
 
 def control_command(config: Config, results: Results) -> str:
-    """The command of the run's control: the labels alone, and all else as it was."""
+    """The command of the run's control: the labels alone, all else as it was or better for it."""
     dropped = [f"--{name}" for name in (*SEMI_SUPERVISED_ONLY, "method", "run_dir")]
     words, kept = shlex.split(results["command"]), []
     while words:
@@ -388,6 +388,9 @@ def control_command(config: Config, results: Results) -> str:
         elif word.partition("=")[0] not in dropped:
             kept.append(word)
     kept.append("--method=supervised")
+    if config.preset == "article":
+        given = {word.partition("=")[0] for word in kept}
+        kept += [f"--{k}={v}" for k, v in ARTICLE_CONTROL.items() if f"--{k}" not in given]
     if config.run_dir:
         kept.append(f"--run_dir={config.run_dir.rstrip('/')}-supervised")
     return shlex.join(kept)

@@ -352,12 +352,22 @@ def test_divergence_stops_the_run_and_says_where(data_dir: str, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("command", "control"),
     [
-        ("--labeled=250", "--labeled=250 --method=supervised"),
+        (
+            "--labeled=250",
+            "--labeled=250 --method=supervised --schedule=linear --drop_rate=0.5",
+        ),
+        (
+            "--schedule=cosine --labeled=250",
+            "--schedule=cosine --labeled=250 --method=supervised --drop_rate=0.5",
+        ),
         (
             "--preset=tuned --labeled_batch_size=8 --run_dir=x/y/ --steps=9",
             "--preset=tuned --steps=9 --method=supervised --run_dir=x/y-supervised",
         ),
-        ("--labeled_batch_size 8 --seed 3", "--seed 3 --method=supervised"),
+        (
+            "--labeled_batch_size 8 --seed 3",
+            "--seed 3 --method=supervised --schedule=linear --drop_rate=0.5",
+        ),
     ],
 )
 def test_the_closing_lines_have_a_command_for_the_control_that_works(
