@@ -124,8 +124,12 @@ def execute(
                 [int(row["step"]), float(row["test_accuracy"]), float(row["wall_seconds"])]
                 for row in csv.DictReader(file)
             ]
-        result |= {"command": run.command, "cores": len(mine), "test_accuracy_curve": curve}
-        result |= {"preset_values": PRESETS.get(result.get("preset"))}
+        result |= {
+            "command": run.command,
+            "preset_values": PRESETS.get(result.get("preset")),
+            "cores": len(mine),
+            "test_accuracy_curve": curve,
+        }
         RESULTS.mkdir(exist_ok=True)
         run.result_file.write_text(json.dumps(result, indent=1) + "\n")
         # Where hyper-parameters are chosen, the test images are better not looked at.
