@@ -28,7 +28,7 @@ class Checkpoints:
         self._manager = tf.train.CheckpointManager(checkpoint, str(directory), max_to_keep=keep)
 
     def save(self, step: int) -> None:
-        """Writes `ckpt-STEP`; it is there in full or not at all."""
+        """Writes `ckpt-STEP`; until it is there in full it does not count (`finished_steps`)."""
         self._manager.save(checkpoint_number=step)
 
     def restore_newest(self, directory: Path | None = None) -> list[str]:

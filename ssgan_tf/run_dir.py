@@ -304,13 +304,13 @@ def _is_number(value: Any, low: float, high: float) -> bool:
 def finished_steps(directory: Path) -> set[int]:
     """Steps of the checkpoints that were once written to their end, sound or not.
 
-    The index is written last, and the list in the file `checkpoint` after it: what is in neither
-    belongs to a write that was interrupted.
+    The index is written last, and the list in the file `checkpoint` after it: what is not in the
+    list and has no index, or half of one, belongs to a write that was interrupted.
     """
     found = {
         int(match[1])
         for path in directory.glob("ckpt-*.index")
-        if (match := re.fullmatch(r"ckpt-(\d+)\.index", path.name))
+        if (match := re.fullmatch(r"ckpt-(\d+)\.index", path.name)) and _is_whole(path)
     }
     state = directory / "checkpoint"
     if state.exists():
@@ -318,6 +318,14 @@ def finished_steps(directory: Path) -> set[int]:
         # Those which were deleted to make room are still listed for a moment.
         found |= {int(step) for step in listed if any(directory.glob(f"ckpt-{step}.data*"))}
     return found
+
+
+def _is_whole(index: Path) -> bool:
+    """Whether TensorFlow wrote it to its end, where the magic number of its tables stands."""
+    try:
+        return index.read_bytes().endswith(b"\x57\xfb\x80\x8b\x24\x75\x47\xdb")
+    except FileNotFoundError:  # deleted meanwhile, to make room
+        return False
 
 
 def read_metrics(directory: Path, last_step: int) -> list[dict[str, str]]:

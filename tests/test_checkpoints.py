@@ -118,6 +118,23 @@ def test_a_write_that_was_interrupted_does_not_count(directory: Path) -> None:
     assert not (directory / "ckpt-40_temp").exists()
 
 
+@pytest.mark.parametrize("written", [0.0, 0.5])
+def test_a_first_checkpoint_whose_index_was_not_written_to_its_end_does_not_count(
+    written: float, tmp_path: Path
+) -> None:
+    State(tmp_path).save(1)
+    index = tmp_path / "ckpt-1.index"
+    index.write_bytes(index.read_bytes()[: int(written * index.stat().st_size)])
+    (tmp_path / "checkpoint").unlink()  # the list is written after the index
+    state = State(tmp_path)
+    assert state.saver.restore_newest() == []
+    assert int(state.step) == 0
+    state.save(1)
+    again = State(tmp_path)
+    assert again.saver.restore_newest() == []
+    assert again.is_that_of(1)
+
+
 def test_a_broken_list_of_checkpoints_does_not_matter(directory: Path) -> None:
     (directory / "checkpoint").write_bytes(b"\xff\x00 no list")
     state = State(directory)
