@@ -95,7 +95,7 @@ class Config:
     dataset: str = _field(
         "svhn_cropped",
         "Data",
-        "An image classification data set of TensorFlow Datasets, the embedded house_numbers, or "
+        "An image classification data set of TensorFlow Datasets, the rendered house_numbers, or "
         "folder:PATH, your own images.",
     )
     data_dir: str = _field(
