@@ -70,7 +70,7 @@ def split_labels(config: Config, dataset: "Dataset") -> LabelSplit:
                 f"--labeled={count}: {dataset.name} has {dataset.num_classes} classes; give at "
                 "least one labelled image for each."
             )
-        if config.label_selection == "first":
+        if config.label_selection == "first" or count == len(rest):
             labeled = rest[:count]  # the data set is in the order of its ids
         else:
             labeled, notes = balanced(labels, rest, count, dataset.class_names, config.seed)
@@ -120,6 +120,8 @@ def balanced(
         f"class {class_names[label]} has only {sizes[label]} images, fewer than its share of {fair}"
         for label in np.flatnonzero(sizes < fair)
     ]
+    if not notes and shares.min() < shares.max():
+        notes.append(f"some classes have {shares.max()} labelled images, others {shares.min()}")
     chosen = [part[:share] for part, share in zip(members, shares, strict=True)]
     return np.sort(np.concatenate(chosen)), notes
 

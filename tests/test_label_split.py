@@ -33,9 +33,17 @@ def test_balanced_labels_are_equally_many_of_each_class() -> None:
 
 def test_a_remainder_goes_one_to_a_class() -> None:
     dataset = skewed([60, 20, 20])
-    counts = per_class(dataset, split(dataset, labeled=32).labeled)
-    assert sum(counts) == 32
-    assert sorted(counts) == [10, 11, 11]
+    found = split(dataset, labeled=32)
+    assert sorted(per_class(dataset, found.labeled)) == [10, 11, 11]
+    assert found.notes == ("some classes have 11 labelled images, others 10",)
+
+
+def test_with_all_labels_no_class_is_told_to_have_few() -> None:
+    dataset = skewed([60, 3, 20])
+    for labeled in ("all", 83):
+        found = split(dataset, labeled=labeled)
+        assert found.labeled.tolist() == list(range(83))
+        assert found.notes == ()
 
 
 def test_a_class_smaller_than_its_share_gives_all_and_the_others_the_rest() -> None:
