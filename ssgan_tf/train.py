@@ -351,6 +351,7 @@ def print_summary(config: Config, results: Results) -> None:
     """The closing lines: how good, how long, where, what next."""
     directory = config.resolved_run_dir()
     low, high = results["test_accuracy_interval"]
+    predict = ["python", "-m", "ssgan_tf.predict", f"--model={directory / 'saved_model'}"]
     minutes, seconds = divmod(round(results["wall_seconds"]), 60)
     clock = f"{minutes}:{seconds:02d}"
     lines = [
@@ -371,6 +372,7 @@ def print_summary(config: Config, results: Results) -> None:
         f"Report             {directory / 'report.html'}",
         "",
         f"Look at it:        tensorboard --logdir={directory.parent}",
+        f"Classify images:   {shlex.join(predict)} IMAGE...",
     ]
     if config.method == "semi_supervised":
         lines += ["What the unlabelled images add:", f"  {control_command(config, results)}"]

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shlex
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ssgan_tf import house_numbers, train
+from ssgan_tf import house_numbers, predict, train
 from ssgan_tf.evaluation import Evaluator
 from ssgan_tf.progress import Progress
 from ssgan_tf.run_dir import METRICS_COLUMNS
@@ -214,6 +215,20 @@ def test_a_finished_run_is_not_touched_again(
     run(data_dir, finished, FINISHED)
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
     assert "finished already" in capsys.readouterr().out
+
+
+def test_the_command_for_predict_in_the_closing_lines_works(
+    finished: Path, data_dir: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    run(data_dir, finished, FINISHED)
+    lines = capsys.readouterr().out.splitlines()
+    (command,) = (line for line in lines if line.startswith("Classify images:"))
+    words = shlex.split(command.partition(":")[2])
+    assert words[:3] == ["python", "-m", "ssgan_tf.predict"]
+    Image.new("RGB", (32, 32)).save(tmp_path / "black.png")
+    assert words.pop() == "IMAGE..."
+    predict.main([*words[2:], str(tmp_path / "black.png")])
+    assert "black.png" in capsys.readouterr().out
 
 
 def test_a_run_stopped_after_its_last_checkpoint_is_brought_to_its_end(
