@@ -652,7 +652,9 @@ def growth_table(growth: Result) -> list[str]:
 
 def main() -> None:
     """Measures, prints the table, keeps both."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="default widths, no growth: 4 minutes")
     parser.add_argument("--output", type=Path, default=PATH, help="the JSON file")
     parser.add_argument("--table", action="store_true", help="only write the table from the JSON")

@@ -63,7 +63,9 @@ def table(result: dict) -> str:
 
 def main() -> None:
     """Alternates the three and prints the median rates."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", type=Path, required=True, help="an exported model")
     parser.add_argument("--files", type=int, default=10_000, help="how many PNG files")
     parser.add_argument("--batch_size", type=int, default=256, help="images per call")

@@ -59,8 +59,10 @@ class Run:
 
 
 def argument_parser(docstring: str) -> argparse.ArgumentParser:
-    """The flags that the programs share; the first line of the docstring says what one does."""
-    parser = argparse.ArgumentParser(description=docstring.split("\n")[0])
+    """The flags that the programs share; `--help` shows the whole docstring."""
+    parser = argparse.ArgumentParser(
+        description=docstring, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--table", action="store_true", help="only write what follows from results")
     parser.add_argument("--run_root", type=Path, default=HERE / "runs", help="run directories")
     parser.add_argument("--workers", type=int, default=1, help="runs at a time")
@@ -80,14 +82,16 @@ def execute(
         again: of `runs`, those to train although there is a result, which stays until then.
 
     Raises:
-        SystemExit: if there are more workers than cores, if a run fails, or if TFDS_DATA_DIR holds
-            another SVHN than that of the results here, so that a table would mix the two. Runs
-            that are under way go on to their end, no other one is begun.
+        SystemExit: before anything runs, if there are more workers than cores, or if TFDS_DATA_DIR
+            holds another SVHN than that of the results here, so that a table would mix the two. If
+            a run fails: those that are under way go on to their end, no other one is begun.
     """
     todo = [run for run in runs if run in again or not run.is_finished()]
     cores = sorted(os.sched_getaffinity(0))
     if not 1 <= workers <= len(cores):
         raise SystemExit(f"--workers={workers}: give 1 to {len(cores)}, the number of cores.")
+    if any("--dataset=" not in run.flags for run in todo):
+        check_svhn_is_the_subset()
     free = [set(cores[index::workers]) for index in range(workers)]
 
     def execute_one(run: Run) -> None:
@@ -112,13 +116,6 @@ def execute(
         finally:
             free.append(mine)
         result = json.loads((directory / "results.json").read_text())
-        svhn = result["dataset"].startswith("svhn_cropped")
-        if svhn and result["test_images"] != SUBSET_TEST_IMAGES:
-            raise SystemExit(
-                f"{directory}: has {result['test_images']:,} test images, and the results here are "
-                f"of a subset with {SUBSET_TEST_IMAGES:,}. To measure other data, move {RESULTS} "
-                "away and set SUBSET_TEST_IMAGES in experiments/common.py."
-            )
         with (directory / "metrics.csv").open(newline="") as file:
             curve = [
                 [int(row["step"]), float(row["test_accuracy"]), float(row["wall_seconds"])]
@@ -147,6 +144,29 @@ def execute(
     with concurrent.futures.ThreadPoolExecutor(workers) as executor:
         for future in [executor.submit(execute_or_end, run) for run in todo]:
             future.result()
+
+
+def check_svhn_is_the_subset() -> None:
+    """Makes sure, in a moment and before hours of training, that SVHN is that of the results here.
+
+    Raises:
+        SystemExit: if TFDS_DATA_DIR holds no prepared svhn_cropped, or another one.
+    """
+    home = Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
+    found = sorted((home / "svhn_cropped").glob("*/dataset_info.json"))
+    if not found:
+        raise SystemExit(
+            f"TFDS_DATA_DIR={home}: no svhn_cropped is there; set it to the directory of "
+            "the subset that experiments/README.md tells of."
+        )
+    splits = {split["name"]: split for split in json.loads(found[-1].read_text())["splits"]}
+    images = sum(map(int, splits["test"]["shardLengths"]))
+    if images != SUBSET_TEST_IMAGES:
+        raise SystemExit(
+            f"TFDS_DATA_DIR={home}: its svhn_cropped has {images:,} test images, and the results "
+            f"here are of a subset with {SUBSET_TEST_IMAGES:,}. To measure other data, move "
+            f"{RESULTS} away and set SUBSET_TEST_IMAGES in experiments/common.py."
+        )
 
 
 def finished(runs: Sequence[Run]) -> list[dict]:

@@ -414,7 +414,9 @@ def print_speed(setup: Setup) -> None:
 
 def main() -> None:
     """Checks, speed; exit status 1 if a check fails."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--cpu_devices", type=int, default=0, help="so many CPU devices, no GPU")
     parser.add_argument("--quick", action="store_true", help="narrow networks, small batches")
     arguments = parser.parse_args()

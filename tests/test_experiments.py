@@ -26,6 +26,8 @@ from ssgan_tf.config import PRESETS, Config
 from ssgan_tf.flags import parse_config
 from ssgan_tf.trainer import Trainer
 
+HOUSE = label_sweep.HOUSE_NUMBERS
+
 
 def write_result(run: common.Run, accuracy: float, **more: object) -> None:
     content = {
@@ -126,9 +128,9 @@ def test_the_article_table_compares_with_the_better_control_seed_by_seed(results
     assert [row.split("|")[3].strip() for row in table] == ["", "", "15.0 ± 7.1"]
 
 
-def fake_training(monkeypatch: pytest.MonkeyPatch, test_images: int) -> common.Run:
+def fake_training(monkeypatch: pytest.MonkeyPatch) -> common.Run:
     """Instead of a process that trains, one that leaves a result; a run to execute with it."""
-    result = {"dataset": "svhn_cropped/3.1.0", "test_images": test_images, "test_accuracy": 0.5}
+    result = {"dataset": "house_numbers/1.0.0", "test_accuracy": 0.5}
 
     def run(command: list[str], **options: object) -> None:
         directory = Path(command[-1].removeprefix("--run_dir="))
@@ -137,39 +139,57 @@ def fake_training(monkeypatch: pytest.MonkeyPatch, test_images: int) -> common.R
         (directory / "metrics.csv").write_text("step,test_accuracy,wall_seconds\n80,0.5,9.0\n")
 
     monkeypatch.setattr(common.subprocess, "run", run)
-    return common.Run("some", "--labeled=5", 0)
+    return common.Run("some", f"{HOUSE} --labeled=5", 0)
+
+
+def svhn_with(directory: Path, test_images: tuple[int, ...]) -> None:
+    """What TFDS leaves of a prepared svhn_cropped, its images aside."""
+    prepared = directory / "svhn_cropped" / "3.1.0"
+    prepared.mkdir(parents=True)
+    splits = [
+        {"name": "train", "shardLengths": ["9"]},
+        {"name": "test", "shardLengths": [str(count) for count in test_images]},
+    ]
+    (prepared / "dataset_info.json").write_text(json.dumps({"splits": splits}))
 
 
 def test_a_finished_run_leaves_result_and_curve_and_is_not_run_twice(
     results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = fake_training(monkeypatch, test_images=2600)
+    run = fake_training(monkeypatch)
     common.execute([run], tmp_path / "runs")
     result = json.loads(run.result_file.read_text())
     assert result["test_accuracy_curve"] == [[80, 0.5, 9.0]]
-    assert result["command"] == "python -m ssgan_tf.train --labeled=5 --seed=0"
+    assert result["command"] == f"python -m ssgan_tf.train {HOUSE} --labeled=5 --seed=0"
     common.execute([run], tmp_path / "runs")  # a second training would find the directory there
     with pytest.raises(FileExistsError):
         common.execute([run], tmp_path / "runs", again=[run])
     assert run.is_finished()  # what there was is lost with nothing but a new result
 
 
-def test_results_of_the_full_svhn_are_not_mixed_with_those_of_the_subset(
+def test_another_svhn_than_the_subset_is_refused_before_anything_runs(
     results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = fake_training(monkeypatch, test_images=26032)
-    other = common.Run("other", "--labeled=5", 0)
-    with pytest.raises(SystemExit, match=r"has 26,032 test images, .* subset with 2,600"):
-        common.execute([run, other], tmp_path / "runs")
-    assert not run.is_finished()
-    assert not (tmp_path / "runs" / other.directory_name).exists()  # it would end the same way
+    for name, shards in (("full", (20000, 6032)), ("subset", (1300, 1300))):
+        svhn_with(tmp_path / name, shards)
+    run = common.Run("some", "--labeled=few", 0)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "full"))
+    with pytest.raises(SystemExit, match=r"full: .* 26,032 test images, .* subset with 2,600"):
+        common.execute([run], tmp_path / "runs")
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "nothing"))
+    with pytest.raises(SystemExit, match=r"nothing: no svhn_cropped is there"):
+        common.execute([run], tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "subset"))
+    with pytest.raises(SystemExit, match="the run failed"):  # so it was begun
+        common.execute([run], tmp_path / "runs")
 
 
 def test_a_run_that_fails_is_told_in_one_sentence_with_its_log_and_is_the_last(
     results: Path, tmp_path: Path
 ) -> None:
-    wrong = common.Run("wrong", "--labeled=few", 0)
-    other = common.Run("other", "--labeled=fewer", 0)
+    wrong = common.Run("wrong", f"{HOUSE} --labeled=few", 0)
+    other = common.Run("other", f"{HOUSE} --labeled=fewer", 0)
     with pytest.raises(SystemExit, match=r"wrong-0\.log: the run failed; the last lines"):
         common.execute([wrong, other], tmp_path / "runs")
     assert "--labeled=few" in (tmp_path / "runs" / "wrong-0.log").read_text()
