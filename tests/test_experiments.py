@@ -22,7 +22,7 @@ from experiments import (
     time_to_accuracy,
     verify_gpu,
 )
-from ssgan_tf.config import PRESETS, Config
+from ssgan_tf.config import ARTICLE_CONTROL, PRESETS, Config
 from ssgan_tf.flags import parse_config
 from ssgan_tf.trainer import Trainer
 
@@ -220,6 +220,11 @@ def test_the_flags_of_every_experiment_are_valid_and_every_row_is_compared_with_
         program, *flags = run.command.removeprefix("python -m ").split()
         config = parse_config([program, *flags], "train", "")  # a UserError or exit fails this test
         assert config.seed == run.seed
+
+
+def test_the_control_of_article_has_the_flags_that_a_run_proposes() -> None:
+    flags = label_sweep.METHODS["supervised"].split()
+    assert {f"--{name}={value}" for name, value in ARTICLE_CONTROL.items()} < set(flags)
 
 
 def test_time_to_target_is_that_of_the_first_evaluation_at_or_above_it() -> None:
