@@ -84,7 +84,8 @@ def execute(
     Raises:
         SystemExit: before anything runs, if there are more workers than cores, or if TFDS_DATA_DIR
             holds another SVHN than that of the results here, so that a table would mix the two. If
-            a run fails: those that are under way go on to their end, no other one is begun.
+            a run fails, or a finished one is of another SVHN: those that are under way go on to
+            their end, no other one is begun.
     """
     todo = [run for run in runs if run in again or not run.is_finished()]
     cores = sorted(os.sched_getaffinity(0))
@@ -116,6 +117,8 @@ def execute(
         finally:
             free.append(mine)
         result = json.loads((directory / "results.json").read_text())
+        if result["dataset"].startswith("svhn_cropped"):  # what ran long ago may be of other data
+            check_test_images(f"{directory}: its run", result["test_images"])
         with (directory / "metrics.csv").open(newline="") as file:
             curve = [
                 [int(row["step"]), float(row["test_accuracy"]), float(row["wall_seconds"])]
@@ -152,20 +155,30 @@ def check_svhn_is_the_subset() -> None:
     Raises:
         SystemExit: if TFDS_DATA_DIR holds no prepared svhn_cropped, or another one.
     """
-    home = Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
-    found = sorted((home / "svhn_cropped").glob("*/dataset_info.json"))
+    home = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    found = sorted((home / "svhn_cropped").glob("[0-9]*/dataset_info.json"))
     if not found:
         raise SystemExit(
             f"TFDS_DATA_DIR={home}: no svhn_cropped is there; set it to the directory of "
-            "the subset that experiments/README.md tells of."
+            "the subset that experiments/README.md tells of, or prepare SVHN with "
+            "`python -m ssgan_tf.train`."
         )
     splits = {split["name"]: split for split in json.loads(found[-1].read_text())["splits"]}
     images = sum(map(int, splits["test"]["shardLengths"]))
-    if images != SUBSET_TEST_IMAGES:
+    check_test_images(f"TFDS_DATA_DIR={home}: its svhn_cropped", images)
+
+
+def check_test_images(whose: str, count: int) -> None:
+    """Makes sure that an SVHN has as many test images as that of the results here.
+
+    Raises:
+        SystemExit: if it has not.
+    """
+    if count != SUBSET_TEST_IMAGES:
         raise SystemExit(
-            f"TFDS_DATA_DIR={home}: its svhn_cropped has {images:,} test images, and the results "
-            f"here are of a subset with {SUBSET_TEST_IMAGES:,}. To measure other data, move "
-            f"{RESULTS} away and set SUBSET_TEST_IMAGES in experiments/common.py."
+            f"{whose} has {count:,} test images, and the results here are of a subset with "
+            f"{SUBSET_TEST_IMAGES:,}. To measure other data, move {RESULTS} and the run "
+            "directories away and set SUBSET_TEST_IMAGES in experiments/common.py."
         )
 
 

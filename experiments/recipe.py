@@ -7,7 +7,8 @@ that takes no part in training. The test images were not looked at to choose. Wh
     TFDS_DATA_DIR=... python -m experiments.recipe --workers=2   # everything that is missing
     python -m experiments.recipe --table                         # only the table
 
-Cost: on one core 11 minutes a run, two without unlabelled images; three hours in all on two cores.
+Cost: on one core 11 minutes a run (6,400 steps 34, conv1 with stride 1 40), two without unlabelled
+images; three hours in all on two cores.
 One seed: differences below 4 points can be noise (1,025 validation images are a standard
 error of 1.4 points at 70%, of a difference 2). Expected: with 250 labels from 40 (control) to 80
 (colours, consistency, rates), 84 (consistency weight 3) and 85 (weight 1, 6,400 steps); the table

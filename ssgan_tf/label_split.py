@@ -100,7 +100,7 @@ def balanced(
     """`count` indices out of `candidates`, as equally many of each class as can be.
 
     A remainder goes to the first classes, one each. A class smaller than its share gives all it
-    has, and the others take the rest; the second value says so.
+    has, and the others take the rest. The second value tells of such classes, else of a remainder.
     """
     rng = np.random.default_rng([seed, 2])
     members = [

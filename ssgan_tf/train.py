@@ -371,7 +371,7 @@ def print_summary(config: Config, results: Results) -> None:
         f"Classifier         {directory / 'saved_model'}",
         f"Report             {directory / 'report.html'}",
         "",
-        f"Look at it:        tensorboard --logdir={directory.parent}",
+        f"Look at it:        {shlex.join(['tensorboard', f'--logdir={directory.parent}'])}",
         f"Classify images:   {shlex.join(predict)} IMAGE...",
     ]
     if config.method == "semi_supervised":

@@ -128,9 +128,10 @@ def test_the_article_table_compares_with_the_better_control_seed_by_seed(results
     assert [row.split("|")[3].strip() for row in table] == ["", "", "15.0 ± 7.1"]
 
 
-def fake_training(monkeypatch: pytest.MonkeyPatch) -> common.Run:
+def fake_training(monkeypatch: pytest.MonkeyPatch, flags: str = HOUSE) -> common.Run:
     """Instead of a process that trains, one that leaves a result; a run to execute with it."""
-    result = {"dataset": "house_numbers/1.0.0", "test_accuracy": 0.5}
+    dataset = "house_numbers/1.0.0" if flags == HOUSE else "svhn_cropped/3.1.0"
+    result = {"dataset": dataset, "test_accuracy": 0.5, "test_images": 26032}
 
     def run(command: list[str], **options: object) -> None:
         directory = Path(command[-1].removeprefix("--run_dir="))
@@ -139,7 +140,7 @@ def fake_training(monkeypatch: pytest.MonkeyPatch) -> common.Run:
         (directory / "metrics.csv").write_text("step,test_accuracy,wall_seconds\n80,0.5,9.0\n")
 
     monkeypatch.setattr(common.subprocess, "run", run)
-    return common.Run("some", f"{HOUSE} --labeled=5", 0)
+    return common.Run("some", f"{flags} --labeled=5".strip(), 0)
 
 
 def svhn_with(directory: Path, test_images: tuple[int, ...]) -> None:
@@ -183,6 +184,17 @@ def test_another_svhn_than_the_subset_is_refused_before_anything_runs(
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "subset"))
     with pytest.raises(SystemExit, match="the run failed"):  # so it was begun
         common.execute([run], tmp_path / "runs")
+
+
+def test_a_run_directory_of_another_svhn_leaves_no_result(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    svhn_with(tmp_path / "subset", (2600,))
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "subset"))
+    run = fake_training(monkeypatch, flags="")
+    with pytest.raises(SystemExit, match=r"some-0: its run has 26,032 test images"):
+        common.execute([run], tmp_path / "runs")
+    assert not run.result_file.exists()
 
 
 def test_a_run_that_fails_is_told_in_one_sentence_with_its_log_and_is_the_last(
