@@ -256,7 +256,7 @@ def summary() -> dict:
 
 
 def plot(path: Path) -> None:
-    """Accuracy over labels, one line per method, error bars where there are several seeds."""
+    """Accuracy over labels, one line per method; error bars and single runs if of several seeds."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.5), dpi=110, layout="constrained")
@@ -268,7 +268,11 @@ def plot(path: Path) -> None:
             if results:
                 accuracies = [100 * result["test_accuracy"] for result in results]
                 deviation = statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0
-                points.append((results[0]["labeled"], statistics.fmean(accuracies), deviation))
+                labeled = results[0]["labeled"]
+                points.append((labeled, statistics.fmean(accuracies), deviation))
+                if deviation:  # a bar hides what one run among good ones did
+                    x = [labeled] * len(accuracies)
+                    axes.plot(x, accuracies, "x", color=COLORS[method], markersize=4, alpha=0.6)
         if points:
             x, y, deviations = zip(*points, strict=True)
             control = "supervised" in method
@@ -288,7 +292,7 @@ def plot(path: Path) -> None:
     axes.set_xticks(shown, [f"{x:,.0f}" for x in shown])
     axes.minorticks_off()
     axes.set_xlabel("labelled images")
-    axes.set_ylabel("test accuracy, %")
+    axes.set_ylabel("test accuracy, %: mean, deviation, single runs (x)")
     axes.set_title("SVHN subset, 10,259 training and 2,600 test images")
     axes.grid(alpha=0.3)
     axes.legend()
