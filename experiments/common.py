@@ -88,6 +88,8 @@ def execute(
             their end, no other one is begun.
     """
     todo = [run for run in runs if run in again or not run.is_finished()]
+    if not todo:
+        print(f"Nothing to train: all {len(runs)} results are in {RESULTS}.")
     cores = sorted(os.sched_getaffinity(0))
     if not 1 <= workers <= len(cores):
         raise SystemExit(f"--workers={workers}: give 1 to {len(cores)}, the number of cores.")

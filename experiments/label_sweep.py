@@ -333,7 +333,8 @@ def main() -> None:
             for run in runs_of(method, labels, dataset)
         ]
         if not runs:
-            parser.error("these methods are not run with these labels.")
+            possible = [f"{method} with {', '.join(labels)}" for method, labels in ONLY.items()]
+            parser.error(f"not run with these labels; there is {' and '.join(possible)}.")
         runs.sort(key=lambda run: run.seed)  # a first look at all rows comes early
         execute(runs, arguments.run_root, arguments.workers)
     write()

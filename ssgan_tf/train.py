@@ -351,6 +351,9 @@ def print_summary(config: Config, results: Results) -> None:
     """The closing lines: how good, how long, where, what next."""
     directory = config.resolved_run_dir()
     low, high = results["test_accuracy_interval"]
+    contents = ["results.json", "metrics.csv"]
+    if config.method == "semi_supervised":
+        contents.append("samples/")
     predict = ["python", "-m", "ssgan_tf.predict", f"--model={directory / 'saved_model'}"]
     minutes, seconds = divmod(round(results["wall_seconds"]), 60)
     clock = f"{minutes}:{seconds:02d}"
@@ -367,7 +370,7 @@ def print_summary(config: Config, results: Results) -> None:
     lines += [
         f"Labelled images    {results['train_labeled_accuracy']:.1%}",
         f"Time               {clock} for {results['steps']:,} steps, loading included",
-        f"Run                {directory}  (results.json, metrics.csv, samples/)",
+        f"Run                {directory}  ({', '.join(contents)})",
         f"Classifier         {directory / 'saved_model'}",
         f"Report             {directory / 'report.html'}",
         "",

@@ -155,7 +155,10 @@ def svhn_with(directory: Path, test_images: tuple[int, ...]) -> None:
 
 
 def test_a_finished_run_leaves_result_and_curve_and_is_not_run_twice(
-    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    results: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     run = fake_training(monkeypatch)
     common.execute([run], tmp_path / "runs")
@@ -163,6 +166,7 @@ def test_a_finished_run_leaves_result_and_curve_and_is_not_run_twice(
     assert result["test_accuracy_curve"] == [[80, 0.5, 9.0]]
     assert result["command"] == f"python -m ssgan_tf.train {HOUSE} --labeled=5 --seed=0"
     common.execute([run], tmp_path / "runs")  # a second training would find the directory there
+    assert capsys.readouterr().out.endswith(f"all 1 results are in {common.RESULTS}.\n")
     with pytest.raises(FileExistsError):
         common.execute([run], tmp_path / "runs", again=[run])
     assert run.is_finished()  # what there was is lost with nothing but a new result

@@ -14,6 +14,7 @@ import tensorflow as tf
 from PIL import Image
 
 from ssgan_tf import house_numbers, predict, train
+from ssgan_tf.config import Config
 from ssgan_tf.evaluation import Evaluator
 from ssgan_tf.progress import Progress
 from ssgan_tf.run_dir import METRICS_COLUMNS
@@ -362,6 +363,16 @@ def test_divergence_stops_the_run_and_says_where(data_dir: str, tmp_path: Path) 
     assert re.search(r"(losses|monitors)/\w+ is (NaN|Inf) at step 2:", message)
     assert "--learning_rate" in message
     assert not (tmp_path / "run" / "results.json").exists()
+
+
+def test_the_closing_lines_name_what_the_run_has_left(
+    finished: Path, capsys: pytest.CaptureFixture
+) -> None:
+    results = json.loads((finished / "results.json").read_text())
+    for method, named in (("semi_supervised", ", samples/)"), ("supervised", "metrics.csv)")):
+        train.print_summary(Config(method=method, run_dir=str(finished)), results)
+        (line,) = (x for x in capsys.readouterr().out.splitlines() if x.startswith("Run "))
+        assert line.endswith(named)
 
 
 @pytest.mark.parametrize(
