@@ -29,7 +29,7 @@ from ssgan_tf.config import PRESETS
 
 # Where it starts from. Where a flag is given twice, the later one counts.
 BASE = (
-    "--drop_rate=0.2 --learning_rate=1e-3 --augment_shift=2 --labeled_batch_size=64 "
+    "--drop_rate=0.2 --learning_rate=1e-3 --augment_shift=0.0625 --labeled_batch_size=64 "
     "--unsupervised_ramp=0.3 --schedule=linear --ema_decay=0.995 --validation_fraction=0.1 "
     "--eval_every=5 --steps=2000"
 )

@@ -49,7 +49,7 @@ _TUNED: dict[str, Any] = {
     "labeled_batch_size": 64,
     "unsupervised_ramp": 0.3,
     "consistency_weight": 3.0,
-    "augment_shift": 2,
+    "augment_shift": 0.0625,
     "augment_color": 0.3,
     "ema_decay": 0.995,
 }
@@ -70,10 +70,32 @@ PRESETS: dict[str, dict[str, Any]] = {
     "tuned_large": _TUNED | {"discriminator_width": 96},
 }
 
+# What a folder of images has instead of the defaults: the recipe that gains most, and sizes that
+# are chosen by the number of images (`fit_to`).
+FOLDER_PRESET = "tuned"
+FOLDER_DEFAULTS: dict[str, Any] = {
+    "labeled": "all",
+    "batch_size": 0,
+    "precision": "auto",
+    "augment_flip": True,
+}
+# Values that stand for "by the number of images".
+AUTOMATIC = {"batch_size": 0, "labeled_batch_size": -1, "epochs": 0}
+PASSES, LEAST_STEPS = 40, 3200  # over the training images, where nothing else is asked for
+LARGEST_BATCH = 128
 
-@dataclasses.dataclass(frozen=True)
+# A run of an earlier version has no value for these; what it did was this.
+_BEFORE_IT_WAS_A_FLAG: dict[str, Any] = {"balance_classes": "false"}
+# Flags that are gone, with their defaults: a run that did not change them can still be read.
+_GONE: dict[str, Any] = {}
+
+
+@dataclasses.dataclass(frozen=True, init=False)
 class Config:
-    """The hyper-parameters of one run; the defaults are the article's.
+    """The hyper-parameters of one run: `Config(preset="tuned", labeled=250)`.
+
+    What is not given has the preset's value; the defaults are the article's, for folders of images
+    those of `FOLDER_DEFAULTS`.
 
     Raises:
         UserError: on construction, if a value is not allowed; the message names the flag.
@@ -82,7 +104,8 @@ class Config:
     preset: str = _field(
         "article",
         "Method",
-        "Starting values: the article's text, its code with every quirk, or the best recipe found.",
+        "Starting values: the article's text, its code with every quirk, or the best recipe found "
+        "(the default for folders).",
         choices=tuple(PRESETS),
     )
     method: str = _field(
@@ -125,6 +148,11 @@ class Config:
         "where it has no test/.",
         minimum=0.01,
         maximum=0.9,
+    )
+    cache_dir: str = _field(
+        "",
+        "Data",
+        "Where the decoded images of folders are kept between runs; empty: ~/.cache/ssgan_tf.",
     )
     memory_budget_gb: float = _field(
         0.0,
@@ -248,14 +276,37 @@ class Config:
         minimum=0,
     )
 
-    epochs: int = _field(25, "Training", "Passes over the training images.", minimum=1)
-    steps: int = _field(0, "Training", "Number of train steps; 0: as --epochs says.", minimum=0)
-    batch_size: int = _field(128, "Training", "Images per step, and fakes as well.", minimum=1)
+    epochs: int = _field(
+        25,
+        "Training",
+        f"Passes over the training images; 0: {PASSES}, but at least {LEAST_STEPS:,} steps.",
+        minimum=0,
+    )
+    steps: int = _field(
+        0,
+        "Training",
+        "Number of train steps, over which the schedule spans; 0: as --epochs says.",
+        minimum=0,
+    )
+    batch_size: int = _field(
+        128,
+        "Training",
+        f"Images per step, and fakes as well; 0: what fits the images, at most {LARGEST_BATCH}.",
+        minimum=0,
+    )
     labeled_batch_size: int = _field(
         0,
         "Training",
-        "Labelled images in a second batch of each step, which then carries the supervised loss.",
-        minimum=0,
+        "Labeled images in a second batch of each step, which then carries the supervised loss; "
+        "-1: half of --batch_size.",
+        minimum=-1,
+    )
+    balance_classes: str = _field(
+        "auto",
+        "Training",
+        "Draw labeled batches class by class; auto: for folders whose largest class has more than "
+        "twice the labels of the smallest.",
+        choices=("auto", "true", "false"),
     )
     learning_rate: float = _field(
         3e-4, "Training", "Adam's learning rate, of both networks.", minimum=0
@@ -270,12 +321,18 @@ class Config:
     warmup_steps: int = _field(
         0, "Training", "Raise the learning rate from 0 over so many steps.", minimum=0
     )
-    augment_shift: int = _field(
-        0,
+    augment_flip: bool = _field(
+        False,
         "Training",
-        "Shift each training image by up to this many pixels, both ways.",
+        "Mirror half of the training images left to right: for photos, not for digits or letters.",
+    )
+    augment_shift: float = _field(
+        0.0,
+        "Training",
+        "Shift each training image by up to this fraction of its side, both ways (2 of 32 pixels: "
+        "0.0625).",
         minimum=0,
-        maximum=8,
+        maximum=0.25,
     )
     augment_color: float = _field(
         0.0,
@@ -350,9 +407,24 @@ class Config:
         minimum=0,
     )
 
-    def __post_init__(self) -> None:
+    def __init__(self, **given: Any) -> None:
+        """
+        Args:
+            given: values by the names of the fields.
+        """
+        names = {field.name for field in dataclasses.fields(self)}
+        if unknown := sorted(given.keys() - names):
+            raise TypeError(f"Config has no field {unknown[0]!r}")
+        for name, value in (starting_values(given) | given).items():
+            if name == "dataset" and is_folder(value):
+                value = value.rstrip("/") or value  # as the shell completes it
+            object.__setattr__(self, name, value)
         for field in dataclasses.fields(self):
             _check(field, getattr(self, field.name))
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Raises `UserError` where a value does not go with another."""
         if self.labeled != "all" and (type(self.labeled) is not int or self.labeled < 1):
             raise UserError(
                 f"--labeled={self.labeled}: give the number of labelled images, or 'all'."
@@ -365,7 +437,7 @@ class Config:
                 f"--unlabeled_splits={self.unlabeled_splits}: give train, or train and other parts "
                 "with + between them, as in train+extra."
             )
-        if len(parts) > 1 and self.dataset.startswith(FOLDER):
+        if len(parts) > 1 and is_folder(self.dataset):
             raise UserError(
                 f"--unlabeled_splits={self.unlabeled_splits}: a folder has its images without "
                 "labels in unlabeled/; leave the flag out."
@@ -388,34 +460,107 @@ class Config:
 
     @classmethod
     def from_preset(cls, preset: str = "article", **changes: Any) -> Self:
-        """The preset's values with `changes` on top.
+        """The preset's values with `changes` on top: `Config(preset=preset, **changes)`.
 
         Raises:
             UserError: if there is no such preset, or a value is not allowed.
         """
-        values = dict(PRESETS.get(str(preset), {}))
-        if str(changes.get("dataset", "")).startswith(FOLDER):
-            values["labeled"] = "all"
-            changes["dataset"] = changes["dataset"].rstrip("/")  # as the shell completes it
-        if changes.get("method") == "supervised":  # the control has the rest of the preset
-            values = {k: v for k, v in values.items() if k not in SEMI_SUPERVISED_ONLY}
-        return cls(**(values | {"preset": preset} | changes))
+        return cls(preset=preset, **changes)
 
     @classmethod
-    def from_dict(cls, values: Any) -> Self:
-        """The reverse of `to_dict`.
+    def from_dict(cls, values: Any, defaults: dict[str, Any] | None = None) -> Self:
+        """The reverse of `to_dict`, for runs of other versions too.
+
+        A flag that is missing has the value that it had when the run was made. One that this
+        version does not know is ignored if it was at its default.
+
+        Args:
+            values: by name.
+            defaults: of the version that wrote the values, as far as they are known.
 
         Raises:
-            UserError: if there are other fields than these, or a value is not allowed.
+            UserError: if there is another flag that is not known, or a value is not allowed.
         """
         if not isinstance(values, dict):
             raise UserError("'config' is not a table of flags.")
-        names = [field.name for field in dataclasses.fields(cls)]
-        if unknown := sorted(values.keys() - set(names)):
-            raise UserError(f"there is no flag --{unknown[0]} in this version.")
-        if missing := [name for name in names if name not in values]:
-            raise UserError(f"--{missing[0]} is missing.")
-        return cls(**values)
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        for name in ("preset", "method", "dataset"):
+            if name not in values:
+                raise UserError(f"--{name} is missing.")
+        known = _GONE | (defaults or {})
+        for name in sorted(values.keys() - fields.keys()):
+            if name not in known or known[name] != values[name]:
+                raise UserError(
+                    f"there is no flag --{name} in this version, and the run has "
+                    f"--{name}={values[name]}; use the version that wrote it."
+                )
+        read = {
+            name: values.get(name, _BEFORE_IT_WAS_A_FLAG.get(name, field.default))
+            for name, field in fields.items()
+        }
+        shift, side = read["augment_shift"], read["image_size"]
+        if type(shift) is int and shift >= 1 and type(side) is int and side > 0:
+            read["augment_shift"] = shift / side  # it was in pixels
+        return cls(**read)
+
+    def changes(self) -> dict[str, Any]:
+        """The values that differ from those of the preset, by name, in the order of the fields."""
+        asked = {"dataset": self.dataset, "method": self.method, "preset": self.preset}
+        start = starting_values(asked) | {
+            "dataset": _default("dataset"),
+            "method": _default("method"),
+            "preset": _preset(self.dataset),
+        }
+        return {name: value for name, value in self.to_dict().items() if value != start[name]}
+
+    def command(self) -> list[str]:
+        """The words of the command that gives this configuration."""
+        flags = [f"--{name}={written(value)}" for name, value in self.changes().items()]
+        return ["python", "-m", "ssgan_tf.train", *flags]
+
+    def control(self) -> Self:
+        """The control of a semi-supervised run: the labels alone, all else as it is or better.
+
+        `article` has a stronger control with other values in the flags of `ARTICLE_CONTROL`.
+        """
+        given = {k: v for k, v in self.changes().items() if k not in SEMI_SUPERVISED_ONLY}
+        if self.preset == "article":
+            given = ARTICLE_CONTROL | given
+        if self.run_dir:
+            given["run_dir"] = f"{self.run_dir.rstrip('/')}-supervised"
+        return type(self)(**(given | {"preset": self.preset, "method": "supervised"}))
+
+    def fit_to(self, images: int, replicas: int = 1) -> Self:
+        """Puts numbers in the place of what is to be chosen by the number of training images.
+
+        Args:
+            images: training images, labeled or not.
+            replicas: devices, among which a batch is divided.
+        """
+        batch_size = self.batch_size
+        if not batch_size:  # a power of two, at most half of the images
+            power = 1 << max(0, (images // 2).bit_length() - 1)
+            batch_size = max(replicas, min(LARGEST_BATCH, power) // replicas * replicas)
+        labeled_batch_size = self.labeled_batch_size
+        if labeled_batch_size < 0:
+            labeled_batch_size = max(replicas, batch_size // 2 // replicas * replicas)
+        steps = self.steps
+        if not steps and not self.epochs:
+            steps = max(PASSES * (images // batch_size), LEAST_STEPS)
+        return dataclasses.replace(
+            self, batch_size=batch_size, labeled_batch_size=labeled_batch_size, steps=steps
+        )
+
+    def chosen_as(self, other: Self) -> Self:
+        """This configuration with `other`'s numbers where they are to be chosen."""
+        values = {
+            name: getattr(other, name)
+            for name, automatic in AUTOMATIC.items()
+            if getattr(self, name) == automatic
+        }
+        if not self.steps and not self.epochs:
+            values["steps"] = other.steps
+        return dataclasses.replace(self, **values)
 
     def to_dict(self) -> dict[str, Any]:
         """All values by name."""
@@ -426,11 +571,44 @@ class Config:
         if self.run_dir:
             return expand_user(self.run_dir)
         dataset = self.dataset
-        if dataset.startswith(FOLDER):
+        if is_folder(dataset):
             dataset = expand_user(dataset.removeprefix(FOLDER)).absolute().name
         parts = (dataset, self.labeled, self.preset, self.method, self.seed)
         slug = "-".join(re.sub(r"[^\w.]+", "_", str(part)).strip("._") for part in parts)
         return Path("runs") / slug
+
+
+def is_folder(dataset: Any) -> bool:
+    """Whether `--dataset` names a folder of the user's own images."""
+    return str(dataset).startswith(FOLDER)
+
+
+def _default(name: str) -> Any:
+    return Config.__dataclass_fields__[name].default
+
+
+def _preset(dataset: Any) -> str:
+    return FOLDER_PRESET if is_folder(dataset) else _default("preset")
+
+
+def starting_values(given: dict[str, Any]) -> dict[str, Any]:
+    """What a configuration starts from, by the data set, preset and method that are given."""
+    dataset = given.get("dataset", _default("dataset"))
+    preset = given.get("preset", _preset(dataset))
+    values = {name: field.default for name, field in Config.__dataclass_fields__.items()}
+    values |= PRESETS.get(str(preset), {}) | {"preset": preset}
+    if is_folder(dataset):
+        values |= FOLDER_DEFAULTS
+        if preset == FOLDER_PRESET:
+            values |= {"epochs": 0, "labeled_batch_size": -1}
+    if given.get("method") == "supervised":  # the control has the rest of the preset
+        values |= {name: _default(name) for name in SEMI_SUPERVISED_ONLY}
+    return values
+
+
+def written(value: Any) -> str:
+    """A value as it stands on the command line."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def expand_user(path: str) -> Path:

@@ -9,7 +9,15 @@ from typing import Any
 
 from absl import flags
 
-from ssgan_tf.config import PRESETS, Config, UserError, allowed_values
+from ssgan_tf.config import (
+    FOLDER,
+    PRESETS,
+    Config,
+    UserError,
+    allowed_values,
+    starting_values,
+    written,
+)
 
 _WIDTH = 100
 _COLUMN = 37  # where the meanings start
@@ -44,7 +52,7 @@ def parse_config(argv: Sequence[str], program: str, description: str) -> Config:
     if "labeled" in given and given["labeled"] != "all":
         with contextlib.suppress(ValueError):  # Config says what is wrong with it
             given["labeled"] = int(given["labeled"])
-    return Config.from_preset(given.pop("preset", "article"), **given)
+    return Config(**given)
 
 
 @contextlib.contextmanager
@@ -189,8 +197,16 @@ def help_text(program: str, description: str) -> str:
     lines += ["", "Values shown are the defaults, those of --preset=article. Other presets:"]
     for name, changes in PRESETS.items():
         if changes:
-            listed = " ".join(f"--{flag}={value}" for flag, value in changes.items())
-            lines += textwrap.wrap(
-                f"--preset={name}: {listed}", _WIDTH, initial_indent="  ", subsequent_indent="    "
-            )
+            lines += _listed(f"--preset={name}:", changes)
+    article = starting_values({})
+    folder = starting_values({"dataset": FOLDER}).items()
+    lines += ["", f"Defaults for --dataset={FOLDER}PATH, where they are others:"]
+    lines += _listed("", {name: value for name, value in folder if value != article[name]})
     return "\n".join(lines)
+
+
+def _listed(start: str, values: dict[str, Any]) -> list[str]:
+    words = " ".join(f"--{name}={written(value)}" for name, value in values.items())
+    return textwrap.wrap(
+        f"{start} {words}".strip(), _WIDTH, initial_indent="  ", subsequent_indent="    "
+    )

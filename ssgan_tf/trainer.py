@@ -386,7 +386,8 @@ class Trainer:
             # consistency = mean([max softmax(t) >= threshold] * softmax_xent(l, argmax t)),
             # t from the averaged weights, without dropout, for the same images shifted differently
             places = _places(batch, labeled=False)
-            images = shift(batch.images, config.augment_shift, noise.teacher_shift_seed, places)
+            pixels = round(config.augment_shift * config.image_size)
+            images = shift(batch.images, pixels, noise.teacher_shift_seed, places)
             teacher = self.averaged(scale(images), statistics="moving")
             (teacher_logits,) = gather([teacher.class_logits])
             consistency = losses.consistency_loss(
@@ -442,7 +443,14 @@ class Trainer:
 
     def _augment(self, images: tf.Tensor, noise: Noise, places: Places | None) -> tf.Tensor:
         """What the discriminator is shown of real images: uint8 -> float32 in [-1, 1]."""
-        shifted = scale(shift(images, self.config.augment_shift, noise.shift_seed, places))
+        shifted = scale(
+            shift(
+                images,
+                round(self.config.augment_shift * self.config.image_size),
+                noise.shift_seed,
+                places,
+            )
+        )
         return jitter_color(shifted, self.config.augment_color, noise.color_seed, places)
 
     def _update_average(self) -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings, strategies
 
 from ssgan_tf.config import LARGEST, PRESETS, Config, UserError
+from ssgan_tf.flags import parse_config
 
 
 def test_defaults_are_the_articles_numbers() -> None:
@@ -30,6 +31,91 @@ def test_notebook_preset_has_every_quirk_of_the_published_code() -> None:
         "mixed",
     )
     assert (config.drop_rate, config.label_selection) == (0, "first")
+
+
+def test_a_preset_by_its_name_is_that_preset() -> None:
+    assert Config(preset="tuned") == Config.from_preset("tuned")
+    assert Config(preset="tuned").consistency_weight == 3
+    assert Config(preset="tuned", seed=1) == dataclasses.replace(Config(preset="tuned"), seed=1)
+
+
+def test_a_folder_has_the_recipe_that_gains_most_and_sizes_by_its_images() -> None:
+    plain = Config(dataset="folder:a/")
+    assert (plain.preset, plain.labeled, plain.precision) == ("tuned", "all", "auto")
+    assert plain.augment_flip and plain.dataset == "folder:a"
+    sizes = ("batch_size", "labeled_batch_size", "steps")
+
+    def fitted(images: int, replicas: int = 1, **changes: object) -> list[int]:
+        config = Config(dataset="folder:a", **changes).fit_to(images, replicas)
+        return [getattr(config, name) for name in sizes]
+
+    assert fitted(100) == [32, 16, 3200]
+    assert fitted(1000) == [128, 64, 3200]
+    assert fitted(70_000) == [128, 64, 40 * 546]
+    assert fitted(3) == [1, 1, 3200]
+    assert fitted(100, replicas=3) == [30, 15, 3200]
+    assert fitted(3, replicas=4) == [4, 4, 3200]
+    assert fitted(1000, batch_size=20, labeled_batch_size=3, steps=7) == [20, 3, 7]
+    assert fitted(1000, epochs=2) == [128, 64, 0]
+    assert fitted(1000, method="supervised") == [128, 0, 3200]
+    # Another preset keeps its own epochs.
+    assert fitted(1000, preset="article") == [128, 0, 0]
+
+
+def test_what_was_chosen_once_is_chosen_again_when_a_run_goes_on() -> None:
+    plain = Config(dataset="folder:a")
+    run = plain.fit_to(100)
+    assert plain.chosen_as(run) == run
+    assert Config(dataset="folder:a", batch_size=8).chosen_as(run).batch_size == 8
+    assert Config(dataset="folder:a", epochs=3).chosen_as(run).steps == 0
+
+
+def test_the_command_is_that_of_the_configuration() -> None:
+    assert Config().command() == ["python", "-m", "ssgan_tf.train"]
+    assert Config(preset="article", labeled=1000).command()[3:] == []
+    config = Config(preset="tuned", dataset="cifar10", deterministic=True, learning_rate=1e-3)
+    assert config.command()[3:] == [
+        "--preset=tuned",
+        "--dataset=cifar10",
+        "--learning_rate=0.001",
+        "--deterministic=true",
+    ]
+    assert Config(dataset="folder:my images").command()[3:] == ["--dataset=folder:my images"]
+    assert Config(dataset="folder:a", preset="article").command()[3:5] == [
+        "--preset=article",
+        "--dataset=folder:a",
+    ]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Config(preset="notebook", drop_rate=0.1, augment_flip=True),
+        Config(dataset="folder:a", augment_flip=False).fit_to(100),
+        Config(dataset="folder:a", method="supervised", labeled=3),
+        Config(preset="tuned", unsupervised_weight=0.0, run_dir="r/exp[v2] $x"),
+    ],
+)
+def test_the_command_gives_the_same_configuration(config: Config) -> None:
+    argv = ["train", *config.command()[3:]]
+    assert parse_config(argv, "train", "") == config
+
+
+def test_the_control_is_the_same_but_for_what_it_cannot_use() -> None:
+    control = Config(preset="tuned", labeled=250, run_dir="a").control()
+    assert control == Config(
+        preset="tuned", method="supervised", labeled=250, run_dir="a-supervised"
+    )
+    article = Config(labeled=100, steps=7).control()
+    assert article == Config(
+        method="supervised", labeled=100, steps=7, schedule="linear", drop_rate=0.5
+    )
+    assert Config(drop_rate=0.2).control().drop_rate == 0.2
+    folder = Config(dataset="folder:a").fit_to(100)
+    assert (folder.control().steps, folder.control().batch_size) == (
+        folder.steps,
+        folder.batch_size,
+    )
 
 
 def test_tuned_keeps_the_articles_networks_and_losses() -> None:
@@ -68,7 +154,7 @@ def test_a_given_value_beats_the_preset() -> None:
         ({"labeled": "many"}, ["--labeled=many", "'all'"]),
         ({"labeled": 0}, ["--labeled=0"]),
         ({"labeled": True}, ["--labeled=True"]),
-        ({"epochs": 0}, ["--epochs=0", "at least 1"]),
+        ({"epochs": -1}, ["--epochs=-1", "at least 0"]),
         ({"epochs": 2.5}, ["--epochs=2.5", "int"]),
         ({"learning_rate": 0.0}, ["--learning_rate=0"]),
         ({"learning_rate": float("inf")}, ["--learning_rate=inf", "finite number"]),
@@ -77,7 +163,7 @@ def test_a_given_value_beats_the_preset() -> None:
         ({"method": "supervised", "labeled_batch_size": 8}, ["--labeled_batch_size=8"]),
         ({"method": "supervised", "entropy_weight": 1.0}, ["--entropy_weight=1.0", "supervised"]),
         ({"consistency_weight": 1.0}, ["--consistency_weight=1.0", "--ema_decay"]),
-        ({"augment_shift": 9}, ["--augment_shift=9", "from 0 to 8"]),
+        ({"augment_shift": 9}, ["--augment_shift=9", "from 0 to 0.25"]),
     ],
 )
 def test_a_bad_value_is_named_with_what_would_be_right(changes: dict, words: list[str]) -> None:
@@ -176,3 +262,14 @@ def test_run_directory_is_a_slug_with_the_method_in_it() -> None:
 def test_every_field_has_a_group_and_a_meaning() -> None:
     for field in dataclasses.fields(Config):
         assert field.metadata["group"] and field.metadata["meaning"].endswith((".", "SEED."))
+
+
+def test_a_run_of_another_version_has_the_values_that_it_had() -> None:
+    run = Config(preset="tuned").to_dict()
+    for name in ("augment_flip", "balance_classes", "cache_dir"):  # younger than the run
+        del run[name]
+    run |= {"augment_shift": 2, "input_hue": 0.0}  # in pixels; a flag that is gone
+    config = Config.from_dict(run, defaults={"input_hue": 0.0})
+    assert config == Config(preset="tuned", balance_classes="false")
+    with pytest.raises(UserError, match=r"no flag --input_hue .* --input_hue=0.1"):
+        Config.from_dict(run | {"input_hue": 0.1}, defaults={"input_hue": 0.0})

@@ -11,7 +11,7 @@ from ssgan_tf.config import Config
 
 ROOT = Path(__file__).resolve().parent.parent
 MAP = re.findall(
-    r"^\| (.+?) \| \[(.+?):(\d+)\]\(.+?\) \| `(.+?)` \|$", (ROOT / "BUILD.md").read_text(), re.M
+    r"^\| (.+?) \| \[(.+?)\]\(.+?\) \| `(.+?)` \|$", (ROOT / "BUILD.md").read_text(), re.M
 )
 
 
@@ -19,11 +19,11 @@ def test_the_map_from_the_article_to_the_code_is_there() -> None:
     assert len(MAP) > 25
 
 
-@pytest.mark.parametrize(("what", "path", "line", "snippet"), MAP, ids=[row[0] for row in MAP])
-def test_the_map_points_at_the_right_line(what: str, path: str, line: str, snippet: str) -> None:
+@pytest.mark.parametrize(("what", "path", "snippet"), MAP, ids=[row[0] for row in MAP])
+def test_the_map_points_at_one_line(what: str, path: str, snippet: str) -> None:
     lines = (ROOT / path).read_text().splitlines()
-    right = [number for number, text in enumerate(lines, 1) if snippet in text]
-    assert right == [int(line)], f"BUILD.md: {what} is in line {right} of {path}"
+    found = [number for number, text in enumerate(lines, 1) if snippet in text]
+    assert len(found) == 1, f"BUILD.md: {what} is in the lines {found} of {path}"
 
 
 @pytest.mark.parametrize("document", ["README.md", "BUILD.md", "experiments/README.md"])

@@ -315,7 +315,7 @@ def test_both_methods_train_on_shifted_and_recoloured_images(method: str) -> Non
 
     losses = [
         supervised_loss(),
-        supervised_loss(augment_shift=2),
+        supervised_loss(augment_shift=0.0625),
         supervised_loss(augment_color=0.3),
     ]
     assert len(set(losses)) == 3
@@ -358,7 +358,7 @@ def test_the_averaged_classifier_teaches_by_what_it_says_of_other_shifts_without
         consistency_weight=2.0,
         consistency_threshold=0.0,
         drop_rate=0.0,
-        augment_shift=2,
+        augment_shift=0.0625,
         augment_color=0.3,
     )
     rng = np.random.default_rng(0)
