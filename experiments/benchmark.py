@@ -392,12 +392,12 @@ COMMAND = """
 import runpy
 from ssgan_tf.progress import Progress
 advance = Progress.advance
-def first_advance(self):
+def first_advance(self, steps=1):
     import tensorflow as tf
     tf.test.experimental.sync_devices()
     Progress.advance = advance
     print("FIRST STEP", flush=True)
-    advance(self)
+    advance(self, steps)
 Progress.advance = first_advance
 runpy.run_module("ssgan_tf.train", run_name="__main__")
 from experiments.benchmark import peak_memory_mb

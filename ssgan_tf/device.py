@@ -143,10 +143,13 @@ def make_strategy(config: Config) -> "tf.distribute.Strategy":
 
 
 def check_divisible(config: Config, replicas: int) -> None:
-    """Raises `UserError` if `replicas` devices cannot have equal parts of a batch."""
+    """Raises `UserError` if `replicas` devices cannot have equal parts of a batch.
+
+    Sizes that are still to be chosen (`Config.fit_to`) will fit.
+    """
     for name in ("batch_size", "labeled_batch_size"):
         size = getattr(config, name)
-        if size % replicas:
+        if size > 0 and size % replicas:
             below, above = size - size % replicas, size + -size % replicas
             fitting = f"{below} or {above}" if below else str(above)
             raise UserError(

@@ -2,8 +2,11 @@
 
 import sys
 import time
+from typing import Any
 
 from tqdm import tqdm
+
+TIMED_STEPS = 10  # that the estimate is made from
 
 
 class Progress:
@@ -22,6 +25,8 @@ class Progress:
         self._steps_per_epoch = steps_per_epoch
         self._first_step = self.step = self.epoch_start = first_step
         self._start = self._epoch_start_time = time.monotonic()
+        self._timed_from: tuple[int, float] | None = None
+        self._estimated = False
 
     def start_epoch(self, step: int, last_step: int) -> None:
         """Opens the bar of the steps `step` + 1 to `last_step`."""
@@ -37,10 +42,32 @@ class Progress:
             dynamic_ncols=True,
         )
 
-    def advance(self) -> None:
-        """Counts one step."""
-        self.step += 1
-        self._bar.update()
+    def advance(self, steps: int = 1) -> None:
+        """Counts steps."""
+        self.step += steps
+        self._bar.update(steps)
+
+    def estimate(self, metrics: dict[str, Any]) -> None:
+        """Says once how long the run will take, from a few steps after those that were compiled.
+
+        Args:
+            metrics: of the last step; to read one is to wait until it is done.
+        """
+        if self._estimated:
+            return
+        if self._timed_from is None or self.step - self._timed_from[0] >= TIMED_STEPS:
+            float(next(iter(metrics.values())))
+        now = time.monotonic()
+        if self._timed_from is None:
+            self._timed_from = self.step, now
+        elif self.step - self._timed_from[0] >= TIMED_STEPS:
+            seconds = (now - self._timed_from[1]) / (self.step - self._timed_from[0])
+            left = _clock(seconds * (self._total_steps - self.step))
+            tqdm.write(
+                f"Time:     about {left} from here ({1000 * seconds:,.0f} ms a step; evaluations "
+                "take some more)"
+            )
+            self._estimated = True
 
     def show(self, values: dict[str, float]) -> None:
         """Shows the losses, the speed and the time left of the whole run."""

@@ -242,7 +242,12 @@ def write_config(directory: Path, config: Config) -> None:
         if (directory / "results.json").exists():
             aside = directory / f"results-{then.epochs}-epochs.json"
             (directory / "results.json").replace(aside)
-    content = {"config": config.to_dict(), "command": command(), "versions": versions()}
+    content = {
+        "config": config.to_dict(),
+        "defaults": Config().to_dict(),  # so that another version knows which flags matter
+        "command": shlex.join(config.command()),
+        "versions": versions(),
+    }
     write_json(path, content)
 
 
@@ -255,7 +260,8 @@ def read_config(directory: Path) -> Config:
     path = directory / "config.json"
     content = read_json(path, {"config": dict})
     try:
-        return Config.from_dict(content["config"])
+        defaults = content.get("defaults")
+        return Config.from_dict(content["config"], defaults if isinstance(defaults, dict) else None)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
@@ -348,11 +354,6 @@ def write_metrics(directory: Path, rows: list[dict[str, Any]]) -> None:
         writer = csv.DictWriter(file, METRICS_COLUMNS, restval="")
         writer.writeheader()
         writer.writerows(rows)
-
-
-def command() -> str:
-    """The command that started this process, as one would type it."""
-    return shlex.join(["python", "-m", "ssgan_tf.train", *sys.argv[1:]])
 
 
 def versions() -> dict[str, str]:

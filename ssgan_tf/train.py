@@ -24,13 +24,14 @@ from typing import TYPE_CHECKING, Any
 
 from absl import logging
 
-from ssgan_tf import flags, label_split, run_dir
-from ssgan_tf.config import ARTICLE_CONTROL, FOLDER, SEMI_SUPERVISED_ONLY, Config, UserError
+from ssgan_tf import announcement, flags, label_split, run_dir
+from ssgan_tf.config import PASSES, Config, UserError, is_folder
 from ssgan_tf.device import (
     describe_device,
     make_strategy,
     prepare_device,
     quiet_start,
+    resolve_precision,
     worker,
 )
 from ssgan_tf.interruption import Interrupted, Interruption
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
 # TensorFlow is imported inside the functions: --help and wrong flags are answered without it.
 
-FEW_STEPS = 500  # fewer teach little; said to whom has few images and counts in epochs
 SHORT_ROUND = 10  # steps; a small folder has several epochs between evaluations, not to crawl
 LOG_EVERY = 20  # steps between two points of TensorBoard's curves
 Results = dict[str, Any]
@@ -71,6 +71,8 @@ def train_and_evaluate(config: Config) -> Results:
             f"--strategy={config.strategy}: TF_CONFIG names {machines} machines; give "
             "--strategy=multi_worker, or unset TF_CONFIG."
         )
+    if (directory / "config.json").exists():
+        config = config.chosen_as(run_dir.read_config(directory))
     if number == 0 or (directory / "config.json").exists():  # the chief may just be making it
         run_dir.claim(directory, config)
     if config.labels_from:
@@ -115,9 +117,11 @@ def _run(config: Config, resumed: Path, directory: Path, start: float) -> Result
     # Data: images, labels, ids -> which labels are used -> how long an epoch is.
     dataset = datasets.load_for(config)
     split = label_split.split_labels(config, dataset)
+    replicas, precision = strategy.num_replicas_in_sync, resolve_precision(config.precision)
+    asked, config = config, config.fit_to(len(split.train), replicas)
     steps_per_epoch = max(1, len(split.train) // config.batch_size)
     total_steps = config.steps or config.epochs * steps_per_epoch
-    _print_header(config, dataset, split, total_steps, steps_per_epoch)
+    print(announcement.header(asked, config, dataset, split, precision), flush=True)
     if config.batch_size > len(split.train):
         fitting = 1 << max(0, (len(split.train) // 2).bit_length() - 1)
         raise UserError(
@@ -165,8 +169,10 @@ def _run(config: Config, resumed: Path, directory: Path, start: float) -> Result
 
     # Train: one epoch after the other, each with its evaluation and its checkpoint. Where a folder
     # has epochs of a few steps, several of them go together.
-    together = -(-SHORT_ROUND // steps_per_epoch) if config.dataset.startswith(FOLDER) else 1
-    round_steps = together * steps_per_epoch
+    round_steps = steps_per_epoch
+    if is_folder(config.dataset):
+        least = max(SHORT_ROUND, -(-config.steps // PASSES))
+        round_steps *= -(-least // steps_per_epoch)
     batches = iter(
         pipeline.training_batches(config, dataset, split, first_step, total_steps, worker())
     )
@@ -185,8 +191,8 @@ def _run(config: Config, resumed: Path, directory: Path, start: float) -> Result
                 count = min(config.steps_per_call, last_step - done, LOG_EVERY - done % LOG_EVERY)
                 metrics, sums = _train_steps(trainer, batches, count, sums, directory)
                 done += count
-                for _ in range(count):
-                    progress.advance()
+                progress.advance(count)
+                progress.estimate(metrics)
                 if done % LOG_EVERY == 0 or done == last_step:
                     values = _to_floats(metrics)
                     values["monitors/images_per_second"] = progress.images_per_second()
@@ -267,7 +273,7 @@ def _run(config: Config, resumed: Path, directory: Path, start: float) -> Result
         "device": device,
         "precision": trainer.precision,
         "versions": run_dir.versions(),
-        "command": run_dir.command(),
+        "command": shlex.join(config.command()),
     }
     with run_dir.errors_explained(directory):
         saved_model.clean_up(directory / "saved_model")
@@ -316,89 +322,9 @@ def _fingerprint(dataset: "Dataset", split: "LabelSplit", total_steps: int) -> i
     return functools.reduce(lambda value, part: zlib.crc32(part, value), parts, 0)
 
 
-def _print_header(
-    config: Config,
-    dataset: "Dataset",
-    split: "LabelSplit",
-    total_steps: int,
-    steps_per_epoch: int,
-) -> None:
-    """What is about to run."""
-    validation = f", {len(split.validation):,} for validation" if len(split.validation) else ""
-    print(
-        f"Data:     {dataset.name}: {len(split.train):,} training images, "
-        f"{len(split.labeled):,} of them labelled{validation}, {len(dataset.test):,} test images"
-    )
-    for line in dataset.report:
-        print(f"          {line}")
-    for note in split.notes:
-        print(f"          note: {note}")
-    print(
-        f"Training: {config.method}, preset {config.preset}, {total_steps:,} steps of batch "
-        f"{config.batch_size} ({total_steps / steps_per_epoch:.1f} epochs)"
-    )
-    if total_steps < FEW_STEPS and not config.steps:
-        print(f"          note: {total_steps} steps are few; with little data give --steps=2000")
-    print(f"Run:      {config.resolved_run_dir()}", flush=True)
-
-
 def _to_floats(metrics: dict[str, Any], divide_by: int = 1) -> dict[str, float]:
     """Tagged metrics as Python floats; sums over the batch, without a tag, are left out."""
     return {tag: float(value) / divide_by for tag, value in metrics.items() if "/" in tag}
-
-
-def print_summary(config: Config, results: Results) -> None:
-    """The closing lines: how good, how long, where, what next."""
-    directory = config.resolved_run_dir()
-    low, high = results["test_accuracy_interval"]
-    contents = ["results.json", "metrics.csv"]
-    if config.method == "semi_supervised":
-        contents.append("samples/")
-    predict = ["python", "-m", "ssgan_tf.predict", f"--model={directory / 'saved_model'}"]
-    minutes, seconds = divmod(round(results["wall_seconds"]), 60)
-    clock = f"{minutes}:{seconds:02d}"
-    lines = [
-        "",
-        f"Test accuracy      {results['test_accuracy']:.1%}  "
-        f"(95% interval {low:.1%} to {high:.1%}, {results['test_images']:,} images)",
-    ]
-    if "test_accuracy_first_half" in results:
-        half = results["test_accuracy_first_half"]
-        lines.append(f"  first half       {half:.1%}  (the images that the article's code used)")
-    if "validation_accuracy" in results:
-        lines.append(f"Validation         {results['validation_accuracy']:.1%}")
-    lines += [
-        f"Labelled images    {results['train_labeled_accuracy']:.1%}",
-        f"Time               {clock} for {results['steps']:,} steps, loading included",
-        f"Run                {directory}  ({', '.join(contents)})",
-        f"Classifier         {directory / 'saved_model'}",
-        f"Report             {directory / 'report.html'}",
-        "",
-        f"Look at it:        {shlex.join(['tensorboard', f'--logdir={directory.parent}'])}",
-        f"Classify images:   {shlex.join(predict)} IMAGE...",
-    ]
-    if config.method == "semi_supervised":
-        lines += ["What the unlabelled images add:", f"  {control_command(config, results)}"]
-    print("\n".join(lines))
-
-
-def control_command(config: Config, results: Results) -> str:
-    """The command of the run's control: the labels alone, all else as it was or better for it."""
-    dropped = [f"--{name}" for name in (*SEMI_SUPERVISED_ONLY, "method", "run_dir")]
-    words, kept = shlex.split(results["command"]), []
-    while words:
-        word = words.pop(0)
-        if word in dropped:  # written as two words, "--flag value"
-            words = words[1:]
-        elif word.partition("=")[0] not in dropped:
-            kept.append(word)
-    kept.append("--method=supervised")
-    if config.preset == "article":
-        given = {word.partition("=")[0] for word in kept}
-        kept += [f"--{k}={v}" for k, v in ARTICLE_CONTROL.items() if f"--{k}" not in given]
-    if config.run_dir:
-        kept.append(f"--run_dir={config.run_dir.rstrip('/')}-supervised")
-    return shlex.join(kept)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -407,15 +333,18 @@ def main(argv: list[str] | None = None) -> None:
     argv = sys.argv if argv is None else argv
     try:
         config = flags.parse_config(argv, "python -m ssgan_tf.train", __doc__.split("\n")[0])
-        print_summary(config, train_and_evaluate(config))
+        results = train_and_evaluate(config)
+        config = config.chosen_as(run_dir.read_config(config.resolved_run_dir()))
+        print(announcement.closing_lines(config, results))
     except UserError as error:
         sys.exit(f"error: {error}")
     except OSError as error:  # a directory that became unreadable
         sys.exit(f"error: {error}. What is finished is kept; the same command goes on from there.")
     except Interrupted as stop:
-        words = shlex.join(["python", "-m", "ssgan_tf.train", *argv[1:]])
         print(
-            f"Stopped after step {stop.step}. This goes on from there:\n  {words}", file=sys.stderr
+            f"Stopped after step {stop.step}. This goes on from there:\n"
+            f"  {shlex.join(config.command())}",
+            file=sys.stderr,
         )
         sys.exit(stop.status)
     except KeyboardInterrupt:  # before the first step, or after the last

@@ -48,8 +48,8 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, steps: set[int], signum: int) -> No
     """Sends this process a signal when a step of these is done, each once."""
     advance, left = Progress.advance, set(steps)
 
-    def interrupted(self: Progress) -> None:
-        advance(self)
+    def interrupted(self: Progress, steps: int = 1) -> None:
+        advance(self, steps)
         if self.step in left:
             left.remove(self.step)
             os.kill(os.getpid(), signum)
@@ -240,8 +240,8 @@ def test_a_run_directory_that_is_deleted_ends_the_run_with_a_sentence(
 ) -> None:
     advance = Progress.advance
 
-    def deleted(self: Progress) -> None:
-        advance(self)
+    def deleted(self: Progress, steps: int = 1) -> None:
+        advance(self, steps)
         if self.step == 3:
             shutil.rmtree(tmp_path / "run")
 

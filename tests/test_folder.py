@@ -166,7 +166,7 @@ def test_a_run_on_a_folder_labels_all_by_default_and_keeps_the_class_names(
     results = train_and_evaluate(config)
     assert results["labeled"] == 16
     shown = capsys.readouterr().out
-    assert "22 training images, 16 of them labelled" in shown
+    assert "22 training images, 16 of them labeled" in shown
     assert "without a label" in shown
     names = tmp_path / "run" / "saved_model" / "assets" / "class_names.txt"
     assert names.read_text().split() == ["cat", "dog"]

@@ -1,5 +1,6 @@
 import io
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -42,6 +43,22 @@ def test_a_log_sees_one_line(capsys: pytest.CaptureFixture) -> None:
     assert len(captured.out.splitlines()) == 1
     for part in ("1/2", "10", "D 1.250", "test 50.0%", "labelled 75.0%"):
         assert part in captured.out
+
+
+def test_the_time_of_the_run_is_estimated_once_without_the_steps_that_compile(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("ssgan_tf.progress.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    progress = Progress(first_step=100, total_steps=1000, steps_per_epoch=500, batch_size=4)
+    progress.start_epoch(100, 500)
+    for step in range(101, 150):
+        clock[0] += 60 if step == 101 else 0.5  # the first one is compiled
+        progress.advance()
+        progress.estimate(VALUES)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Time:")]
+    assert len(lines) == 1  # after step 111, 889 steps of half a second before the end
+    assert "about 7:24 from here (500 ms a step" in lines[0]
 
 
 def test_clock_has_hours_only_where_there_are_any() -> None:

@@ -1,0 +1,186 @@
+"""What a run says before it trains and after: the data, what was chosen and why, how good it is."""
+
+import math
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from ssgan_tf import run_dir
+from ssgan_tf.config import (
+    AUTOMATIC,
+    LEAST_STEPS,
+    PASSES,
+    Config,
+    UserError,
+    is_folder,
+)
+
+if TYPE_CHECKING:
+    from ssgan_tf.datasets import Dataset
+    from ssgan_tf.label_split import LabelSplit
+
+FEW_STEPS = 500  # fewer teach little; said to whom has few images and counts in epochs
+MANY_CLASSES = 20  # more have their recall in the report alone
+Results = dict[str, Any]
+
+
+def header(
+    asked: Config,
+    config: Config,
+    dataset: "Dataset",
+    split: "LabelSplit",
+    precision: str,
+) -> str:
+    """What is about to run.
+
+    Args:
+        asked: the configuration as it was given.
+        config: the same with numbers for what was to be chosen (`Config.fit_to`).
+        dataset: its data.
+        split: which of its images are labeled.
+        precision: that "auto" stands for here.
+    """
+    steps_per_epoch = max(1, len(split.train) // config.batch_size)
+    total_steps = config.steps or config.epochs * steps_per_epoch
+    validation = f", {len(split.validation):,} for validation" if len(split.validation) else ""
+    lines = [
+        f"Data:     {dataset.name}: {len(split.train):,} training images, "
+        f"{len(split.labeled):,} of them labeled{validation}, {len(dataset.test):,} test images",
+        *(f"          {line}" for line in dataset.report),
+        *(f"          note: {note}" for note in split.notes),
+        f"Training: {config.method}, preset {config.preset}, {total_steps:,} steps of batch "
+        f"{config.batch_size} ({total_steps / steps_per_epoch:.1f} epochs)",
+        *(f"          {line}" for line in reasons(asked, config, len(split.train), precision)),
+    ]
+    if total_steps < FEW_STEPS and not config.steps:
+        few = f"note: {total_steps} steps are few; with little data give --steps=2000"
+        lines.append(f"          {few}")
+    lines.append(f"Run:      {config.resolved_run_dir()}")
+    return "\n".join(lines)
+
+
+def reasons(asked: Config, config: Config, images: int, precision: str) -> list[str]:
+    """What was chosen for the user, each with its reason; empty if nothing was."""
+    found = []
+    if is_folder(asked.dataset):
+        found.append(f"--preset={config.preset}: gains most over the labels alone")
+    if asked.batch_size == AUTOMATIC["batch_size"]:
+        found.append(f"--batch_size={config.batch_size}: at most half of the {images:,} images")
+    if asked.labeled_batch_size == AUTOMATIC["labeled_batch_size"]:
+        size = config.labeled_batch_size
+        found.append(f"--labeled_batch_size={size}: half of --batch_size")
+    if asked.steps == 0 and asked.epochs == AUTOMATIC["epochs"]:
+        passes = f"{PASSES} passes over the images"
+        found.append(f"--steps={config.steps}: {passes}, but at least {LEAST_STEPS:,} steps")
+    if asked.precision == "auto":
+        found.append(f"--precision={precision}: what this device is fast at")
+    if is_folder(asked.dataset) and asked.augment_flip:
+        found.append("--augment_flip=true: for photos; give false for digits, letters, left/right")
+    if not found:
+        return []
+    return ["chosen here, each can be given by its flag:", *(f"  {line}" for line in found)]
+
+
+def closing_lines(config: Config, results: Results) -> str:
+    """How good, how long, where, what next."""
+    directory = config.resolved_run_dir()
+    low, high = results["test_accuracy_interval"]
+    lines = [
+        "",
+        f"Test accuracy      {results['test_accuracy']:.1%}  "
+        f"(95% interval {low:.1%} to {high:.1%}, {results['test_images']:,} images)",
+    ]
+    if "balanced_accuracy" in results:
+        lines.append(
+            f"Balanced accuracy  {results['balanced_accuracy']:.1%}  (mean recall of the classes)"
+        )
+        lines += _recall(results["recall"])
+    if "test_accuracy_first_half" in results:
+        half = results["test_accuracy_first_half"]
+        lines.append(f"  first half       {half:.1%}  (the images that the article's code used)")
+    if "validation_accuracy" in results:
+        lines.append(f"Validation         {results['validation_accuracy']:.1%}")
+    contents = ["results.json", "metrics.csv"]
+    if config.method == "semi_supervised":
+        contents.append("samples/")
+    predict = ["python", "-m", "ssgan_tf.predict", f"--model={directory / 'saved_model'}"]
+    minutes, seconds = divmod(round(results["wall_seconds"]), 60)
+    lines += [
+        f"Labeled images     {results['train_labeled_accuracy']:.1%}",
+        f"Time               {minutes}:{seconds:02d} for {results['steps']:,} steps, loading "
+        "included",
+        f"Run                {directory}  ({', '.join(contents)})",
+        f"Classifier         {directory / 'saved_model'}",
+        f"Report             {directory / 'report.html'}",
+        "",
+        f"Look at it:        {shlex.join(['tensorboard', f'--logdir={directory.parent}'])}",
+        f"Classify images:   {shlex.join(predict)} IMAGE...",
+        *_beside_the_other_method(config, results),
+    ]
+    return "\n".join(lines)
+
+
+def _recall(recall: dict[str, float | None]) -> list[str]:
+    """The recall of each class, a few to the line."""
+    if len(recall) > MANY_CLASSES:
+        return []
+    cells = [f"{name} {'-' if r is None else format(r, '.0%')}" for name, r in recall.items()]
+    width = max(map(len, cells)) + 2
+    in_line = max(1, 80 // width)
+    rows = [cells[start : start + in_line] for start in range(0, len(cells), in_line)]
+    return [
+        f"{'  recall' if index == 0 else '':<19}{''.join(c.ljust(width) for c in row).rstrip()}"
+        for index, row in enumerate(rows)
+    ]
+
+
+def _beside_the_other_method(config: Config, results: Results) -> list[str]:
+    """What the unlabeled images add to the labels alone, or the command that will tell."""
+    semi = config.method == "semi_supervised"
+    other = config.control() if semi else _counterpart(config)
+    directory = other.resolved_run_dir()
+    try:
+        found = run_dir.read_results(directory)
+    except (UserError, OSError):
+        found = None
+    if found is None or not _same_task(results, found):
+        command = shlex.join(other.command())
+        return ["What the unlabeled images add:", f"  {command}"] if semi else []
+    with_unlabeled, alone = (results, found) if semi else (found, results)
+    gain, chance = gain_and_chance(with_unlabeled, alone)
+    words = f"{100 * gain:+.1f} points, where chance alone makes up to {100 * chance:.1f}"
+    if gain > chance:
+        verdict = f"the unlabeled images help: {words}"
+    elif gain < -chance:
+        verdict = f"the unlabeled images do harm: {words}; use the labels alone"
+    else:
+        verdict = f"no clear gain from the unlabeled images: {words}"
+    name = "Labels alone" if semi else "With unlabeled"
+    return [f"{name:<18} {found['test_accuracy']:.1%}  ({directory})", f"  {verdict}"]
+
+
+def _counterpart(config: Config) -> Config:
+    """The semi-supervised run of which `config` is the control, as far as its name goes."""
+    given = {k: v for k, v in config.changes().items() if k != "method"}
+    if config.run_dir:
+        given["run_dir"] = config.run_dir.rstrip("/").removesuffix("-supervised")
+    return Config(**(given | {"preset": config.preset}))
+
+
+def _same_task(results: Results, found: Results) -> bool:
+    """Whether two runs have the same test images, number of labels and steps."""
+    keys = ["dataset", "test_images", "labeled", "steps"]
+    if "test_ids_digest" in results and "test_ids_digest" in found:
+        keys = ["test_ids_digest", "labeled", "steps"]
+    differ = results["method"] != found["method"]
+    return differ and all(results[key] == found[key] for key in keys)
+
+
+def gain_and_chance(with_unlabeled: Results, alone: Results) -> tuple[float, float]:
+    """Difference of two test accuracies, and 1.96 standard errors of it.
+
+    The test images count as drawn twice: that both runs saw the same ones makes the true error
+    smaller.
+    """
+    accuracies = [found["test_accuracy"] for found in (with_unlabeled, alone)]
+    variance = sum(p * (1 - p) / with_unlabeled["test_images"] for p in accuracies)
+    return accuracies[0] - accuracies[1], 1.96 * math.sqrt(variance)
