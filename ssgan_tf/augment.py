@@ -43,6 +43,28 @@ def shift(
     return tf.gather(images, columns, axis=2, batch_dims=1)
 
 
+def flip(images: tf.Tensor, seed: tf.Tensor | None, places: Places | None = None) -> tf.Tensor:
+    """Mirrors each image left to right, or leaves it as it is, with even odds.
+
+    Args:
+        images: (B, H, W, channels), any dtype.
+        seed: (2,) int32, of which the choice is a pure function; None: nothing is mirrored.
+        places: where `images` is a part of a larger batch, its places there.
+
+    Returns:
+        Same shape and dtype as `images`.
+    """
+    if seed is None:
+        return images
+    batch, _, width = tf.unstack(tf.shape(images)[:3])
+    total = batch if places is None else places.total
+    mirrored = tf.random.stateless_uniform((total, 1), seed, 0, 2, tf.int32)
+    mirrored = mirrored if places is None else tf.gather(mirrored, places.indices)  # (B, 1)
+    columns = tf.range(width)
+    columns += mirrored * (width - 1 - 2 * columns)  # (B, W), width - 1 - column where mirrored
+    return tf.gather(images, columns, axis=2, batch_dims=1)
+
+
 def jitter_color(
     images: tf.Tensor, strength: float, seed: tf.Tensor | None, places: Places | None = None
 ) -> tf.Tensor:

@@ -64,6 +64,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "drop_rate": 0.0,
         "bn_inference": "batch",
         "bn_averages": "mixed",
+        "bn_start": "tf1",
         "label_selection": "first",
     },
     "tuned": _TUNED,
@@ -85,7 +86,7 @@ PASSES, LEAST_STEPS = 40, 3200  # over the training images, where nothing else i
 LARGEST_BATCH = 128
 
 # A run of an earlier version has no value for these; what it did was this.
-_BEFORE_IT_WAS_A_FLAG: dict[str, Any] = {"balance_classes": "false"}
+_BEFORE_IT_WAS_A_FLAG: dict[str, Any] = {"balance_classes": "false", "bn_start": "tf1"}
 # Flags that are gone, with their defaults: a run that did not change them can still be read.
 _GONE: dict[str, Any] = {}
 
@@ -235,6 +236,13 @@ class Config:
         "Which images the discriminator's moving averages follow: real ones, or fakes as well.",
         choices=("real", "mixed"),
     )
+    bn_start: str = _field(
+        "corrected",
+        "Networks",
+        "What the moving averages start from: the first batches, or 0 and 1 as in TF1, which are "
+        "half of them until step 69.",
+        choices=("corrected", "tf1"),
+    )
 
     label_smoothing: float = _field(
         0.1, "Losses", "Real images have the target 1 - this.", minimum=0, maximum=0.5
@@ -251,7 +259,8 @@ class Config:
     unsupervised_ramp: float = _field(
         0.0,
         "Losses",
-        "Raise the weights of all unsupervised terms from 0 over this fraction of the steps.",
+        "Raise the weight of the discriminator's unsupervised terms from 0 over this fraction of "
+        "the steps.",
         minimum=0,
         maximum=1,
     )
@@ -315,7 +324,8 @@ class Config:
     schedule: str = _field(
         "exponential",
         "Training",
-        "x 0.9 after each epoch; constant for the first half, then down to 0; half a cosine.",
+        "x 0.9 after each epoch (with --steps: 1/25 of the run); constant for the first half, then "
+        "down to 0; half a cosine.",
         choices=("exponential", "linear", "cosine"),
     )
     warmup_steps: int = _field(

@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras.layers import Dense
 
 from ssgan_tf.layers import (
+    BN_MOMENTUM,
     BatchNorm,
     Conv2D,
     Statistics,
@@ -144,6 +145,7 @@ class Discriminator(keras.Model):
         images: tf.Tensor,
         statistics: Statistics = "moving",
         dropout_seed: tf.Tensor | None = None,
+        momentum: float | tf.Tensor = BN_MOMENTUM,
     ) -> DiscriminatorOutput:
         """Classifies images.
 
@@ -152,11 +154,12 @@ class Discriminator(keras.Model):
             statistics: how batch norm normalises, see `layers.Statistics`.
             dropout_seed: (2,) int32 switches dropout on, its masks a function of the seed;
                 None, for inference, switches it off.
+            momentum: of batch norm's moving averages, scalar.
 
         Returns:
             Class logits and features, see `DiscriminatorOutput`.
         """
-        rate = self.drop_rate
+        rate, norm = self.drop_rate, {"statistics": statistics, "momentum": momentum}
         seeds = [None] * 4 if dropout_seed is None else _split(dropout_seed, 4)
 
         if self.input_noise:
@@ -165,15 +168,13 @@ class Discriminator(keras.Model):
             x = dropout(images, rate / 2.5, seeds[0])  # (B, 32, 32, channels)
         x = dropout(leaky_relu(self.conv1(x)), rate, seeds[1])  # (B, 16, 16, m_d)
         for conv, bn in self._extra_stages():  # none at S = 32
-            x = leaky_relu(bn(conv(x), statistics=statistics))
-        x = leaky_relu(self.bn2(self.conv2(x), statistics=statistics))  # (B, 8, 8, m_d)
-        x = dropout(
-            leaky_relu(self.bn3(self.conv3(x), statistics=statistics)), rate, seeds[2]
-        )  # (B, 4, 4, ..)
-        x = leaky_relu(self.bn4(self.conv4(x), statistics=statistics))  # (B, 4, 4, 2 m_d)
-        x = leaky_relu(self.bn5(self.conv5(x), statistics=statistics))  # (B, 4, 4, 2 m_d)
+            x = leaky_relu(bn(conv(x), **norm))
+        x = leaky_relu(self.bn2(self.conv2(x), **norm))  # (B, 8, 8, m_d)
+        x = dropout(leaky_relu(self.bn3(self.conv3(x), **norm)), rate, seeds[2])  # (B, 4, 4, ..)
+        x = leaky_relu(self.bn4(self.conv4(x), **norm))  # (B, 4, 4, 2 m_d)
+        x = leaky_relu(self.bn5(self.conv5(x), **norm))  # (B, 4, 4, 2 m_d)
         if self.conv7_input == "conv6":
-            x = leaky_relu(self.bn6(self.conv6(x), statistics=statistics))  # (B, 2, 2, 2 m_d)
+            x = leaky_relu(self.bn6(self.conv6(x), **norm))  # (B, 2, 2, 2 m_d)
             x = dropout(x, rate, seeds[3])
         x = leaky_relu(self.conv7(x))  # (B, 2, 2, 2 m_d)
 

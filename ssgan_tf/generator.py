@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras.layers import Conv2DTranspose, Dense
 
 from ssgan_tf.layers import (
+    BN_MOMENTUM,
     BatchNorm,
     Statistics,
     leaky_relu,
@@ -80,12 +81,18 @@ class Generator(keras.Model):
         for stage in range(1, self.stages + 1):
             yield stage, getattr(self, f"bn{stage}"), getattr(self, f"deconv{stage}")
 
-    def call(self, z: tf.Tensor, statistics: Statistics = "moving") -> tf.Tensor:
+    def call(
+        self,
+        z: tf.Tensor,
+        statistics: Statistics = "moving",
+        momentum: float | tf.Tensor = BN_MOMENTUM,
+    ) -> tf.Tensor:
         """Generates images.
 
         Args:
             z: (B, latent_dim) float, drawn from N(0, 1).
             statistics: how batch norm normalises; training wants `batch_and_update`.
+            momentum: of its moving averages, scalar.
 
         Returns:
             (B, S, S, channels) float32 in [-1, 1].
@@ -93,7 +100,7 @@ class Generator(keras.Model):
         x = self.dense(z)
         x = tf.reshape(x, (-1, 4, 4, self.first_filters))  # (B, 64 m_g) -> (B, 4, 4, 4 m_g)
         for stage, bn, deconv in self._stages():
-            x = leaky_relu(bn(x, statistics=statistics))
+            x = leaky_relu(bn(x, statistics=statistics, momentum=momentum))
             if stage < self.stages:
                 # (B, 8, 8, 2 m_g), (B, 16, 16, m_g)
                 x = transpose_conv(x, deconv.kernel, deconv.bias)

@@ -242,8 +242,23 @@ class BatchNorm(keras.layers.Layer):
             name="moving_variance", initializer="ones", **average
         )
 
-    def call(self, x: tf.Tensor, statistics: Statistics = "moving") -> tf.Tensor:
-        """Normalises `x` (B, H, W, C), float; returns the same shape and dtype."""
+    def call(
+        self,
+        x: tf.Tensor,
+        statistics: Statistics = "moving",
+        momentum: float | tf.Tensor = BN_MOMENTUM,
+    ) -> tf.Tensor:
+        """Normalizes.
+
+        Args:
+            x: (B, H, W, C) float.
+            statistics: whose, and whether the averages follow.
+            momentum: of the averages, scalar float32: they become momentum * average +
+                (1 - momentum) * statistics. `schedule.statistics_momentum` corrects their start.
+
+        Returns:
+            Same shape and dtype as `x`.
+        """
         if statistics == "moving":
             y = tf.nn.batch_normalization(
                 tf.cast(x, tf.float32),
@@ -261,8 +276,8 @@ class BatchNorm(keras.layers.Layer):
                 x, self.gamma, self.beta, epsilon=BN_EPSILON, is_training=True
             )
         if statistics == "batch_and_update":
-            self.moving_mean.assign_sub((1 - BN_MOMENTUM) * (self.moving_mean - mean))
-            self.moving_variance.assign_sub((1 - BN_MOMENTUM) * (self.moving_variance - variance))
+            self.moving_mean.assign_sub((1 - momentum) * (self.moving_mean - mean))
+            self.moving_variance.assign_sub((1 - momentum) * (self.moving_variance - variance))
         return y
 
     def _synchronized(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

@@ -10,15 +10,18 @@ import numpy as np
 import tensorflow as tf
 
 from ssgan_tf import storage
-from ssgan_tf.config import Config
+from ssgan_tf.config import FOLDER, Config
 from ssgan_tf.datasets import Dataset, without_autotuning
 from ssgan_tf.label_split import LabelSplit
 from ssgan_tf.trainer import Batch
 
 HIDDEN_LABEL = -1  # stands for the labels that training must not see
+CLASS_STREAMS = 3  # the first of those that draw images of one class; 1 and 2 draw batches
 
 
-def shuffled_indices(size: int, seed: int, stream: int, first: int) -> tf.data.Dataset:
+def shuffled_indices(
+    size: int | tf.Tensor, seed: int, stream: int | tf.Tensor, first: int
+) -> tf.data.Dataset:
     """Indices of `size` images, gone through again and again, each time in another order.
 
     No image is left out, and a batch of them may reach from one pass into the next.
@@ -34,12 +37,68 @@ def shuffled_indices(size: int, seed: int, stream: int, first: int) -> tf.data.D
     """
 
     def one_pass(number: tf.Tensor) -> tf.data.Dataset:
-        pass_seed = tf.random.fold_in(tf.constant([seed, stream]), number)
+        pass_seed = tf.random.fold_in(tf.stack([seed, stream]), number)
         order = tf.random.experimental.stateless_shuffle(tf.range(size, dtype=tf.int64), pass_seed)
         return tf.data.Dataset.from_tensor_slices(order)
 
     passes = tf.data.Dataset.range(first // size, tf.int64.max)
     return passes.flat_map(one_pass).skip(first % size)
+
+
+def balanced_indices(labels: np.ndarray, seed: int, stream: int, first: int) -> tf.data.Dataset:
+    """Indices of images, each class as often as any other: round after round one image of each.
+
+    The classes come in another order in each round, and the images of a class in shuffled passes,
+    so that each of them comes equally often.
+
+    Args:
+        labels: (N,) of the images, N > 0; a class without images takes no part.
+        seed: the run's seed.
+        stream: another stream draws in another order; the classes have streams of their own.
+        first: how many indices were drawn before; what follows is the same as without interruption.
+
+    Returns:
+        Endless scalars, int64, each in [0, N).
+    """
+    _, sizes = np.unique(labels, return_counts=True)
+    classes, starts = len(sizes), np.cumsum(sizes) - sizes
+    rounds = first // classes
+    with tf.device("CPU:0"):
+        members = tf.constant(np.argsort(labels, kind="stable"))  # (N,), class after class
+        sizes, starts = tf.constant(sizes), tf.constant(starts)
+
+    def of_class(number: tf.Tensor) -> tf.data.Dataset:
+        """Places among the images of one class."""
+        stream_of_class = CLASS_STREAMS + tf.cast(number, tf.int32)
+        return shuffled_indices(sizes[number], seed, stream_of_class, rounds)
+
+    one_of_each = tf.data.Dataset.range(classes).interleave(
+        of_class, cycle_length=classes, block_length=1
+    )
+    orders = shuffled_indices(classes, seed, stream, rounds * classes)
+    drawn = tf.data.Dataset.zip(one_of_each.batch(classes), orders.batch(classes)).map(
+        lambda places, order: tf.gather(tf.gather(members, starts + places), order)  # (K,)
+    )
+    return drawn.unbatch().skip(first % classes)
+
+
+def balanced_by_class(config: Config, labels: np.ndarray) -> bool:
+    """Whether batches of labeled images are drawn by class (`--balance_classes`).
+
+    Args:
+        config: of the run.
+        labels: of the labeled images.
+
+    Returns:
+        Never where no batch is of labeled images alone. With "auto" for folders whose largest
+        class has more than twice the labeled images of the smallest.
+    """
+    if config.method != "supervised" and not config.labeled_batch_size:
+        return False
+    if config.balance_classes != "auto":
+        return config.balance_classes == "true"
+    _, sizes = np.unique(labels, return_counts=True)
+    return config.dataset.startswith(FOLDER) and int(sizes.max()) > 2 * int(sizes.min())
 
 
 def training_batches(
@@ -57,22 +116,28 @@ def training_batches(
 
     Semi-supervised: of all training images, labelled or not; where `labeled_batch_size` is set each
     comes with a second batch of labelled ones, and no label of the first is used. Supervised: of
-    the labelled images alone.
+    the labelled images alone. Batches of labelled images alone may be drawn by class, see
+    `balanced_by_class`.
     """
     labels = np.full(len(dataset.train), HIDDEN_LABEL, np.int64)
     labels[split.labeled] = dataset.train.labels[split.labeled]
     mask = (labels != HIDDEN_LABEL) & (config.labeled_batch_size == 0)
-    pool = split.labeled if config.method == "supervised" else split.train
     images = _rows(dataset.train.images)
+    known = labels[split.labeled]
+    balanced = balanced_by_class(config, known)
     with tf.device("CPU:0"):
         labels = tf.constant(labels)
         label_mask = tf.constant(mask, tf.float32)
-        pool, labeled = tf.constant(pool), tf.constant(split.labeled)
+        labeled = tf.constant(split.labeled)
+        pool = labeled if config.method == "supervised" else tf.constant(split.train)
 
     def stream_of(indices: tf.Tensor, batch_size: int, stream: int) -> tf.data.Dataset:
         """(batch_size,) out of `indices` for each step from `first_step` on."""
         first = first_step * batch_size
-        places = shuffled_indices(len(indices), config.seed, stream, first)
+        if balanced and indices is labeled:
+            places = balanced_indices(known, config.seed, stream, first)
+        else:
+            places = shuffled_indices(len(indices), config.seed, stream, first)
         number, machines = machine
         part = slice(number * batch_size // machines, (number + 1) * batch_size // machines)
         return places.batch(batch_size, drop_remainder=True).map(

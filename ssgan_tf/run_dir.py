@@ -128,7 +128,8 @@ def claim(directory: Path, config: Config) -> None:
 def longer(then: Config, now: Config) -> bool:
     """Whether `now` is the run `then` with more epochs, and nothing that it did depends on those.
 
-    So it is under the exponential schedule alone; the others, and the ramp, stretch with the run.
+    So it is under the exponential schedule of runs counted in epochs alone; all else, and the ramp,
+    stretches with the run.
     """
     names = [
         name
@@ -136,7 +137,7 @@ def longer(then: Config, now: Config) -> bool:
         if name not in _FREE and getattr(then, name) != value
     ]
     fixed = now.schedule == "exponential" and not now.unsupervised_ramp and not now.steps
-    return names == ["epochs"] and now.epochs > then.epochs and fixed
+    return names == ["epochs"] and 0 < then.epochs < now.epochs and fixed
 
 
 def _check_writable(flag: str, directory: Path) -> None:

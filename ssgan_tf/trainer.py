@@ -1,20 +1,20 @@
 """The train step: both networks, both optimizers, one forward pass, two updates."""
 
 import contextlib
-import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
-from ssgan_tf import losses, optimizer
-from ssgan_tf.augment import Places, jitter_color, shift
+from ssgan_tf import losses, optimizer, schedule
+from ssgan_tf.augment import Places, flip, jitter_color, shift
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.device import resolve_jit_compile, resolve_precision, worker
 from ssgan_tf.discriminator import Discriminator
 from ssgan_tf.distribution import gather, my_part, replica
 from ssgan_tf.generator import Generator
+from ssgan_tf.layers import BN_MOMENTUM
 
 Metrics = dict[str, tf.Tensor]
 
@@ -48,6 +48,8 @@ class Noise(NamedTuple):
         shift_seed: (2,) int32, for the shifts of the real images; None: no shifts.
         teacher_shift_seed: (2,) int32, for those of what the averaged classifier sees.
         color_seed: (2,) int32, for the changes of colour of the real images; None: no changes.
+        flip_seed: (2,) int32, for which real images are mirrored; None: none.
+        teacher_flip_seed: (2,) int32, for which of those that the averaged classifier sees.
     """
 
     z: tf.Tensor
@@ -56,6 +58,8 @@ class Noise(NamedTuple):
     shift_seed: tf.Tensor | None = None
     teacher_shift_seed: tf.Tensor | None = None
     color_seed: tf.Tensor | None = None
+    flip_seed: tf.Tensor | None = None
+    teacher_flip_seed: tf.Tensor | None = None
 
 
 def scale(images: tf.Tensor) -> tf.Tensor:
@@ -97,8 +101,8 @@ class Trainer:
             config: of the run.
             num_classes: K.
             channels: of the images.
-            steps_per_epoch: for the exponential schedule.
-            total_steps: for the other schedules and the ramp.
+            steps_per_epoch: for the exponential schedule of runs that are counted in epochs.
+            total_steps: for all other schedules, and the ramp.
             strategy: from `device.make_strategy`; None: one device.
         """
         self.config, self.num_classes, self.channels = config, num_classes, channels
@@ -300,6 +304,7 @@ class Trainer:
         batch_size = tf.shape(batch.images)[0]  # B; with a labelled batch, L more go through D
         d_optimizer, g_optimizer = self.discriminator_optimizer, self.generator_optimizer
         fake_statistics = "batch" if config.bn_averages == "real" else "batch_and_update"
+        passes = 1 if config.bn_averages == "real" else 2  # that the averages of D follow
 
         with tf.GradientTape(persistent=True) as tape:
             images = tf.concat([batch.images, batch.labeled_images], axis=0)  # (B + L, ...)
@@ -307,10 +312,16 @@ class Trainer:
                 self._augment(images, noise, _places(batch)),
                 statistics="batch_and_update",
                 dropout_seed=noise.real_dropout_seed,
+                momentum=self._momentum(self.step * passes),
             )
-            fakes = generator(noise.z, statistics="batch_and_update")
+            fakes = generator(
+                noise.z, statistics="batch_and_update", momentum=self._momentum(self.step)
+            )
             fake = discriminator(
-                fakes, statistics=fake_statistics, dropout_seed=noise.fake_dropout_seed
+                fakes,
+                statistics=fake_statistics,
+                dropout_seed=noise.fake_dropout_seed,
+                momentum=self._momentum(self.step * passes + 1),
             )
 
             # With several replicas: from here on the outputs for the global batch.
@@ -335,7 +346,7 @@ class Trainer:
             fake_gan_logit = losses.gan_logit(fake_logits)
             real_loss = losses.unsupervised_real_loss(real_gan_logit, config.label_smoothing)
             fake_loss = losses.unsupervised_fake_loss(fake_gan_logit)
-            discriminator_loss = supervised + self.unsupervised_weight() * (real_loss + fake_loss)
+            discriminator_loss = supervised + self._weight("unsupervised") * (real_loss + fake_loss)
             extra = self._extra_terms(batch, real_logits, noise)
             discriminator_loss += sum(weight * loss for weight, loss in extra.values())
 
@@ -384,19 +395,20 @@ class Trainer:
         config, terms = self.config, {}
         if config.consistency_weight:
             # consistency = mean([max softmax(t) >= threshold] * softmax_xent(l, argmax t)),
-            # t from the averaged weights, without dropout, for the same images shifted differently
+            # t from the averaged weights, without dropout, for the same images moved differently
             places = _places(batch, labeled=False)
-            pixels = round(config.augment_shift * config.image_size)
-            images = shift(batch.images, pixels, noise.teacher_shift_seed, places)
-            teacher = self.averaged(scale(images), statistics="moving")
+            images = self._moved(
+                batch.images, noise.teacher_shift_seed, noise.teacher_flip_seed, places
+            )
+            teacher = self.averaged(images, statistics="moving")
             (teacher_logits,) = gather([teacher.class_logits])
             consistency = losses.consistency_loss(
                 class_logits, teacher_logits, config.consistency_threshold
             )
-            terms["losses/consistency"] = config.consistency_weight * self._ramp(), consistency
+            terms["losses/consistency"] = self._weight("consistency"), consistency
         if config.entropy_weight:
             entropy = losses.entropy_loss(class_logits)
-            terms["losses/entropy"] = config.entropy_weight * self._ramp(), entropy
+            terms["losses/entropy"] = self._weight("entropy"), entropy
         return terms
 
     def supervised_update(self, batch: Batch, noise: Noise) -> Metrics:
@@ -406,6 +418,7 @@ class Trainer:
                 self._augment(batch.images, noise, _places(batch, labeled=False)),
                 statistics="batch_and_update",
                 dropout_seed=noise.real_dropout_seed,
+                momentum=self._momentum(self.step),
             )
             (logits,) = gather([output.class_logits])
             labels, mask = gather([batch.labels])[0], gather([batch.label_mask])[0]
@@ -439,24 +452,29 @@ class Trainer:
             fake_seed = tf.random.fold_in(fake_seed, index)
         # Drawn apart, so that what the article has does not depend on what it has not.
         other_seeds = tf.unstack(tf.random.split(tf.random.fold_in(step_seed, 1), 3))
-        return Noise(z, real_seed, fake_seed, *other_seeds)
+        flip_seeds = tf.unstack(tf.random.split(tf.random.fold_in(step_seed, 2), 2))
+        return Noise(z, real_seed, fake_seed, *other_seeds, *flip_seeds)
 
     def _augment(self, images: tf.Tensor, noise: Noise, places: Places | None) -> tf.Tensor:
         """What the discriminator is shown of real images: uint8 -> float32 in [-1, 1]."""
-        shifted = scale(
-            shift(
-                images,
-                round(self.config.augment_shift * self.config.image_size),
-                noise.shift_seed,
-                places,
-            )
-        )
-        return jitter_color(shifted, self.config.augment_color, noise.color_seed, places)
+        moved = self._moved(images, noise.shift_seed, noise.flip_seed, places)
+        return jitter_color(moved, self.config.augment_color, noise.color_seed, places)
+
+    def _moved(
+        self,
+        images: tf.Tensor,
+        shift_seed: tf.Tensor | None,
+        flip_seed: tf.Tensor | None,
+        places: Places | None,
+    ) -> tf.Tensor:
+        """Shifted and mirrored as the flags say; uint8 -> float32 in [-1, 1]."""
+        pixels = round(self.config.augment_shift * self.config.image_size)
+        images = shift(images, pixels, shift_seed, places)
+        return scale(flip(images, flip_seed, places) if self.config.augment_flip else images)
 
     def _update_average(self) -> None:
-        """averaged += (1 - decay) * (weights - averaged), decay at most (1 + t) / (10 + t)."""
-        step = tf.cast(self.step, tf.float32)
-        decay = tf.minimum(self.config.ema_decay, (1.0 + step) / (10.0 + step))
+        """averaged += (1 - decay) * (weights - averaged)."""
+        decay = schedule.average_decay(self.config.ema_decay, self.step)
 
         def update(mean: tf.Variable, weight: tf.Variable) -> None:
             mean.assign_sub((1.0 - decay) * (mean - weight))
@@ -466,31 +484,18 @@ class Trainer:
 
     def learning_rate(self) -> tf.Tensor:
         """Adam's learning rate at the current step, scalar float32."""
-        config = self.config
-        progress = self._progress()
-        rate = tf.constant(config.learning_rate)
-        if config.warmup_steps:
-            rate *= tf.minimum(1.0, tf.cast(self.step + 1, tf.float32) / config.warmup_steps)
-        if config.schedule == "exponential":
-            epoch = tf.cast(self.step // self.steps_per_epoch, tf.float32)
-            return rate * 0.9**epoch
-        if config.schedule == "linear":
-            return rate * tf.minimum(1.0, 2.0 * (1.0 - progress))
-        return rate * 0.5 * (1.0 + tf.cos(math.pi * progress))
+        return schedule.learning_rate(
+            self.config, self.step, self.steps_per_epoch, self.total_steps
+        )
 
-    def unsupervised_weight(self) -> tf.Tensor:
-        """Weight of the discriminator's unsupervised terms at the current step, scalar float32."""
-        return self.config.unsupervised_weight * self._ramp()
+    def _weight(self, term: str) -> tf.Tensor:
+        return schedule.weight(term, self.config, self.step, self.total_steps)
 
-    def _ramp(self) -> tf.Tensor:
-        """From 0 to 1 over the first `unsupervised_ramp` of all steps, scalar float32."""
-        if self.config.unsupervised_ramp == 0:
-            return tf.constant(1.0)
-        return tf.minimum(1.0, self._progress() / self.config.unsupervised_ramp)
-
-    def _progress(self) -> tf.Tensor:
-        """Steps taken / steps in all, scalar float32 in [0, 1)."""
-        return tf.cast(self.step, tf.float32) / self.total_steps
+    def _momentum(self, updates: tf.Tensor) -> float | tf.Tensor:
+        """Of batch norm's moving averages, after so many updates of them."""
+        if self.config.bn_start == "tf1":
+            return BN_MOMENTUM
+        return schedule.statistics_momentum(BN_MOMENTUM, updates)
 
     def _labeled_part(
         self, batch: Batch, real_logits: tf.Tensor, labeled_logits: tf.Tensor

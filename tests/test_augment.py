@@ -1,7 +1,8 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
-from ssgan_tf.augment import jitter_color, shift
+from ssgan_tf.augment import Places, flip, jitter_color, shift
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
 
@@ -54,3 +55,34 @@ def test_jitter_color_is_a_function_of_its_seed_and_off_without() -> None:
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
     np.testing.assert_array_equal(jitter_color(images, 0.3, None), images)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_flip_mirrors_about_half_of_the_images_and_leaves_the_others(
+    dtype: type, compiled: bool
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (400, 4, 5, 3)).astype(dtype)
+    mirror = tf.function(flip, jit_compile=compiled)
+    found = mirror(tf.constant(images), tf.constant([1, 2])).numpy()
+    assert found.dtype == dtype
+    same = (found == images).all(axis=(1, 2, 3))
+    mirrored = (found == images[:, :, ::-1]).all(axis=(1, 2, 3))
+    assert (same ^ mirrored).all()  # one of both, whole images
+    assert 150 < mirrored.sum() < 250  # five standard deviations
+
+
+def test_flip_is_a_function_of_its_seed_and_off_without() -> None:
+    images = tf.constant(IMAGES)
+    first, again, other = (flip(images, tf.constant([1, seed])) for seed in (2, 2, 3))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    np.testing.assert_array_equal(flip(images, None), images)
+
+
+def test_a_replica_mirrors_its_part_as_one_device_would() -> None:
+    images, seed = tf.constant(IMAGES), tf.constant([1, 2])
+    whole = flip(images, seed)
+    assert not np.array_equal(whole[5:], images[5:])
+    part = flip(images[5:], seed, Places(tf.range(5, 8), 8))
+    np.testing.assert_array_equal(part, whole[5:])

@@ -57,6 +57,7 @@ config = Config.from_preset(
     batch_size=B,
     drop_rate=0.0,
     consistency_threshold=0.2,
+    augment_flip=True,
     **({"labeled_batch_size": L} if method == "semi_supervised" else {}),
 )
 rng = np.random.default_rng(0)

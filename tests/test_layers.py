@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from ssgan_tf.layers import (
     BN_EPSILON,
+    BN_MOMENTUM,
     BatchNorm,
     Conv2D,
     conv,
@@ -15,6 +16,7 @@ from ssgan_tf.layers import (
     sub_pixel_transpose_conv,
     transpose_conv,
 )
+from ssgan_tf.schedule import statistics_momentum
 
 
 def test_leaky_relu_has_slope_one_fifth_and_that_gradient() -> None:
@@ -151,6 +153,40 @@ def test_batch_norm_averages_move_only_when_told_and_by_one_hundredth() -> None:
     np.testing.assert_allclose(layer.moving_mean, 0.01 * x.mean((0, 1, 2)), rtol=1e-4)
     unbiased = x.var((0, 1, 2), ddof=1)
     np.testing.assert_allclose(layer.moving_variance, 0.99 + 0.01 * unbiased, rtol=1e-4)
+
+
+def normals(step: int) -> tf.Tensor:
+    """A batch of mean 5 and variance 4, another one at each step."""
+    rng = np.random.default_rng(step)
+    return tf.constant(rng.normal(5, 2, (64, 8, 8, 3)), tf.float32)
+
+
+def test_batch_norm_averages_are_those_of_the_data_after_75_corrected_updates() -> None:
+    layer = BatchNorm()
+    for step in range(75):
+        momentum = statistics_momentum(BN_MOMENTUM, tf.constant(step))
+        layer(normals(step), statistics="batch_and_update", momentum=momentum)
+        if step == 0:  # nothing is left of 0 and 1
+            expected = np.mean(normals(0), (0, 1, 2))
+            np.testing.assert_allclose(layer.moving_mean, expected, rtol=1e-5)
+    np.testing.assert_allclose(layer.moving_mean, np.full(3, 5), rtol=0.01)
+    np.testing.assert_allclose(layer.moving_variance, np.full(3, 4), rtol=0.01)
+
+
+def test_batch_norm_averages_of_tf1_are_half_of_0_and_1_still() -> None:
+    layer = BatchNorm()
+    for step in range(75):
+        layer(normals(step), statistics="batch_and_update")
+    left = 0.99**75  # 0.47
+    np.testing.assert_allclose(layer.moving_mean, np.full(3, (1 - left) * 5), rtol=0.01)
+    np.testing.assert_allclose(layer.moving_variance, np.full(3, 4 - 3 * left), rtol=0.01)
+
+
+def test_batch_norm_has_the_four_weights_that_checkpoints_hold() -> None:
+    layer = BatchNorm()
+    layer.build((None, 4, 4, 5))
+    names = ["gamma", "beta", "moving_mean", "moving_variance"]
+    assert [weight.name for weight in layer.weights] == names
 
 
 def test_batch_norm_at_inference_agrees_with_keras_own_layer() -> None:

@@ -67,6 +67,20 @@ def test_a_resumed_run_keeps_its_first_config(tmp_path: Path) -> None:
     assert (tmp_path / "config.json").read_bytes() == before
 
 
+def test_only_runs_counted_in_epochs_can_be_made_longer() -> None:
+    assert run_dir.longer(Config(epochs=25), Config(epochs=40))
+    assert not run_dir.longer(Config(epochs=40), Config(epochs=25))
+    for changes in (
+        {"schedule": "linear"},
+        {"schedule": "cosine"},
+        {"unsupervised_ramp": 0.3},
+        {"steps": 2000},  # the schedule spans them
+    ):
+        assert not run_dir.longer(Config(epochs=25, **changes), Config(epochs=40, **changes))
+    # The steps of such a run are chosen by the number of images, and its schedule spans them.
+    assert not run_dir.longer(Config(epochs=0), Config(epochs=40))
+
+
 def test_versions_do_not_need_git(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     found = run_dir.versions()

@@ -5,16 +5,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssgan_tf.augment import jitter_color, shift
+from ssgan_tf.augment import flip, jitter_color, shift
 from ssgan_tf.config import Config
 from ssgan_tf.trainer import Batch, Noise, Trainer, scale, unscale
 
 B = 8
 
 
+NARROW = {"generator_width": 8, "discriminator_width": 8, "batch_size": B}
+
+
 def make_trainer(**changes: object) -> Trainer:
-    defaults = {"generator_width": 8, "discriminator_width": 8, "batch_size": B}
-    config = Config.from_preset(changes.pop("preset", "article"), **(defaults | changes))
+    config = Config.from_preset(changes.pop("preset", "article"), **(NARROW | changes))
     return Trainer(config, num_classes=10, steps_per_epoch=10, total_steps=100)
 
 
@@ -27,6 +29,16 @@ def make_batch(labeled: int = 0, seed: int = 0) -> Batch:
         tf.constant(rng.integers(0, 256, (labeled, 32, 32, 3)), tf.uint8),
         tf.constant(rng.integers(0, 10, labeled)),
     )
+
+
+def update(trainer: Trainer, batch: Batch) -> dict[str, tf.Tensor]:
+    """One step without a graph, which one step alone is not worth."""
+    if trainer.generator is None:
+        metrics = trainer.supervised_update(batch, trainer.noise(0))
+    else:
+        metrics = trainer.semi_supervised_update(batch, trainer.noise(B))
+    trainer.step.assign_add(1)
+    return metrics
 
 
 def values(model: keras.Model) -> dict[str, np.ndarray]:
@@ -197,6 +209,18 @@ def test_noise_is_a_function_of_run_seed_and_step() -> None:
     assert not np.array_equal(make_trainer().noise(B).z, make_trainer(seed=1).noise(B).z)
 
 
+def test_the_seeds_of_a_step_stay_what_they_were() -> None:
+    """Golden: mirror images have seeds of their own, drawn apart from those of earlier versions."""
+    trainer = make_trainer(seed=5)
+    trainer.step.assign(7)
+    noise = trainer.noise(0)
+    assert noise.real_dropout_seed.numpy().tolist() == [1553547188838190551, 8385251718335224886]
+    assert noise.fake_dropout_seed.numpy().tolist() == [-1769481540494901488, 7543293295742363912]
+    assert noise.shift_seed.numpy().tolist() == [1516240930, -1163947772]
+    assert noise.teacher_shift_seed.numpy().tolist() == [-152850553, -995899053]
+    assert noise.color_seed.numpy().tolist() == [-1787436941, -407525571]
+
+
 def test_control_starts_from_the_same_discriminator_and_has_no_generator() -> None:
     control, full = make_trainer(method="supervised"), make_trainer()
     assert control.generator is None
@@ -260,14 +284,75 @@ def test_optimizers_use_the_scheduled_learning_rate() -> None:
     assert float(trainer.generator_optimizer.learning_rate) == pytest.approx(1.5e-4)
 
 
-def test_unsupervised_weight_rises_linearly_over_its_part_of_the_steps() -> None:
+def test_the_unsupervised_terms_have_no_weight_where_the_ramp_starts() -> None:
     trainer = make_trainer(unsupervised_weight=2.0, unsupervised_ramp=0.4)
-    for step, expected in {0: 0, 10: 0.5, 40: 2, 90: 2}.items():
-        trainer.step.assign(step)
-        assert float(trainer.unsupervised_weight()) == pytest.approx(expected)
-    trainer.step.assign(0)
-    metrics = trainer.train_step(make_batch())
+    metrics = update(trainer, make_batch())
     assert metrics["losses/discriminator"] == metrics["losses/supervised"]
+
+
+def moving(trainer: Trainer) -> dict[str, np.ndarray]:
+    """The moving averages of both networks."""
+    found = values(trainer.discriminator)
+    if trainer.generator is not None:
+        found |= values(trainer.generator)
+    return {path: value for path, value in found.items() if "moving" in path}
+
+
+def start_of(path: str) -> int:
+    """Of a moving average: 0 of a mean, 1 of a variance."""
+    return int(path.endswith("variance"))
+
+
+@pytest.mark.parametrize("method", ["semi_supervised", "supervised"])
+def test_moving_averages_are_the_first_batchs_after_the_first_step(method: str) -> None:
+    corrected, tf1 = (make_trainer(method=method, bn_start=name) for name in ("corrected", "tf1"))
+    for trainer in (corrected, tf1):
+        update(trainer, make_batch())
+    before = moving(corrected)
+    for path, value in moving(tf1).items():  # 0.99 start + 0.01 batch
+        batch = (value - 0.99 * start_of(path)) / 0.01
+        np.testing.assert_allclose(before[path], batch, rtol=1e-3, atol=1e-4, err_msg=path)
+    old = moving(tf1)
+    for trainer in (corrected, tf1):  # the second: a tenth of the first batch is left
+        update(trainer, make_batch(seed=1))
+    for path, value in moving(tf1).items():
+        batch = (value - 0.99 * old[path]) / 0.01
+        expected = 0.1 * before[path] + 0.9 * batch
+        found = moving(corrected)[path]
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4, err_msg=path)
+
+
+def test_averages_that_follow_fakes_as_well_are_of_both_from_the_first_step() -> None:
+    def after_a_step(**changes: str) -> dict[str, np.ndarray]:
+        trainer = make_trainer(**changes)
+        update(trainer, make_batch())
+        return moving(trainer)
+
+    real = after_a_step(bn_averages="real")
+    both, tf1 = (after_a_step(bn_averages="mixed", bn_start=n) for n in ("corrected", "tf1"))
+    for path in real:
+        if path.startswith("discriminator"):
+            seen = 0.99 * (0.99 * start_of(path) + 0.01 * real[path])
+            fakes = (tf1[path] - seen) / 0.01
+            expected = 0.1 * real[path] + 0.9 * fakes
+            np.testing.assert_allclose(both[path], expected, rtol=2e-3, atol=2e-4, err_msg=path)
+
+
+def test_notebook_has_tf1s_moving_averages() -> None:
+    trainer = make_trainer(preset="notebook")
+    update(trainer, make_batch())
+    for path, value in moving(trainer).items():
+        if path.startswith("generator") and start_of(path) == 1:
+            assert (value > 0.98).all(), path  # 0.99 of the 1 that it started from
+
+
+@pytest.mark.parametrize("method", ["semi_supervised", "supervised"])
+def test_the_rates_of_a_run_of_steps_do_not_depend_on_the_number_of_images(method: str) -> None:
+    config = Config(steps=100, learning_rate=1e-3, method=method, **NARROW)
+    trainer = Trainer(config, num_classes=10, steps_per_epoch=2, total_steps=100)
+    for step, stairs in {0: 0, 3: 0, 4: 1, 50: 12, 99: 24}.items():
+        trainer.step.assign(step)
+        assert float(trainer.learning_rate()) == pytest.approx(1e-3 * 0.9**stairs), step
 
 
 def test_two_trainers_of_one_seed_stay_bit_identical() -> None:
@@ -308,17 +393,18 @@ def test_one_graph_serves_all_steps() -> None:
 
 
 @pytest.mark.parametrize("method", ["semi_supervised", "supervised"])
-def test_both_methods_train_on_shifted_and_recoloured_images(method: str) -> None:
+def test_both_methods_train_on_shifted_recolored_and_mirrored_images(method: str) -> None:
     def supervised_loss(**changes: object) -> float:
         trainer = make_trainer(method=method, drop_rate=0.0, **changes)
-        return float(trainer.train_step(make_batch())["losses/supervised"])
+        return float(update(trainer, make_batch())["losses/supervised"])
 
     losses = [
         supervised_loss(),
         supervised_loss(augment_shift=0.0625),
         supervised_loss(augment_color=0.3),
+        supervised_loss(augment_flip=True),
     ]
-    assert len(set(losses)) == 3
+    assert len(set(losses)) == 4
 
 
 @pytest.mark.parametrize("method", ["semi_supervised", "supervised"])
@@ -352,7 +438,7 @@ def test_the_average_changes_nothing_in_training() -> None:
     assert_same_weights(plain, averaging)
 
 
-def test_the_averaged_classifier_teaches_by_what_it_says_of_other_shifts_without_colours() -> None:
+def test_the_averaged_classifier_teaches_by_what_it_says_of_other_moves_without_colours() -> None:
     trainer = make_trainer(
         ema_decay=0.9,
         consistency_weight=2.0,
@@ -360,15 +446,22 @@ def test_the_averaged_classifier_teaches_by_what_it_says_of_other_shifts_without
         drop_rate=0.0,
         augment_shift=0.0625,
         augment_color=0.3,
+        augment_flip=True,
     )
     rng = np.random.default_rng(0)
     for weight in trainer.averaged.weights:  # a teacher whose answer depends on the image
         if "kernel" in weight.path:
             weight.assign(rng.normal(size=weight.shape, scale=0.2))
     batch, noise = make_batch(), trainer.noise(B)
-    seen = jitter_color(scale(shift(batch.images, 2, noise.shift_seed)), 0.3, noise.color_seed)
+    assert not np.array_equal(
+        flip(batch.images, noise.flip_seed), flip(batch.images, noise.teacher_flip_seed)
+    )
+    seen = shift(batch.images, 2, noise.shift_seed)  # 0.0625 of 32 pixels
+    seen = scale(flip(seen, noise.flip_seed))
+    seen = jitter_color(seen, 0.3, noise.color_seed)
     logits = trainer.discriminator(seen, statistics="batch").class_logits
-    shown = scale(shift(batch.images, 2, noise.teacher_shift_seed))
+    shown = shift(batch.images, 2, noise.teacher_shift_seed)
+    shown = scale(flip(shown, noise.teacher_flip_seed))
     taught = np.argmax(trainer.averaged(shown, statistics="moving").class_logits, axis=1)
     assert len(set(taught.tolist())) > 1
     expected = -np.mean(tf.nn.log_softmax(logits).numpy()[np.arange(B), taught])
@@ -387,7 +480,7 @@ def test_no_gradient_moves_the_teacher() -> None:
     assert not changed(trainer.averaged, before)
 
 
-def test_the_ramp_scales_the_other_unsupervised_terms_too() -> None:
+def test_the_ramp_scales_the_gans_terms_and_leaves_the_others() -> None:
     trainer = make_trainer(
         ema_decay=0.9,
         consistency_weight=2.0,
@@ -398,8 +491,8 @@ def test_the_ramp_scales_the_other_unsupervised_terms_too() -> None:
     trainer.step.assign(10)  # of 100: a quarter of the way
     metrics = {tag: float(value) for tag, value in trainer.train_step(make_batch()).items()}
     unsupervised = metrics["losses/unsupervised_real"] + metrics["losses/unsupervised_fake"]
-    terms = unsupervised + 2 * metrics["losses/consistency"] + 3 * metrics["losses/entropy"]
-    expected = metrics["losses/supervised"] + 0.25 * terms
+    others = 2 * metrics["losses/consistency"] + 3 * metrics["losses/entropy"]
+    expected = metrics["losses/supervised"] + 0.25 * unsupervised + others
     assert metrics["losses/discriminator"] == pytest.approx(expected, rel=1e-5)
 
 
