@@ -39,6 +39,8 @@ def header(
         split: which of its images are labeled.
         precision: that "auto" stands for here.
     """
+    from ssgan_tf import pipeline, schedule
+
     steps_per_epoch = max(1, len(split.train) // config.batch_size)
     total_steps = config.steps or config.epochs * steps_per_epoch
     validation = f", {len(split.validation):,} for validation" if len(split.validation) else ""
@@ -49,8 +51,11 @@ def header(
         *(f"          note: {note}" for note in split.notes),
         f"Training: {config.method}, preset {config.preset}, {total_steps:,} steps of batch "
         f"{config.batch_size} ({total_steps / steps_per_epoch:.1f} epochs)",
+        f"          learning rate {config.learning_rate}, {schedule.in_words(config)}",
         *(f"          {line}" for line in reasons(asked, config, len(split.train), precision)),
     ]
+    if pipeline.balanced_by_class(config, dataset.train.labels[split.labeled]):
+        lines.append("          labeled batches are drawn by class (--balance_classes)")
     if total_steps < FEW_STEPS and not config.steps:
         few = f"note: {total_steps} steps are few; with little data give --steps=2000"
         lines.append(f"          {few}")

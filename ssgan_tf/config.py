@@ -462,6 +462,11 @@ class Config:
                         "and has no use for it; leave it out."
                     )
 
+        elif self.balance_classes == "true" and not self.labeled_batch_size:
+            raise UserError(
+                "--balance_classes=true: needs batches of labeled images; give "
+                "--labeled_batch_size as well, such as 64."
+            )
         if self.consistency_weight and not self.ema_decay:
             raise UserError(
                 f"--consistency_weight={self.consistency_weight}: the averaged weights teach, so "

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import dataclasses
 import errno
 import importlib.metadata
 import os
@@ -250,6 +251,25 @@ def write_config(directory: Path, config: Config) -> None:
         "versions": versions(),
     }
     write_json(path, content)
+
+
+def continued(directory: Path, config: Config) -> Config:
+    """`config` as it is for going on with the run in `directory`, if there is one.
+
+    Numbers that were chosen for the run are chosen again, and a flag that is younger than the run
+    and not given now has the run's value.
+    """
+    path = directory / "config.json"
+    if not path.exists():
+        return config
+    then, known = read_config(directory), read_json(path, {"config": dict})["config"]
+    given = config.changes()
+    younger = {
+        name: value
+        for name, value in then.to_dict().items()
+        if name not in known and name not in given
+    }
+    return dataclasses.replace(config.chosen_as(then), **younger)
 
 
 def read_config(directory: Path) -> Config:

@@ -71,8 +71,7 @@ def train_and_evaluate(config: Config) -> Results:
             f"--strategy={config.strategy}: TF_CONFIG names {machines} machines; give "
             "--strategy=multi_worker, or unset TF_CONFIG."
         )
-    if (directory / "config.json").exists():
-        config = config.chosen_as(run_dir.read_config(directory))
+    config = run_dir.continued(directory, config)
     if number == 0 or (directory / "config.json").exists():  # the chief may just be making it
         run_dir.claim(directory, config)
     if config.labels_from:
@@ -334,7 +333,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         config = flags.parse_config(argv, "python -m ssgan_tf.train", __doc__.split("\n")[0])
         results = train_and_evaluate(config)
-        config = config.chosen_as(run_dir.read_config(config.resolved_run_dir()))
+        config = run_dir.continued(config.resolved_run_dir(), config)
         print(announcement.closing_lines(config, results))
     except UserError as error:
         sys.exit(f"error: {error}")

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 import shutil
@@ -168,3 +169,19 @@ def test_an_edited_config_file_is_named_with_the_flag(
     edit(path, config=None)
     with pytest.raises(UserError, match="'config' is None"):
         run_dir.read_config(tmp_path)
+
+
+def test_a_run_goes_on_with_the_values_of_flags_that_are_younger_than_it(tmp_path: Path) -> None:
+    config = Config(preset="tuned", run_dir=str(tmp_path))
+    run_dir.write_config(tmp_path, config)
+    content = json.loads((tmp_path / "config.json").read_text())
+    for name in ("bn_start", "balance_classes", "augment_flip"):
+        del content["config"][name]
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    again = run_dir.continued(tmp_path, config)
+    assert (again.bn_start, again.balance_classes) == ("tf1", "false")
+    run_dir.claim(tmp_path, again)
+    # What is given counts.
+    other = run_dir.continued(tmp_path, dataclasses.replace(config, augment_flip=True))
+    with pytest.raises(UserError, match="--augment_flip=False, not --augment_flip=True"):
+        run_dir.claim(tmp_path, other)
