@@ -87,7 +87,7 @@ def _jpeg(encoded: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
     # Without Adobe's segment TensorFlow takes the four colors for the opposite of what they are.
     usual = tf.debugging.Assert(
         (components < 4) | adobe,
-        ["a CMYK image without Adobe's marker is not read; give it as RGB"],
+        ["a CMYK image lacks the marker of Adobe; give it as RGB"],
     )
     with tf.control_dependencies([usual]):
         encoded = tf.identity(encoded)
