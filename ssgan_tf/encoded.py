@@ -59,11 +59,9 @@ def _png(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     def shallow() -> tuple[tf.Tensor, tf.Tensor]:
         rgba = tf.cast(tf.io.decode_png(encoded, channels=4), tf.int32)
         rgb, alpha = rgba[..., :3], rgba[..., 3:]
-        # TensorFlow leaves gray of 1, 2 or 4 bits without transparency as it is stored.
+        # Where there is no transparency TensorFlow gives the largest value of the file's own depth.
         largest = tf.bitwise.left_shift(1, tf.minimum(depth, 8)) - 1
-        is_gray = _bytes(tf.strings.substr(header, 25, 1))[0] == 0
-        raw = is_gray & (depth < 8) & (tf.reduce_max(rgb) <= largest)
-        return tf.where(raw, rgb * (255 // largest), rgb), alpha
+        return rgb, tf.where(tf.reduce_all(alpha == largest), 255, alpha)
 
     rgb, alpha = tf.cond(depth == 16, deep, shallow)
     alpha = tf.cond(tf.reduce_max(alpha) == 0, lambda: tf.fill(tf.shape(alpha), 255), lambda: alpha)
@@ -109,7 +107,7 @@ def _bytes(text: tf.Tensor) -> tf.Tensor:
 
 def _number(data: tf.Tensor, big_endian: tf.Tensor | bool = True) -> tf.Tensor:
     """(n,) int32 bytes -> () int32; -1 for one that is too large."""
-    values = tf.cast(tf.cond(tf.constant(big_endian), lambda: data, lambda: data[::-1]), tf.int64)
+    values = tf.cast(tf.where(big_endian, data, data[::-1]), tf.int64)
     places = tf.range(tf.size(values, tf.int64), dtype=tf.int64)[::-1]
     total = tf.reduce_sum(tf.bitwise.left_shift(values, 8 * places))
     return tf.cast(tf.where(total < 2**31, total, -1), tf.int32)
