@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
-from PIL import Image, features
+from PIL import Image
 
 from ssgan_tf import metadata, pixels, resize
 from ssgan_tf.resize import Fit
@@ -53,9 +53,10 @@ def is_image_name(name: str) -> bool:
     """Whether a file of this name, without its directory, is taken for an image.
 
     It has one of the `SUFFIXES` and is not hidden. That leaves out what systems keep beside images,
-    such as `._photo.jpg` of macOS and `Thumbs.db` of Windows.
+    such as `._photo.jpg` of macOS, `Thumbs.db` of Windows, and the thumbnails of Synology's NAS.
     """
-    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+    others = (".", "SYNOPHOTO_THUMB", "SYNOFILE_THUMB")
+    return name.lower().endswith(SUFFIXES) and not name.startswith(others)
 
 
 def read_image(
@@ -104,7 +105,7 @@ def read_picture(
         raise ImageError(f"is damaged or cut short ({_first_line(error)})") from error
     image, notes = picture.image, picture.notes
     result = np.asarray(resize.with_pillow(image, size, fit), np.uint8)
-    if result.min() == result.max() and picture.varies:
+    if result.min() == result.max() and pixels.varies(picture.original):
         notes = (*notes, "every pixel is the same when it is read, though not in the file")
     return Picture(
         result.reshape(size, size, channels), picture.width, picture.height, "; ".join(notes)
@@ -115,7 +116,7 @@ class _Decoded(NamedTuple):
     image: Image.Image  # "RGB" or "L", turned
     width: int  # of the whole image: a JPEG may be decoded at a part of its size
     height: int
-    varies: bool  # in the file
+    original: Image.Image  # as the file has it
     notes: tuple[str, ...]
 
 
@@ -154,7 +155,9 @@ def _decode(file: IO[bytes], size: int, channels: int) -> _Decoded:
     if bare is None:
         raise failed
     decoded = _decode_once(bare, size, channels)
-    return decoded._replace(notes=(*decoded.notes, "its metadata are damaged and were left out"))
+    return decoded._replace(
+        notes=(*decoded.notes, "its metadata are damaged or too large and were left out")
+    )
 
 
 def _decode_once(file: IO[bytes], size: int, channels: int) -> _Decoded:
@@ -177,9 +180,8 @@ def _decode_once(file: IO[bytes], size: int, channels: int) -> _Decoded:
         orientation = metadata.orientation(image)
         if orientation >= 5:  # width and height change places
             width, height = height, width
-        varies = pixels.varies(image)
     turned = resize.turn_with_pillow(eight.image, orientation)
-    return _Decoded(turned, width, height, varies, eight.notes)
+    return _Decoded(turned, width, height, image, eight.notes)
 
 
 def _image_at(file: IO[bytes], start: int) -> Image.Image:
@@ -198,7 +200,7 @@ def _image(file: IO[bytes]) -> Image.Image:
     file.seek(start)
     brand = header[8:] if header[4:8] == b"ftyp" else b""
     if brand in _AVIF_BRANDS:
-        if not features.check("avif"):
+        if not _reads_avif():
             raise ImageError("is an AVIF file; it needs pip install --upgrade 'pillow>=11.3'")
         return Image.open(file, formats=("AVIF",))
     if brand in _HEIC_BRANDS:
@@ -210,6 +212,14 @@ def _image(file: IO[bytes]) -> Image.Image:
             ) from error
         return HeifImageFile(file)
     return Image.open(file, formats=_FORMATS)
+
+
+def _reads_avif() -> bool:
+    try:
+        from PIL.AvifImagePlugin import SUPPORTED
+    except ImportError:  # before Pillow 11.3
+        return False
+    return SUPPORTED
 
 
 def _first_line(error: Exception) -> str:

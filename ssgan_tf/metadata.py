@@ -83,8 +83,9 @@ def _jpeg_without(content: bytes) -> bytes:
         if marker == 0xDA:  # the pixels
             break
         segment = content[place : place + 2 + length]
-        # Application segments and comments, apart from Adobe's, which names the kind of colors.
-        if marker == 0xEE or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
+        # Application segments and comments go, apart from Adobe's, which names the kind of colors.
+        is_adobe = marker == 0xEE and segment[4:9] == b"Adobe" and length >= 14
+        if is_adobe or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
             kept.append(segment)
         elif segment[4:10] == b"Exif\0\0":
             kept.append(_only_orientation(exif_orientation(segment[4:])))

@@ -80,18 +80,18 @@ def _on_white(rgba: Image.Image) -> Image.Image:
 
 
 def _from_deep_gray(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
-    values = np.nan_to_num(np.asarray(image, np.float64), nan=0, posinf=0, neginf=0)
-    largest = values.max(initial=0)
+    values = np.asarray(image)
     notes: tuple[str, ...] = ()
-    if image.mode == "F" and largest <= 1:
-        values = np.round(values * 255)
-    elif image.mode == "F" and largest <= 255:
-        values = np.round(values)
+    if image.mode == "F":
+        values = np.nan_to_num(values, nan=0, posinf=0, neginf=0).clip(0)
+    largest = values.max(initial=0)
+    if image.mode == "F" and largest <= 255:
+        values = np.round(values * 255 if largest <= 1 else values)
     else:
         bits = bits_for(int(largest))
-        values = np.floor(values / 2 ** (bits - 8))
         notes = _notes(bits)
-    found = Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
+        values = values.clip(0) // 2 ** (bits - 8)
+    found = Image.fromarray(values.astype(np.uint8))
     transparent = image.info.get("transparency")
     if isinstance(transparent, int) and image.mode.startswith("I;16"):  # one gray of a PNG
         alpha = np.where(np.asarray(image) == transparent, 0, 255).astype(np.uint8)
@@ -134,4 +134,4 @@ def _from_deep_color(
 def _notes(bits: int) -> tuple[str, ...]:
     if bits >= 16:
         return ()
-    return (f"has more than 8 bits and uses {bits} of them, so it is taken for one of {bits} bits",)
+    return (f"its largest value has {bits} bits, so it is read as an image of {bits} bits",)
