@@ -10,8 +10,8 @@ _INTEGERS = {1: "B", 3: "H", 4: "I"}  # types of EXIF
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
 # Chunks that the pixels need, and the orientation; of the others any may be damaged.
-_PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
-_WEBP_CHUNKS = (b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF")
+_PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf")
+_WEBP_CHUNKS = (b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"EXIF")
 
 
 def orientation(image: Image.Image) -> int:
@@ -67,7 +67,7 @@ def _png_without(content: bytes) -> bytes:
     kept, place = [_PNG], len(_PNG)
     while place + 8 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, place)
-        if kind in _PNG_CHUNKS or kind == b"eXIf":
+        if kind in _PNG_CHUNKS:
             kept.append(content[place : place + 12 + length])
         place += 12 + length
     return b"".join(kept)

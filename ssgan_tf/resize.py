@@ -26,7 +26,8 @@ Fit = Literal["crop", "pad", "stretch"]
 RULES = ("resize-1",)
 RULE = RULES[-1]
 # JPEGs are decoded at a fraction of their size while that leaves so many times S. The result
-# differs by about a level from that of the whole image, and large photos take a third of the time.
+# differs by less than a level, on average, from that of the whole image, and large photos take a
+# third of the time.
 ENOUGH = 8
 JPEG_FACTORS = (1, 2, 4, 8)  # those that libjpeg has
 _TURNS = {

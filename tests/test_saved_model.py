@@ -1,6 +1,7 @@
 import io
 import json
 import re
+import struct
 import subprocess
 import sys
 import zlib
@@ -12,9 +13,12 @@ import tensorflow as tf
 from conftest import make_dataset
 from PIL import Image
 
+from ssgan_tf import encoded, metadata, predict, resize
+from ssgan_tf.config import UserError
 from ssgan_tf.discriminator import Discriminator
 from ssgan_tf.generator import Generator
-from ssgan_tf.saved_model import save
+from ssgan_tf.images import read_image
+from ssgan_tf.saved_model import ExportedClassifier, save
 from ssgan_tf.trainer import scale
 
 NAMES = ["zero", "one", "two"]
@@ -105,6 +109,106 @@ def test_encoded_bytes_that_are_no_image_are_an_error_of_the_caller(exported: tu
     for other in (*cut, forged, b"no image", gif.getvalue()):
         with pytest.raises(tf.errors.InvalidArgumentError):
             encoded(encoded_images=tf.constant([other]))
+
+
+def test_encoded_images_are_turned_and_put_on_white_as_files_are(exported: tuple) -> None:
+    signatures = tf.saved_model.load(str(exported[0])).signatures
+    rng = np.random.default_rng(0)
+    photo = Image.fromarray(rng.integers(0, 256, (32, 32, 4), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    files = []
+    for image, kind, options in (
+        (photo, "PNG", {}),
+        (photo.convert("LA"), "PNG", {"exif": exif}),
+        (photo.convert("RGB"), "PNG", {"exif": exif}),
+        (photo.convert("RGB"), "JPEG", {"exif": exif, "progressive": True}),
+        (photo.convert("CMYK"), "JPEG", {}),
+    ):
+        buffer = io.BytesIO()
+        image.save(buffer, kind, **options)
+        files.append(buffer.getvalue())
+    pixels = np.stack([read_image(io.BytesIO(content), 32) for content in files])
+    np.testing.assert_array_equal(pixels[2], np.rot90(np.asarray(photo.convert("RGB")), -1))
+    expected = signatures["serving_default"](images=tf.constant(pixels))["logits"]
+    found = signatures["encoded"](encoded_images=tf.constant(files))["logits"]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        ([(0x0110, 2, 1, 0), (0x0112, 3, 1, 6)], 6),
+        ([(0x0112, 4, 1, 8)], 8),
+        ([(0x0112, 3, 1, 9)], 1),
+        ([(0x0112, 5, 1, 6)], 1),
+        ([(0x0110, 3, 1, 6)], 1),
+        ([], 1),
+    ],
+)
+def test_the_graph_reads_exif_data_as_files_are_read(
+    entries: list[tuple], expected: int, order: str
+) -> None:
+    start = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(order + "IH", 8, len(entries))
+    packed = [
+        struct.pack(order + "HHI", *entry[:3])
+        + struct.pack(order + ("HH" if entry[1] == 3 else "I"), *entry[3:], *[0] * (entry[1] == 3))
+        for entry in entries
+    ]
+    exif = b"Exif\0\0" + start + b"".join(packed) + bytes(4)
+    assert metadata.exif_orientation(exif) == expected
+    content = io.BytesIO()
+    Image.new("L", (8, 8)).save(content, "JPEG")
+    jpeg, padding = content.getvalue(), b"\xff\xe2\0\x08whatev\xff"
+    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
+    for whole in (jpeg[:2] + segment + jpeg[2:], jpeg[:2] + padding + segment + jpeg[2:]):
+        assert int(encoded._jpeg_segments(tf.constant(whole))[0]) == expected
+    for end in range(len(exif)):  # cut short anywhere
+        found = int(encoded._exif_orientation(encoded._bytes(tf.constant(exif[6:end]))))
+        assert found == metadata.exif_orientation(exif[:end]) if end > 6 else found == 1
+
+
+def test_a_jpeg_whose_colors_tensorflow_would_invert_is_refused(exported: tuple) -> None:
+    signature = tf.saved_model.load(str(exported[0])).signatures["encoded"]
+    content = io.BytesIO()
+    Image.new("CMYK", (8, 8), (200, 10, 10, 0)).save(content, "JPEG")
+    whole = content.getvalue()
+    place = whole.index(b"\xff\xee")
+    without = whole[:place] + whole[place + 2 + int.from_bytes(whole[place + 2 : place + 4]) :]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="CMYK image lacks"):
+        signature(encoded_images=tf.constant([without]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="neither a PNG nor a JPEG"):
+        signature(encoded_images=tf.constant([b"RIFF"]))
+
+
+def test_the_rule_for_sizes_is_stored_and_an_unknown_one_is_refused(
+    exported: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tf.saved_model.load(str(exported[0]))
+    assert resize.RULES[int(model.rule)] == "resize-1"
+    predict.Classifier(exported[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(resize, "RULES", (*resize.RULES, "resize-2"))
+        patch.setattr(resize, "RULE", "resize-2")
+        save(tmp_path / "newer", exported[1], None, NAMES)
+    with pytest.raises(UserError, match=r"--model=.*newer: .*does not know; use a newer"):
+        predict.Classifier(tmp_path / "newer")
+
+
+def test_a_model_of_a_version_without_a_rule_is_still_read(
+    exported: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = ExportedClassifier.__init__
+
+    def without_rule(self: ExportedClassifier, *arguments: object) -> None:
+        made(self, *arguments)
+        del self.rule
+
+    monkeypatch.setattr(ExportedClassifier, "__init__", without_rule)
+    save(tmp_path / "older", exported[1], None, NAMES, fit="pad")
+    assert not hasattr(tf.saved_model.load(str(tmp_path / "older")), "rule")
+    assert predict.Classifier(tmp_path / "older").fit == "pad"
 
 
 def test_generate_gives_uint8_images_by_moving_averages(exported: tuple) -> None:
