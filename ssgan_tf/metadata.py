@@ -38,9 +38,9 @@ def exif_orientation(exif: bytes) -> int:
         (directory,) = struct.unpack_from(order + "I", tiff, 4)
         (count,) = struct.unpack_from(order + "H", tiff, directory)
         for place in range(directory + 2, directory + 2 + 12 * count, 12):
-            tag, kind = struct.unpack_from(order + "HH", tiff, place)
+            tag, kind, _, content = struct.unpack_from(order + "HHI4s", tiff, place)
             if tag == ORIENTATION and kind in _INTEGERS:
-                (value,) = struct.unpack_from(order + _INTEGERS[kind], tiff, place + 8)
+                (value,) = struct.unpack_from(order + _INTEGERS[kind], content)
                 return value if 1 <= value <= 8 else 1
     except struct.error:  # cut short
         pass

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from ssgan_tf.config import UserError
 from ssgan_tf.discriminator import Discriminator
 from ssgan_tf.generator import Generator
 from ssgan_tf.images import read_image
-from ssgan_tf.saved_model import ExportedClassifier, save
+from ssgan_tf.saved_model import save
 from ssgan_tf.trainer import scale
 
 NAMES = ["zero", "one", "two"]
@@ -86,16 +87,29 @@ def test_encoded_images_are_measured_before_they_are_decoded(exported: tuple) ->
     for too_large in (bytes(small), jpeg.getvalue()):
         with pytest.raises(tf.errors.InvalidArgumentError, match="too many pixels"):
             encoded(encoded_images=tf.constant([too_large]))
-    decoders = [
-        {node.name: node for node in function.node_def}
-        for function in encoded.graph.as_graph_def().library.function
-        if any(node.op == "DecodeImage" for node in function.node_def)
-    ]
-    assert decoders
-    for nodes in decoders:
-        (decoder,) = (node for node in nodes.values() if node.op == "DecodeImage")
-        source = nodes[decoder.input[0].split(":")[0]]
-        assert any(name.startswith("^") and "Assert" in name for name in source.input)
+    # What decodes waits for it: the branches that do get their bytes from behind that check.
+    functions = {f.signature.name: f for f in encoded.graph.as_graph_def().library.function}
+    decoding = {
+        name
+        for name, function in functions.items()
+        if any(node.op in ("DecodePng", "DecodeJpeg") for node in function.node_def)
+    }
+    assert len(decoding) == 2 + 4  # a PNG of 8 or 16 bits, a JPEG at four sizes
+    waiting = set()
+    for function in functions.values():
+        nodes = {node.name: node for node in function.node_def}
+        for node in nodes.values():
+            called = {a.func.name for a in node.attr.values() if a.HasField("func")}
+            called |= {f.name for a in node.attr.values() for f in a.list.func}
+            if called & decoding:
+                before = [nodes[i.split(":")[0]] for i in node.input if i.split(":")[0] in nodes]
+                while before:
+                    source = before.pop()
+                    if any("^" in name and "assert_less_equal" in name for name in source.input):
+                        waiting |= called & decoding
+                    names = [i.split(":")[0] for i in source.input if source.op == "Identity"]
+                    before += [nodes[name] for name in names if name in nodes]
+    assert waiting == decoding
 
 
 def test_encoded_bytes_that_are_no_image_are_an_error_of_the_caller(exported: tuple) -> None:
@@ -183,32 +197,20 @@ def test_a_jpeg_whose_colors_tensorflow_would_invert_is_refused(exported: tuple)
 
 
 def test_the_rule_for_sizes_is_stored_and_an_unknown_one_is_refused(
-    exported: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    exported: tuple, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = tf.saved_model.load(str(exported[0]))
     assert resize.RULES[int(model.rule)] == "resize-1"
     predict.Classifier(exported[0])
-    with monkeypatch.context() as patch:
-        patch.setattr(resize, "RULES", (*resize.RULES, "resize-2"))
-        patch.setattr(resize, "RULE", "resize-2")
-        save(tmp_path / "newer", exported[1], None, NAMES)
-    with pytest.raises(UserError, match=r"--model=.*newer: .*does not know; use a newer"):
-        predict.Classifier(tmp_path / "newer")
-
-
-def test_a_model_of_a_version_without_a_rule_is_still_read(
-    exported: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = ExportedClassifier.__init__
-
-    def without_rule(self: ExportedClassifier, *arguments: object) -> None:
-        made(self, *arguments)
-        del self.rule
-
-    monkeypatch.setattr(ExportedClassifier, "__init__", without_rule)
-    save(tmp_path / "older", exported[1], None, NAMES, fit="pad")
-    assert not hasattr(tf.saved_model.load(str(tmp_path / "older")), "rule")
-    assert predict.Classifier(tmp_path / "older").fit == "pad"
+    # An older model has none, one of a later version a larger one.
+    loaded = [
+        SimpleNamespace(signatures=model.signatures, fit=model.fit, class_names=model.class_names)
+    ]
+    monkeypatch.setattr(tf.saved_model, "load", lambda path: loaded[0])
+    assert predict.Classifier(exported[0]).fit == "crop"
+    loaded[0].rule = len(resize.RULES)
+    with pytest.raises(UserError, match=r"--model=.*: .*does not know; use a newer"):
+        predict.Classifier(exported[0])
 
 
 def test_generate_gives_uint8_images_by_moving_averages(exported: tuple) -> None:
