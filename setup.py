@@ -17,7 +17,7 @@ REQUIREMENTS = [
     "keras>=3.13,<4",
     "matplotlib>=3.9",  # the confusion matrix, and the fonts of house_numbers
     "numpy>=2.0",
-    "pillow>=10",
+    "pillow>=11",  # AVIF needs 11.3
     "requests>=2.31",
     "scipy>=1.13",  # TFDS reads SVHN's .mat files with it
     "tensorboard>=2.20",  # tensorflow 2.21 no longer brings it, tf.summary needs it
@@ -39,6 +39,7 @@ setup(
     install_requires=REQUIREMENTS,
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20,<3"],
+        "heic": ["pillow-heif>=0.16"],  # photos of iPhones
         "notebook": ["ipykernel>=6", "nbclient>=0.10", "nbformat>=5"],
         "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "tf2onnx>=1.17"],
         "test": ["hypothesis>=6.100", "pytest>=8", "pytest-xdist>=3.6", "ruff==0.17.6"],

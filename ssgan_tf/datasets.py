@@ -3,6 +3,7 @@
 import concurrent.futures
 import dataclasses
 import difflib
+import io
 import os
 import re
 import sys
@@ -14,7 +15,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from ssgan_tf import resize
 from ssgan_tf.config import FOLDER, Config, UserError, expand_user
+from ssgan_tf.images import ImageError, read_image
 from ssgan_tf.storage import Storage, give_back, rows
 
 PROBE_SECONDS = 4.0
@@ -122,9 +125,9 @@ def load(
             "house_numbers". Needs an image and a class label; without a test part the validation
             part is taken, or else the last fifth of the training part.
         data_dir: TFDS' directory; empty: $TFDS_DATA_DIR, or else ~/tensorflow_datasets.
-        image_size: S; every image is brought to S x S, see `bring_to_size`.
+        image_size: S; every image is brought to S x S, see `resize`.
         fit: "crop", "pad" or "stretch".
-        channels: 3 for colour, 1 for grey, 0 for what the data has.
+        channels: 3 for color, 1 for gray, 0 for what the data has.
         memory_budget_gb: what images may take in memory, see `storage.Storage`.
         unlabeled_splits: "train", or with further parts, as in "train+extra", whose images come
             after those of the training part, with the label -1.
@@ -245,44 +248,6 @@ def _feature_keys(builder: tfds.core.DatasetBuilder) -> tuple[str, str]:
     return keys[0], keys[1]
 
 
-def bring_to_size(image: tf.Tensor, size: int, fit: str, channels: int) -> tf.Tensor:
-    """uint8 (H, W, C) -> uint8 (size, size, channels).
-
-    An image whose longer side is at most `size`, but more than half of that, keeps its pixels and
-    gets black around it (28 x 28 in 32 x 32); all others are resized.
-
-    Args:
-        image: 1 or 3 channels.
-        size: of the result.
-        fit: of an image that is not square, "crop" its longer sides, "pad" the shorter ones with
-            black, or "stretch" it.
-        channels: 1, 3, or 0 for those it has.
-    """
-    if channels == 1 and image.shape[-1] == 3:
-        image = tf.image.rgb_to_grayscale(image)
-    if channels == 3 and image.shape[-1] == 1:
-        image = tf.image.grayscale_to_rgb(image)
-    if image.shape[:2] == (size, size):  # known without reading one: nothing to trace
-        return image
-    height, width = tf.shape(image)[0], tf.shape(image)[1]
-    longer, shorter = tf.maximum(height, width), tf.minimum(height, width)
-
-    def pad() -> tf.Tensor:
-        return tf.image.resize_with_crop_or_pad(image, size, size)
-
-    def resize() -> tf.Tensor:
-        whole = tf.cast(image, tf.float32)
-        if fit == "crop":
-            whole = tf.image.resize_with_crop_or_pad(whole, shorter, shorter)
-        elif fit == "pad":
-            whole = tf.image.resize_with_crop_or_pad(whole, longer, longer)
-        resized = tf.image.resize(whole, (size, size), antialias=True)
-        return tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
-
-    result = tf.cond((longer <= size) & (longer > size // 2), pad, resize)
-    return tf.ensure_shape(result, (size, size, image.shape[-1]))
-
-
 def _read(
     builder: tfds.core.DatasetBuilder,
     split: str,
@@ -300,7 +265,7 @@ def _read(
         further: parts that come after it, their labels unknown.
         image_key: name of the feature.
         label_key: the same for the label.
-        form: size, fit, channels of `bring_to_size`.
+        form: size, fit, channels; see `resize`.
         storage: where the images go.
 
     Raises:
@@ -312,27 +277,44 @@ def _read(
     # The files' own order: TFDS shuffled what it stored, the ids say what the order was.
     read_config = tfds.ReadConfig(add_tfds_id=not has_ids, interleave_cycle_length=1)
 
+    size, fit, channels = form
+    channels = channels or features[image_key].shape[-1]
+    # Images that are ready need no more than TFDS' decoder; others go the way of files.
+    ready = (
+        features[image_key].shape[:2] == (size, size)
+        and features[image_key].encoding_format != "jpeg"
+    )
+    decoders = None if ready else {image_key: tfds.decode.SkipDecoding()}
+
     @tf.autograph.experimental.do_not_convert  # which would take longer than the reading
     def select(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        return bring_to_size(example[image_key], *form), example[label_key], example[id_key]
+        image = example[image_key]
+        image = resize.to_channels(image, channels) if ready else image
+        return image, example[label_key], example[id_key]
+
+    def decode(content: bytes) -> np.ndarray:
+        return read_image(io.BytesIO(content), size, channels, fit)
 
     labeled = builder.info.splits[split].num_examples
     split = "+".join([split, *further])
     count = builder.info.splits[split].num_examples
-    size, _, channels = form
-    images = storage.allocate((count, size, size, channels or features[image_key].shape[-1]))
+    images = storage.allocate((count, size, size, channels))
     labels, ids = np.empty(count, np.int64), []
     try:
-        examples = builder.as_dataset(split=split, read_config=read_config, shuffle_files=False)
+        examples = builder.as_dataset(
+            split=split, read_config=read_config, shuffle_files=False, decoders=decoders
+        )
         parts = examples.map(select, tf.data.AUTOTUNE).batch(1024)
-        for part in without_autotuning(parts).as_numpy_iterator():
-            place = slice(len(ids), len(ids) + len(part[1]))
-            images[place], labels[place] = part[0], part[1]
-            give_back(images)
-            ids += [identity.decode() for identity in part[2]]
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as executor:
+            for found, part_labels, part_ids in without_autotuning(parts).as_numpy_iterator():
+                place = slice(len(ids), len(ids) + len(part_labels))
+                images[place] = found if ready else list(executor.map(decode, found))
+                labels[place] = part_labels
+                give_back(images)
+                ids += [identity.decode() for identity in part_ids]
         if len(ids) < count:
             raise ValueError(f"{len(ids):,} images instead of {count:,}")
-    except (tf.errors.OpError, ValueError, OSError) as error:
+    except (tf.errors.OpError, ImageError, ValueError, OSError) as error:
         raise UserError(
             f"--dataset={builder.name}: the prepared copy in {builder.data_dir} is damaged "
             f"({str(error).splitlines()[0][:200]}); delete that directory, and it is made again."

@@ -1,59 +1,96 @@
 """Image files -> arrays: one decoder for training, prediction and the report."""
 
+import contextlib
+import os
+import stat
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+from ssgan_tf import metadata, pixels, resize
+from ssgan_tf.resize import Fit
+
+SUFFIXES: tuple[str, ...] = (
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".bmp", ".dib", ".gif", ".webp"),
+    *(".tif", ".tiff", ".avif", ".heic", ".heif", ".hif"),
+)
 # No others: Pillow would start a program for some, such as Ghostscript for PostScript.
-_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
-Fit = Literal["crop", "pad", "stretch"]
+_FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "WEBP", "TIFF")
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_AVIF_BRANDS = (b"avif", b"avis")
 MAX_PIXELS = 100_000_000  # more is taken for a mistake, or for an attack
 
 # Pillow's remarks on odd metadata and on size, which is checked below. Here and not around each
 # image, since that is slow and not safe among threads.
-warnings.filterwarnings("ignore", module=r"PIL\.")
+warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\.")
 
 
 class ImageError(Exception):
     """An image file that cannot be used; its message says why, without the path."""
 
 
+class Picture(NamedTuple):
+    """An image as the networks take it.
+
+    Attributes:
+        pixels: (S, S, C) uint8.
+        width: of the image in the file, after turning it, in pixels.
+        height: the same.
+        note: what a person should know of this file; empty: nothing.
+    """
+
+    pixels: np.ndarray
+    width: int
+    height: int
+    note: str
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file of this name, without its directory, is taken for an image.
+
+    It has one of the `SUFFIXES` and is not hidden. That leaves out what systems keep beside images,
+    such as `._photo.jpg` of macOS, `Thumbs.db` of Windows, and the thumbnails of Synology's NAS.
+    """
+    others = (".", "SYNOPHOTO_THUMB", "SYNOFILE_THUMB")
+    return name.lower().endswith(SUFFIXES) and not name.startswith(others)
+
+
 def read_image(
     source: str | Path | IO[bytes], size: int, channels: int = 3, fit: Fit = "crop"
 ) -> np.ndarray:
-    """Decodes an image and brings it to the size that the networks take.
+    """The pixels of `read_picture`, (S, S, channels) uint8."""
+    return read_picture(source, size, channels, fit).pixels
 
-    Turned as its EXIF data says; transparent parts become white; of an animation the first frame;
-    16 bits a channel become 8.
+
+def read_picture(
+    source: str | Path | IO[bytes], size: int, channels: int = 3, fit: Fit = "crop"
+) -> Picture:
+    """Decodes an image and brings it to the size that the networks take, by the rule of `resize`.
+
+    Turned as its EXIF data says; transparent parts become white; of an animation the first frame,
+    of a TIFF the first page; more than 8 bits become 8, see `pixels`. Metadata that are damaged or
+    very large do not matter.
 
     Args:
         source: of a file, or an open one.
         size: S, the side of the result in pixels.
-        channels: 3 for colour, 1 for grey.
+        channels: 3 for color, 1 for gray.
         fit: what to do with an image that is not square: cut off what is too much at the sides,
             add black at the sides, or stretch it.
 
     Returns:
-        (S, S, channels) uint8.
+        The image, with the size that it had.
 
     Raises:
         ImageError: if it is not an image, is damaged or cut short, or has over 100 million pixels.
     """
     try:
-        with Image.open(source, formats=_FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ImageError(
-                    f"has {image.width:,} x {image.height:,} pixels, more than the 100 million "
-                    "that are taken"
-                )
-            # JPEGs are decoded at a fraction of their size where that is enough.
-            image.draft("L" if channels == 1 else "RGB", (2 * size, 2 * size))
-            ImageOps.exif_transpose(image, in_place=True)
-            pixels = _eight_bits(image, channels)
+        with _opened(source) as file:
+            picture = _decode(file, size, channels)
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -61,32 +98,128 @@ def read_image(
     except FileNotFoundError as error:
         raise ImageError("is not there") from error
     except Image.UnidentifiedImageError as error:
-        raise ImageError("is not an image that can be read (PNG, JPEG, BMP, GIF, WebP)") from error
+        raise ImageError(
+            "is not an image that can be read (PNG, JPEG, BMP, GIF, WebP, TIFF, AVIF, HEIC)"
+        ) from error
     except Exception as error:  # Pillow's decoders raise whatever they meet
         raise ImageError(f"is damaged or cut short ({_first_line(error)})") from error
-    square = (size, size)
-    if pixels.size != square:
-        resample = Image.Resampling.BILINEAR  # Pillow widens it when shrinking: no aliasing
-        if fit == "crop":
-            pixels = ImageOps.fit(pixels, square, resample)
-        elif fit == "pad":
-            pixels = ImageOps.pad(pixels, square, resample)
-        else:
-            pixels = pixels.resize(square, resample)
-    return np.asarray(pixels, np.uint8).reshape(size, size, channels)
+    image, notes = picture.image, picture.notes
+    result = np.asarray(resize.with_pillow(image, size, fit), np.uint8)
+    if result.min() == result.max() and pixels.varies(picture.original):
+        notes = (*notes, "every pixel is the same when it is read, though not in the file")
+    return Picture(
+        result.reshape(size, size, channels), picture.width, picture.height, "; ".join(notes)
+    )
 
 
-def _eight_bits(image: Image.Image, channels: int) -> Image.Image:
-    """Any mode -> "RGB" or "L", 8 bits, without transparency."""
-    if image.mode.startswith("I") or image.mode == "F":  # 16 bits and more, grey
-        values = np.asarray(image, np.float64)
-        scale = 255 / 65535 if values.max(initial=0) > 255 or image.mode != "F" else 1.0
-        image = Image.fromarray(np.clip(np.round(values * scale), 0, 255).astype(np.uint8))
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, rgba)
-    return image.convert("L" if channels == 1 else "RGB")
+class _Decoded(NamedTuple):
+    image: Image.Image  # "RGB" or "L", turned
+    width: int  # of the whole image: a JPEG may be decoded at a part of its size
+    height: int
+    original: Image.Image  # as the file has it
+    notes: tuple[str, ...]
+
+
+@contextlib.contextmanager
+def _opened(source: str | Path | IO[bytes]) -> Iterator[IO[bytes]]:
+    """The file of a path, or `source` itself.
+
+    Raises:
+        ImageError: if the path is not of a plain file, such as a pipe, which might never end.
+    """
+    if not isinstance(source, (str, Path)):
+        yield source
+        return
+    mode = os.stat(source).st_mode
+    if not stat.S_ISREG(mode):
+        raise ImageError("is a folder" if stat.S_ISDIR(mode) else "is not a plain file")
+    with open(source, "rb") as file:
+        yield file
+
+
+def _decode(file: IO[bytes], size: int, channels: int) -> _Decoded:
+    """Decodes; where that fails, once more without the metadata, if it has some that can go."""
+    start = file.tell()
+    try:
+        return _decode_once(file, size, channels)
+    except (ImageError, Image.DecompressionBombError, OSError) as error:
+        # An OSError is of the pixels, apart from "cannot identify", by which Pillow means that
+        # a header could not be understood.
+        if not isinstance(error, Image.UnidentifiedImageError):
+            raise
+        failed = error
+    except Exception as error:
+        failed = error
+    file.seek(start)
+    bare = metadata.without(file.read())
+    if bare is None:
+        raise failed
+    decoded = _decode_once(bare, size, channels)
+    return decoded._replace(
+        notes=(*decoded.notes, "its metadata are damaged or too large and were left out")
+    )
+
+
+def _decode_once(file: IO[bytes], size: int, channels: int) -> _Decoded:
+    start = file.tell()
+    with _image(file) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise ImageError(
+                f"has {image.width:,} x {image.height:,} pixels, more than the 100 million that "
+                "are taken"
+            )
+        width, height = image.size
+        if image.format in ("JPEG", "MPO"):
+            factor = resize.jpeg_factor(width, height, size)
+            image.draft(None, (width // factor, height // factor))
+        raw = pixels.raw_mode(image)
+        image.load()
+        if image.format == "TIFF":  # which Pillow turns itself
+            width, height = image.size
+        eight = pixels.eight_bits(image, raw, channels, lambda: _image_at(file, start))
+        orientation = metadata.orientation(image)
+        if orientation >= 5:  # width and height change places
+            width, height = height, width
+    turned = resize.turn_with_pillow(eight.image, orientation)
+    return _Decoded(turned, width, height, image, eight.notes)
+
+
+def _image_at(file: IO[bytes], start: int) -> Image.Image:
+    file.seek(start)
+    return _image(file)
+
+
+def _image(file: IO[bytes]) -> Image.Image:
+    """Opens a file by what it begins with.
+
+    Raises:
+        ImageError: if what reads this kind of files is not installed.
+    """
+    start = file.tell()
+    header = file.read(12)
+    file.seek(start)
+    brand = header[8:] if header[4:8] == b"ftyp" else b""
+    if brand in _AVIF_BRANDS:
+        if not _reads_avif():
+            raise ImageError("is an AVIF file; it needs pip install --upgrade 'pillow>=11.3'")
+        return Image.open(file, formats=("AVIF",))
+    if brand in _HEIC_BRANDS:
+        try:
+            from pillow_heif import HeifImageFile
+        except ImportError as error:
+            raise ImageError(
+                "is a HEIC file; it needs pip install 'ssgan-tf[heic]' (pillow-heif)"
+            ) from error
+        return HeifImageFile(file)
+    return Image.open(file, formats=_FORMATS)
+
+
+def _reads_avif() -> bool:
+    try:
+        from PIL.AvifImagePlugin import SUPPORTED
+    except ImportError:  # before Pillow 11.3
+        return False
+    return SUPPORTED
 
 
 def _first_line(error: Exception) -> str:

@@ -30,6 +30,7 @@ from ssgan_tf.config import FITS, UserError, expand_user
 from ssgan_tf.device import prepare_device, quiet_start
 from ssgan_tf.flags import Flag, parse_command
 from ssgan_tf.images import SUFFIXES, Fit, ImageError, read_image
+from ssgan_tf.resize import RULES
 
 FORMATS = ("table", "csv", "jsonl")
 
@@ -90,6 +91,8 @@ class Classifier:
             shape = self._classify.structured_input_signature[1]["images"].shape
             names = self._model.class_names.asset_path.numpy().decode()
             self.fit = FITS[int(self._model.fit)]
+            # Models without a number are of before there were any; files were read the same way.
+            rule = int(getattr(self._model, "rule", 0))
             self.class_names = Path(names).read_text(encoding="utf-8").splitlines()
             if self._classify.structured_outputs["logits"].shape[1] != len(self.class_names):
                 raise ValueError("a name for each class")
@@ -98,6 +101,11 @@ class Classifier:
                 f"--model={directory}: cannot be loaded as a model that this program exported "
                 f"({type(error).__name__}); export it again, or copy it whole."
             ) from error
+        if rule >= len(RULES):
+            raise UserError(
+                f"--model={directory}: its images were brought to size in a way that this version "
+                "does not know; use a newer ssgan-tf, or export it again with this one."
+            )
         self.size, self.channels = shape[1], shape[3]
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from ssgan_tf import losses
+from ssgan_tf import encoded, losses, resize
 from ssgan_tf.config import FITS
-from ssgan_tf.datasets import bring_to_size
 from ssgan_tf.discriminator import Discriminator
 from ssgan_tf.generator import Generator
-from ssgan_tf.images import MAX_PIXELS
 from ssgan_tf.trainer import scale, unscale
 
 Outputs = dict[str, tf.Tensor]
@@ -41,7 +39,8 @@ class ExportedClassifier(tf.Module):
             generator: None, as after `--method=supervised`: there will be no `generate`.
             class_names: a file with the names of the K classes, one a line; travels as an asset.
             temperature: the probabilities are softmax(logits / temperature).
-            fit: how images that are not square became square in training; see `datasets`.
+            fit: how images that are not square became square in training; see `resize`, whose
+                rule is stored too.
         """
         super().__init__()
         self.temperature = tf.Variable(temperature, trainable=False, name="temperature")
@@ -49,6 +48,7 @@ class ExportedClassifier(tf.Module):
         self.channels, self.size = discriminator.channels, discriminator.image_size
         self.class_names = tf.saved_model.Asset(str(class_names))
         self.fit = tf.Variable(FITS.index(fit), trainable=False, name="fit")
+        self.rule = tf.Variable(resize.RULES.index(resize.RULE), trainable=False, name="rule")
         self._fit = fit
 
     @tf.function(autograph=False)
@@ -73,19 +73,15 @@ class ExportedClassifier(tf.Module):
     def classify_encoded(self, encoded_images: tf.Tensor) -> Outputs:
         """Decodes PNG or JPEG bytes (N,) string, brings them to S x S, classifies.
 
+        They are turned by their EXIF orientation and put on white, as in training; see `encoded`.
+
         Raises:
             InvalidArgumentError: if any is something else, damaged, or has over 100 million pixels;
                 its size is read before its pixels are decoded.
         """
 
-        def decode(encoded: tf.Tensor) -> tf.Tensor:
-            small = tf.debugging.assert_less_equal(
-                _pixels(encoded), tf.constant(MAX_PIXELS, tf.int64), "an image has too many pixels"
-            )
-            with tf.control_dependencies([small]):  # else decoding would not wait for it
-                encoded = tf.identity(encoded)
-            image = tf.io.decode_image(encoded, channels=self.channels, expand_animations=False)
-            return bring_to_size(image, self.size, self._fit, 0)
+        def decode(image: tf.Tensor) -> tf.Tensor:
+            return encoded.decode(image, self.size, self.channels, self._fit)
 
         shape = (self.size, self.size, self.channels)
         spec = tf.TensorSpec(shape, tf.uint8)
@@ -95,18 +91,6 @@ class ExportedClassifier(tf.Module):
     def generate(self, z: tf.Tensor) -> Outputs:
         """Generates uint8 images (N, S, S, C) from z (N, latent_dim) float32."""
         return {"images": unscale(self.generator(z, statistics="moving"))}
-
-
-def _pixels(encoded: tf.Tensor) -> tf.Tensor:
-    """() int64: width times height by the header of `encoded` () string, a PNG or JPEG file."""
-    # A chunk before IHDR is no PNG by the standard, but TensorFlow's decoder would skip it.
-    header = tf.strings.substr(encoded, 0, 24) + bytes(24)  # if cut short, decoding will say so
-    sides = tf.cond(
-        tf.strings.substr(header, 0, 16) == b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
-        lambda: tf.io.decode_raw(tf.strings.substr(header, 16, 8), tf.int32, little_endian=False),
-        lambda: tf.io.extract_jpeg_shape(encoded)[:2],
-    )
-    return tf.reduce_prod(tf.cast(sides, tf.int64))
 
 
 def clean_up(directory: Path) -> None:

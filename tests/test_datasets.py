@@ -12,7 +12,6 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import requests
-import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from ssgan_tf import datasets, house_numbers
@@ -119,7 +118,7 @@ def test_unlabeled_splits_must_begin_with_train_and_name_each_part_once(splits: 
         ({"train": 20}, (16, 4)),
     ],
 )
-def test_any_tfds_images_are_padded_get_ids_and_a_test_part(
+def test_any_tfds_images_are_enlarged_get_ids_and_a_test_part(
     parts: dict[str, int], sizes: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(GreyToy, "parts", parts)
@@ -128,13 +127,10 @@ def test_any_tfds_images_are_padded_get_ids_and_a_test_part(
     assert dataset.class_names == ["cat", "dog"]
     assert dataset.channels == 1
     assert dataset.train.images.shape[1:] == (32, 32, 1)
-    # Each image is of one grey, with black around it, and says what its label must be.
-    inside = dataset.train.images[:, 2:30, 2:30, 0]
-    greys = inside[:, 0, 0]
-    np.testing.assert_array_equal(inside, np.broadcast_to(greys[:, None, None], inside.shape))
-    np.testing.assert_array_equal(
-        inside.sum(axis=(1, 2), dtype=int), dataset.train.images.sum(axis=(1, 2, 3), dtype=int)
-    )
+    # Each image is of one gray, up to its edges, and says what its label must be.
+    greys = dataset.train.images[:, 0, 0, 0]
+    expected = np.broadcast_to(greys[:, None, None, None], dataset.train.images.shape)
+    np.testing.assert_array_equal(dataset.train.images, expected)
     np.testing.assert_array_equal(dataset.train.labels, greys % 2)
     assert len(set(dataset.train.ids.tolist())) == sizes[0]
     told = " ".join(dataset.report)
@@ -148,26 +144,26 @@ def test_images_are_brought_to_the_size_and_channels_asked_for(
     monkeypatch.setattr(GreyToy, "parts", {"train": 6, "test": 2})
     dataset = datasets.load("grey_toy", str(tmp_path), image_size=64, channels=3)
     images = dataset.train.images
-    assert images.shape == (6, 64, 64, 3)  # 28 is less than half of that: resized, not padded
+    assert images.shape == (6, 64, 64, 3)
     np.testing.assert_array_equal(images.min(axis=(1, 2, 3)), images.max(axis=(1, 2, 3)))
     grey = datasets.load("grey_toy", str(tmp_path), image_size=16)
     assert grey.train.images.shape == (6, 16, 16, 1)
 
 
-@pytest.mark.parametrize(
-    ("fit", "left", "middle", "top"),
-    [("crop", 255, 255, 255), ("pad", 0, 255, 0), ("stretch", 0, 255, 255)],
-)
-def test_a_wide_image_is_cropped_padded_or_stretched(
-    fit: str, left: int, middle: int, top: int
+def test_images_that_are_ready_keep_their_pixels_whoever_decodes_them(
+    data_dir: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wide = np.zeros((40, 120, 3), np.uint8)
-    wide[:, 40:80] = 255
-    found = datasets.bring_to_size(tf.constant(wide), 32, fit, 0).numpy()
-    assert found.shape == (32, 32, 3)
-    assert found[16, 2].tolist() == [left] * 3
-    assert found[16, 16].tolist() == [middle] * 3
-    assert found[2, 16].tolist() == [top] * 3
+    """TFDS decodes those of house_numbers; where it could not, they go the way of files."""
+    expected = datasets.load("house_numbers", data_dir).train
+    monkeypatch.setattr(tfds.features.Image, "encoding_format", "jpeg")
+    found = datasets.load("house_numbers", data_dir).train
+    np.testing.assert_array_equal(found.images, expected.images)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    gray = datasets.load("house_numbers", data_dir, channels=1).train
+    monkeypatch.undo()
+    np.testing.assert_array_equal(
+        gray.images, datasets.load("house_numbers", data_dir, channels=1).train.images
+    )
 
 
 def test_a_data_set_without_training_images_is_refused(

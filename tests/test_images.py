@@ -1,13 +1,19 @@
 import io
+import os
 import resource
+import struct
+import subprocess
+import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies
-from PIL import Image
+from PIL import Image, features
 
-from ssgan_tf.images import ImageError, read_image
+from ssgan_tf import metadata
+from ssgan_tf.images import SUFFIXES, ImageError, is_image_name, read_image, read_picture
 
 GRADIENT = np.add.outer(np.arange(32) * 3, np.arange(32) * 4).astype(np.uint8)
 COLOUR = np.stack([GRADIENT, GRADIENT[::-1], GRADIENT.T], axis=-1)
@@ -131,6 +137,9 @@ def samples() -> list[bytes]:
         bytes_of(frames[0], "GIF", save_all=True, append_images=frames[1:]),
         bytes_of(rgba.convert("RGB"), "BMP"),
         bytes_of(rgba, "WEBP", lossless=True),
+        bytes_of(rgba, "TIFF"),
+        bytes_of(gray16, "TIFF", compression="tiff_lzw"),
+        bytes_of(rgba.convert("RGB"), "MPO", save_all=True, append_images=[rgba.convert("L")]),
     ]
     for content in found:
         assert read_image(io.BytesIO(content), 16).shape == (16, 16, 3)
@@ -213,3 +222,277 @@ def test_formats_for_which_a_program_would_be_started_are_refused() -> None:
     postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
     with pytest.raises(ImageError, match="not an image that can be read"):
         read_image(io.BytesIO(postscript), 16)
+
+
+def varied(width: int = 80, height: int = 60) -> Image.Image:
+    rng = np.random.default_rng(1)
+    coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8))
+    return coarse.resize((width, height), Image.Resampling.BICUBIC)
+
+
+PHOTO = varied()
+STRETCHED = np.asarray(PHOTO.resize((32, 32), Image.Resampling.BILINEAR)).astype(int)
+TURNED = np.asarray(
+    PHOTO.transpose(Image.Transpose.ROTATE_270).resize((32, 32), Image.Resampling.BILINEAR)
+).astype(int)
+
+
+def ifd(*entries: tuple[int, int, int, bytes], count: int = 0) -> bytes:
+    """EXIF data with entries of tag, type, number and 4 bytes."""
+    body = b"".join(struct.pack("<HHI", *entry[:3]) + entry[3] for entry in entries)
+    start = b"Exif\0\0II*\0" + struct.pack("<IH", 8, count or len(entries))
+    return start + body + bytes(0 if count else 4)
+
+
+SIX = (0x0112, 3, 1, struct.pack("<HH", 6, 0))
+RESOLUTION = 0x011A
+DAMAGED_EXIF = {  # what it holds, and whether the orientation can still be read
+    "nothing": (b"Exif\0\0", False),
+    "no EXIF": (b"Exif\0\0" + bytes(range(60)), False),
+    "cut in its header": (b"Exif\0\0II*\0\x08", False),
+    "cut after the orientation": (ifd(SIX, count=9), True),
+    "a denominator of 0": (
+        ifd(SIX, (RESOLUTION, 5, 1, struct.pack("<I", 38))) + struct.pack("<II", 72, 0),
+        True,
+    ),
+    "a number outside": (ifd(SIX, (RESOLUTION, 5, 1, struct.pack("<I", 99_999))), True),
+    "a number cut": (ifd(SIX, (RESOLUTION, 5, 1, struct.pack("<I", 38))) + b"\0\0", True),
+    "an unknown type": (ifd(SIX, (RESOLUTION, 77, 1, bytes(4))), True),
+    "words for a number": (ifd(SIX, (RESOLUTION, 2, 3, b"ab\0\0")), True),
+    "a huge note": (ifd(SIX, (0x9286, 7, 0xFFFFFFF0, b"\0\xff\xff\xff")), True),
+    "a pointer outside": (ifd(SIX, (0x8825, 4, 1, b"\xff\xff\xff\xff")), True),
+    "a pointer to itself": (ifd(SIX, (0x8769, 4, 1, struct.pack("<I", 8))), True),
+    "no such orientation": (ifd((0x0112, 3, 1, struct.pack("<HH", 77, 0))), False),
+    "an orientation of words": (ifd((0x0112, 2, 3, b"6\0\0\0")), False),
+}
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "MPO"])
+@pytest.mark.parametrize("name", DAMAGED_EXIF)
+def test_damaged_exif_data_cost_no_image_and_no_orientation(name: str, kind: str) -> None:
+    exif, turned = DAMAGED_EXIF[name]
+    options = {"lossless": True} if kind == "WEBP" else {"quality": 95, "subsampling": 0}
+    found = read_picture(file_of(PHOTO, kind, exif=exif, **options), 32, fit="stretch")
+    assert (found.width, found.height) == ((60, 80) if turned else (80, 60))
+    assert np.abs(found.pixels - (TURNED if turned else STRETCHED)).max() <= 6
+    # The same where the rest of its metadata is left out.
+    content = file_of(PHOTO, kind, exif=exif, **options).getvalue()
+    bare = metadata.without(content) or io.BytesIO(content)
+    np.testing.assert_array_equal(read_image(bare, 32, fit="stretch"), found.pixels)
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    checksum = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+
+LARGE = zlib.compress(bytes(70_000_000))
+CHUNKS = {
+    "large text": chunk(b"zTXt", b"key\0\0" + LARGE),
+    "large international text": chunk(b"iTXt", b"key\0\1\0\0\0" + LARGE),
+    "a large color profile": chunk(b"iCCP", b"key\0\0" + LARGE),
+    "much text": chunk(b"tEXt", b"key\0" + bytes(1_000_000)) * 70,
+    "a color profile cut short": chunk(b"iCCP", b"key\0\0abc"),
+    "an unknown compression": chunk(b"iCCP", b"key\0\7abc"),
+    "a resolution cut short": chunk(b"pHYs", b"\0"),
+    "a gamma cut short": chunk(b"gAMA", b""),
+    "a wrong checksum": chunk(b"tEXt", b"key\0word")[:-4] + b"abcd",
+    "an animation without frames": chunk(b"acTL", bytes(8)),
+}
+
+
+@pytest.mark.parametrize("name", CHUNKS)
+def test_chunks_beside_the_pixels_cost_no_png(name: str) -> None:
+    whole = bytes_of(PHOTO, "PNG")
+    exif = chunk(b"eXIf", ifd(SIX)[6:])
+    content = whole[:33] + exif + CHUNKS[name] + whole[33:]
+    found = read_picture(io.BytesIO(content), 32, fit="stretch")
+    np.testing.assert_array_equal(found.pixels, TURNED)
+    assert (found.width, found.height) == (60, 80)
+    read_picture(io.BytesIO(whole[:-12] + CHUNKS[name] + whole[-12:]), 32)
+
+
+def test_text_does_not_hide_that_an_image_is_gigantic_or_damaged() -> None:
+    whole = bytes_of(Image.new("1", (11_000, 11_000)), "PNG")
+    with pytest.raises(ImageError, match="100 million"):
+        read_picture(io.BytesIO(whole[:33] + CHUNKS["large text"] + whole[33:]), 32)
+    whole = bytes_of(PHOTO, "PNG")
+    half = whole[:33] + CHUNKS["large text"] + whole[33 : len(whole) // 2]
+    with pytest.raises(ImageError, match="damaged"):
+        read_picture(io.BytesIO(half), 32)
+
+
+@pytest.mark.parametrize(
+    "segment",
+    [
+        b"\xff\xe0\x00\x07JFIF\0",
+        b"\xff\xed\x00\x1bPhotoshop 3.0\x008BIM\x03\xed\0\0\0",
+        b"\xff\xe2\x00\x0aMPF\0xxxx",
+        b"\xff\xee\x00\x07Adobe",
+        b"\xff\xfe\x00\x04\xff\xfe",
+    ],
+)
+def test_segments_beside_the_pixels_cost_no_jpeg(segment: bytes) -> None:
+    whole = bytes_of(PHOTO, "JPEG", quality=95, subsampling=0)
+    found = read_picture(io.BytesIO(whole[:2] + segment + whole[2:]), 32, fit="stretch")
+    assert np.abs(found.pixels - STRETCHED).max() <= 6
+
+
+def deep_png(values: np.ndarray) -> io.BytesIO:
+    """Of (H, W, 1 to 4) values of 16 bits, which Pillow cannot write."""
+    height, width, channels = values.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, (0, 4, 2, 6)[channels - 1], 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return io.BytesIO(b"\x89PNG\r\n\x1a\n" + chunks)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize(("bits", "noted"), [(8, True), (10, True), (12, True), (16, False)])
+def test_an_image_of_16_bits_is_read_by_the_bits_that_it_uses(
+    bits: int, noted: bool, channels: int
+) -> None:
+    values = (COLOUR.astype(int)[..., :1] if channels < 3 else COLOUR.astype(int)) << (bits - 8)
+    expected = np.broadcast_to(COLOUR[..., :1], COLOUR.shape) if channels < 3 else COLOUR
+    if channels in (2, 4):
+        values = np.dstack([values, np.full((32, 32), 65535)])
+    found = read_picture(deep_png(values), 32)
+    np.testing.assert_array_equal(found.pixels, expected)
+    assert (f"{bits} bits" in found.note) == noted
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([[0.0, 0.5], [1.0, 0.25]], [[0, 128], [255, 64]]),
+        ([[0.0, 3.2], [255.0, 100.0]], [[0, 3], [255, 100]]),
+        ([[0.0, 256.0], [65535.0, 32768.0]], [[0, 1], [255, 128]]),
+        ([[-1.0, np.nan], [1.0, np.inf]], [[0, 0], [255, 0]]),
+        ([[0, 1 << 12], [(1 << 20) - 1, 1 << 19]], [[0, 1], [255, 128]]),
+        ([[-5, 0], [255, 7]], [[0, 0], [255, 7]]),
+    ],
+)
+def test_a_tiff_of_other_numbers_is_scaled(values: list, expected: list) -> None:
+    numbers = np.array(values)
+    kind = np.float32 if numbers.dtype.kind == "f" else np.int32
+    found = read_image(file_of(Image.fromarray(numbers.astype(kind)), "TIFF"), 2, channels=1)
+    np.testing.assert_array_equal(found[..., 0], expected)
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
+def test_the_first_page_of_a_tiff_is_read(mode: str, compression: str | None) -> None:
+    def page(image: Image.Image) -> Image.Image:
+        if mode == "I;16":
+            return Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
+        return image.convert(mode)
+
+    pages = [page(PHOTO), page(PHOTO.rotate(180))]
+    file = file_of(
+        pages[0], "TIFF", compression=compression, save_all=True, append_images=pages[1:]
+    )
+    found = read_picture(file, 32, 1, "stretch")
+    gray = pages[0] if mode != "I;16" else PHOTO
+    expected = np.asarray(gray.convert("RGB").convert("L").resize((32, 32), 2)).astype(int)
+    assert np.abs(found.pixels[..., 0] - expected).max() <= 1
+    assert (found.width, found.height, found.note) == (80, 60, "")
+
+
+def test_a_fourth_channel_that_is_0_everywhere_is_not_transparency() -> None:
+    unused = PHOTO.copy()
+    unused.putalpha(0)
+    for kind in ("BMP", "PNG", "TIFF"):
+        found = read_image(file_of(unused, kind), 32, fit="stretch")
+        np.testing.assert_array_equal(found, STRETCHED)
+
+
+def test_a_thin_image_is_still_there_after_padding() -> None:
+    thin = Image.new("RGB", (2000, 2), (200, 100, 50))
+    for image, place in ((thin, (15, 4)), (thin.transpose(Image.Transpose.ROTATE_90), (4, 15))):
+        found = read_picture(file_of(image), 32, fit="pad")
+        assert found.pixels[place].tolist() == [200, 100, 50]
+        assert found.pixels.any(axis=2).sum() == 32
+
+
+def test_an_image_that_becomes_constant_is_noted_and_one_that_is_so_is_not() -> None:
+    dot = Image.new("L", (3000, 1000))
+    dot.putpixel((5, 5), 255)
+    assert "every pixel is the same" in read_picture(file_of(dot), 32).note
+    assert "every pixel is the same" in read_picture(file_of(dot), 32, fit="pad").note
+    assert read_picture(file_of(Image.new("RGB", (99, 50), (9, 8, 7))), 32).note == ""
+    assert read_picture(file_of(PHOTO), 32).note == ""
+
+
+def test_heic_photos_are_read_and_turned_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    plain, turned = io.BytesIO(), io.BytesIO()
+    pillow_heif.register_heif_opener()  # for saving
+    PHOTO.save(plain, "HEIF", quality=95)
+    PHOTO.save(turned, "HEIF", quality=95, exif=ifd(SIX))
+    for file, expected in ((plain, STRETCHED), (turned, TURNED)):
+        file.seek(0)
+        assert np.abs(read_image(file, 32, fit="stretch") - expected).mean() < 3
+    with pytest.raises(ImageError, match="damaged"):
+        read_image(io.BytesIO(plain.getvalue()[: len(plain.getvalue()) // 2]), 32)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    plain.seek(0)
+    with pytest.raises(ImageError, match=r"needs pip install 'ssgan-tf\[heic\]'"):
+        read_image(plain, 32)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+def test_avif_images_are_read_and_where_pillow_has_none_that_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = file_of(PHOTO, "AVIF", quality=95, exif=ifd(SIX))
+    assert np.abs(read_image(file, 32, fit="stretch") - TURNED).mean() < 3
+    monkeypatch.setitem(sys.modules, "PIL.AvifImagePlugin", None)
+    file.seek(0)
+    with pytest.raises(ImageError, match="AVIF"):
+        read_image(file, 32)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        *((f"photo{suffix}", True) for suffix in SUFFIXES),
+        *((name, True) for name in ("B.JPG", "a.b.TiF", "x [1].HEIC", "名.png")),
+        *((name, False) for name in (".x.jpg", "._x.jpg", "Thumbs.db", "desktop.ini", "x.jpg.txt")),
+        *((name, False) for name in (".DS_Store", "jpg", "SYNOPHOTO_THUMB_M.jpg", "notes.pdf")),
+    ],
+)
+def test_images_are_known_by_their_names(name: str, expected: bool) -> None:
+    assert is_image_name(name) == expected
+
+
+def test_what_is_not_a_plain_file_is_said_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(ImageError, match="not a plain file"):
+        read_picture(tmp_path / "pipe.jpg", 32)
+    with pytest.raises(ImageError, match="not a plain file"):
+        read_picture("/dev/zero", 32)
+    (tmp_path / "broken.png").symlink_to(tmp_path / "nothing")
+    with pytest.raises(ImageError, match="not there"):
+        read_picture(tmp_path / "broken.png", 32)
+    with pytest.raises(ImageError, match="is a folder"):
+        read_picture(tmp_path, 32)
+
+
+def test_what_pillow_warns_of_stays_silent_in_threads_too(tmp_path: Path) -> None:
+    PHOTO.save(tmp_path / "large.png")  # for the limit below
+    PHOTO.quantize(5).save(tmp_path / "keys.png", transparency=bytes(5))
+    PHOTO.save(tmp_path / "exif.jpg", exif=DAMAGED_EXIF["a number cut"][0])
+    script = (
+        "import sys, pathlib, concurrent.futures\n"
+        "from PIL import Image\n"
+        "from ssgan_tf.images import read_picture\n"
+        "Image.MAX_IMAGE_PIXELS = 3000\n"
+        "paths = sorted(pathlib.Path(sys.argv[1]).iterdir()) * 4\n"
+        "with concurrent.futures.ThreadPoolExecutor(4) as threads:\n"
+        "    found = list(threads.map(lambda path: read_picture(path, 16), paths))\n"
+        "assert len(found) == 12 and 'tensorflow' not in sys.modules\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script, tmp_path], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -1,10 +1,12 @@
 import io
 import json
 import re
+import struct
 import subprocess
 import sys
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +14,11 @@ import tensorflow as tf
 from conftest import make_dataset
 from PIL import Image
 
+from ssgan_tf import encoded, metadata, predict, resize
+from ssgan_tf.config import UserError
 from ssgan_tf.discriminator import Discriminator
 from ssgan_tf.generator import Generator
+from ssgan_tf.images import read_image
 from ssgan_tf.saved_model import save
 from ssgan_tf.trainer import scale
 
@@ -82,16 +87,29 @@ def test_encoded_images_are_measured_before_they_are_decoded(exported: tuple) ->
     for too_large in (bytes(small), jpeg.getvalue()):
         with pytest.raises(tf.errors.InvalidArgumentError, match="too many pixels"):
             encoded(encoded_images=tf.constant([too_large]))
-    decoders = [
-        {node.name: node for node in function.node_def}
-        for function in encoded.graph.as_graph_def().library.function
-        if any(node.op == "DecodeImage" for node in function.node_def)
-    ]
-    assert decoders
-    for nodes in decoders:
-        (decoder,) = (node for node in nodes.values() if node.op == "DecodeImage")
-        source = nodes[decoder.input[0].split(":")[0]]
-        assert any(name.startswith("^") and "Assert" in name for name in source.input)
+    # What decodes waits for it: the branches that do get their bytes from behind that check.
+    functions = {f.signature.name: f for f in encoded.graph.as_graph_def().library.function}
+    decoding = {
+        name
+        for name, function in functions.items()
+        if any(node.op in ("DecodePng", "DecodeJpeg") for node in function.node_def)
+    }
+    assert len(decoding) == 2 + 4  # a PNG of 8 or 16 bits, a JPEG at four sizes
+    waiting = set()
+    for function in functions.values():
+        nodes = {node.name: node for node in function.node_def}
+        for node in nodes.values():
+            called = {a.func.name for a in node.attr.values() if a.HasField("func")}
+            called |= {f.name for a in node.attr.values() for f in a.list.func}
+            if called & decoding:
+                before = [nodes[i.split(":")[0]] for i in node.input if i.split(":")[0] in nodes]
+                while before:
+                    source = before.pop()
+                    if any("^" in name and "assert_less_equal" in name for name in source.input):
+                        waiting |= called & decoding
+                    names = [i.split(":")[0] for i in source.input if source.op == "Identity"]
+                    before += [nodes[name] for name in names if name in nodes]
+    assert waiting == decoding
 
 
 def test_encoded_bytes_that_are_no_image_are_an_error_of_the_caller(exported: tuple) -> None:
@@ -105,6 +123,94 @@ def test_encoded_bytes_that_are_no_image_are_an_error_of_the_caller(exported: tu
     for other in (*cut, forged, b"no image", gif.getvalue()):
         with pytest.raises(tf.errors.InvalidArgumentError):
             encoded(encoded_images=tf.constant([other]))
+
+
+def test_encoded_images_are_turned_and_put_on_white_as_files_are(exported: tuple) -> None:
+    signatures = tf.saved_model.load(str(exported[0])).signatures
+    rng = np.random.default_rng(0)
+    photo = Image.fromarray(rng.integers(0, 256, (32, 32, 4), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    files = []
+    for image, kind, options in (
+        (photo, "PNG", {}),
+        (photo.convert("LA"), "PNG", {"exif": exif}),
+        (photo.convert("RGB"), "PNG", {"exif": exif}),
+        (photo.convert("RGB"), "JPEG", {"exif": exif, "progressive": True}),
+        (photo.convert("CMYK"), "JPEG", {}),
+    ):
+        buffer = io.BytesIO()
+        image.save(buffer, kind, **options)
+        files.append(buffer.getvalue())
+    pixels = np.stack([read_image(io.BytesIO(content), 32) for content in files])
+    np.testing.assert_array_equal(pixels[2], np.rot90(np.asarray(photo.convert("RGB")), -1))
+    expected = signatures["serving_default"](images=tf.constant(pixels))["logits"]
+    found = signatures["encoded"](encoded_images=tf.constant(files))["logits"]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        ([(0x0110, 2, 1, 0), (0x0112, 3, 1, 6)], 6),
+        ([(0x0112, 4, 1, 8)], 8),
+        ([(0x0112, 3, 1, 9)], 1),
+        ([(0x0112, 5, 1, 6)], 1),
+        ([(0x0110, 3, 1, 6)], 1),
+        ([], 1),
+    ],
+)
+def test_the_graph_reads_exif_data_as_files_are_read(
+    entries: list[tuple], expected: int, order: str
+) -> None:
+    start = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(order + "IH", 8, len(entries))
+    packed = [
+        struct.pack(order + "HHI", *entry[:3])
+        + struct.pack(order + ("HH" if entry[1] == 3 else "I"), *entry[3:], *[0] * (entry[1] == 3))
+        for entry in entries
+    ]
+    exif = b"Exif\0\0" + start + b"".join(packed) + bytes(4)
+    assert metadata.exif_orientation(exif) == expected
+    content = io.BytesIO()
+    Image.new("L", (8, 8)).save(content, "JPEG")
+    jpeg, padding = content.getvalue(), b"\xff\xe2\0\x08whatev\xff"
+    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
+    for whole in (jpeg[:2] + segment + jpeg[2:], jpeg[:2] + padding + segment + jpeg[2:]):
+        assert int(encoded._jpeg_segments(tf.constant(whole))[0]) == expected
+    for end in range(len(exif)):  # cut short anywhere
+        found = int(encoded._exif_orientation(encoded._bytes(tf.constant(exif[6:end]))))
+        assert found == metadata.exif_orientation(exif[:end]) if end > 6 else found == 1
+
+
+def test_a_jpeg_whose_colors_tensorflow_would_invert_is_refused(exported: tuple) -> None:
+    signature = tf.saved_model.load(str(exported[0])).signatures["encoded"]
+    content = io.BytesIO()
+    Image.new("CMYK", (8, 8), (200, 10, 10, 0)).save(content, "JPEG")
+    whole = content.getvalue()
+    place = whole.index(b"\xff\xee")
+    without = whole[:place] + whole[place + 2 + int.from_bytes(whole[place + 2 : place + 4]) :]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="CMYK image lacks"):
+        signature(encoded_images=tf.constant([without]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="neither a PNG nor a JPEG"):
+        signature(encoded_images=tf.constant([b"RIFF"]))
+
+
+def test_the_rule_for_sizes_is_stored_and_an_unknown_one_is_refused(
+    exported: tuple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tf.saved_model.load(str(exported[0]))
+    assert resize.RULES[int(model.rule)] == "resize-1"
+    predict.Classifier(exported[0])
+    # An older model has none, one of a later version a larger one.
+    loaded = [
+        SimpleNamespace(signatures=model.signatures, fit=model.fit, class_names=model.class_names)
+    ]
+    monkeypatch.setattr(tf.saved_model, "load", lambda path: loaded[0])
+    assert predict.Classifier(exported[0]).fit == "crop"
+    loaded[0].rule = len(resize.RULES)
+    with pytest.raises(UserError, match=r"--model=.*: .*does not know; use a newer"):
+        predict.Classifier(exported[0])
 
 
 def test_generate_gives_uint8_images_by_moving_averages(exported: tuple) -> None:
