@@ -2,12 +2,15 @@
 
 import warnings
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+SUFFIXES: tuple[str, ...] = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".bmp", ".dib", ".gif", ".webp"),
+    *(".tif", ".tiff", ".avif", ".heic", ".heif"),
+)
 # No others: Pillow would start a program for some, such as Ghostscript for PostScript.
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
 Fit = Literal["crop", "pad", "stretch"]
@@ -22,9 +25,41 @@ class ImageError(Exception):
     """An image file that cannot be used; its message says why, without the path."""
 
 
+class Picture(NamedTuple):
+    """An image as the networks take it.
+
+    Attributes:
+        pixels: (S, S, C) uint8.
+        width: of the image in the file, after turning it, in pixels.
+        height: the same.
+        note: what a person should know of this file; empty: nothing.
+    """
+
+    pixels: np.ndarray
+    width: int
+    height: int
+    note: str
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file of this name, without its directory, is taken for an image.
+
+    It has one of the `SUFFIXES` and is not hidden. That leaves out what systems keep beside images,
+    such as `._photo.jpg` of macOS.
+    """
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+
+
 def read_image(
     source: str | Path | IO[bytes], size: int, channels: int = 3, fit: Fit = "crop"
 ) -> np.ndarray:
+    """The pixels of `read_picture`, (S, S, channels) uint8."""
+    return read_picture(source, size, channels, fit).pixels
+
+
+def read_picture(
+    source: str | Path | IO[bytes], size: int, channels: int = 3, fit: Fit = "crop"
+) -> Picture:
     """Decodes an image and brings it to the size that the networks take.
 
     Turned as its EXIF data says; transparent parts become white; of an animation the first frame;
@@ -38,7 +73,7 @@ def read_image(
             add black at the sides, or stretch it.
 
     Returns:
-        (S, S, channels) uint8.
+        The image, with the size that it had.
 
     Raises:
         ImageError: if it is not an image, is damaged or cut short, or has over 100 million pixels.
@@ -64,7 +99,7 @@ def read_image(
         raise ImageError("is not an image that can be read (PNG, JPEG, BMP, GIF, WebP)") from error
     except Exception as error:  # Pillow's decoders raise whatever they meet
         raise ImageError(f"is damaged or cut short ({_first_line(error)})") from error
-    square = (size, size)
+    (width, height), square = pixels.size, (size, size)
     if pixels.size != square:
         resample = Image.Resampling.BILINEAR  # Pillow widens it when shrinking: no aliasing
         if fit == "crop":
@@ -73,7 +108,8 @@ def read_image(
             pixels = ImageOps.pad(pixels, square, resample)
         else:
             pixels = pixels.resize(square, resample)
-    return np.asarray(pixels, np.uint8).reshape(size, size, channels)
+    pixels = np.asarray(pixels, np.uint8).reshape(size, size, channels)
+    return Picture(pixels, width, height, note="")
 
 
 def _eight_bits(image: Image.Image, channels: int) -> Image.Image:
