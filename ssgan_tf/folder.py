@@ -97,7 +97,7 @@ def load(
                 "labelled ones; give more, or a folder test/."
             )
         test = train.take(chosen)
-        train = train.take(np.setdiff1d(np.arange(len(train)), chosen), storage)
+        train = train.take(np.setdiff1d(np.arange(len(train)), chosen))
         source = f"set aside, --test_fraction={test_fraction}"
     return Dataset(
         f"folder:{root.absolute().name}",

@@ -72,20 +72,66 @@ class Storage:
                 f"the disk of {self._directory} {why}; make room there."
             ) from error
 
-    def take(self, images: np.ndarray, indices: np.ndarray) -> np.ndarray:
-        """`images[indices]`, in a file again if they are in one."""
-        if not isinstance(images, np.memmap):
-            return images[indices]
-        taken = self.allocate((len(indices), *images.shape[1:]))
-        for start in range(0, len(indices), 1024):
-            part = slice(start, start + 1024)
-            taken[part] = rows(images, indices[part])
-            give_back(taken)
-        return taken
+
+class Rows:
+    """Images at some places of an array, which are read when they are asked for.
+
+    `rows[places]` and `np.asarray(rows)` are arrays in memory; everything else makes no copy.
+
+    Attributes:
+        base: (M, S, S, C) uint8, an array, or an `np.memmap` of a file.
+        index: (N,) int64, the places in `base`, in the order of these images.
+    """
+
+    def __init__(self, base: np.ndarray, index: np.ndarray) -> None:
+        self.base, self.index = base, np.asarray(index, np.int64)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, S, S, C)."""
+        return len(self.index), *self.base.shape[1:]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the images."""
+        return self.base.dtype
+
+    @property
+    def in_file(self) -> bool:
+        """Whether they are in a file, and not in memory."""
+        return isinstance(self.base, np.memmap)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, places: object) -> np.ndarray:
+        if isinstance(places, tuple):  # as in images[:, 0, 0]
+            return self[:][places]
+        index = self.index[places]
+        return rows(self.base, np.atleast_1d(index)).reshape(*index.shape, *self.base.shape[1:])
+
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("images that are read from their places are always a copy")
+        return self[:].astype(dtype or self.dtype, copy=False)
 
 
-def rows(images: np.ndarray, places: np.ndarray | slice) -> np.ndarray:
+def take(images: np.ndarray | Rows, indices: np.ndarray) -> Rows:
+    """The images at `indices`, where they are: without a copy."""
+    if isinstance(images, Rows):
+        return Rows(images.base, images.index[indices])
+    return Rows(images, np.arange(len(images))[indices])
+
+
+def reordered(images: np.ndarray, order: np.ndarray) -> np.ndarray | Rows:
+    """The images at `order`: in memory one array, as training reads it; those of a file stay."""
+    return Rows(images, order) if isinstance(images, np.memmap) else images[order]
+
+
+def rows(images: np.ndarray | Rows, places: np.ndarray | slice) -> np.ndarray:
     """`images[places]`, in memory; of images in a file nothing else stays there."""
+    if isinstance(images, Rows):
+        return images[places]
     if not isinstance(images, np.memmap):
         return images[places]
     if isinstance(places, slice):
