@@ -43,22 +43,32 @@ class Storage:
         self._budget = budget_gb * 1e9 if budget_gb else SAFE_SHARE * free_memory()
         self._directory = directory
 
+    def reserve(self, shape: tuple[int, ...]) -> bool:
+        """Whether uint8 images (N, S, S, C) fit into memory; if so, they count from now on."""
+        size = math.prod(shape) * COPIES
+        fits = size <= self._budget
+        self._budget -= size * fits
+        return fits
+
+    def announce(self, shape: tuple[int, ...], directory: str | Path) -> None:
+        """Says that images do not fit, and that they are in a file in `directory`."""
+        print(
+            f"Images:   {shape[0]:,} take {math.prod(shape) * COPIES / 1e9:,.3g} GB in memory, "
+            f"more than the {max(0, self._budget) / 1e9:,.3g} GB that are left of "
+            f"--memory_budget_gb; they are read from a file in {directory} as they are needed",
+            flush=True,
+        )
+
     def allocate(self, shape: tuple[int, ...]) -> np.ndarray:
         """Room for uint8 images (N, S, S, C): an array, or an `np.memmap`.
 
         Raises:
             UserError: if there is no room on the disk either.
         """
-        size = math.prod(shape)
-        if size * COPIES <= self._budget:
-            self._budget -= size * COPIES
+        if self.reserve(shape):
             return np.empty(shape, np.uint8)
-        print(
-            f"Images:   {shape[0]:,} take {size * COPIES / 1e9:,.3g} GB in memory, more than the "
-            f"{max(0, self._budget) / 1e9:,.3g} GB that are left of --memory_budget_gb; they are "
-            f"read from a file in {self._directory} as they are needed",
-            flush=True,
-        )
+        size = math.prod(shape)
+        self.announce(shape, self._directory)
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self._directory) as file:
