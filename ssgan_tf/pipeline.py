@@ -175,7 +175,7 @@ def _rows(images: np.ndarray | Rows) -> Callable[[tf.Tensor], tf.Tensor]:
     images = images if isinstance(images, Rows) else Rows(images, np.arange(len(images)))
     if not images.in_file:
         with tf.device("CPU:0"):
-            tensor, places = tf.constant(images.base), tf.constant(images.index)
+            tensor, places = tf.constant(images.array), tf.constant(images.index)
         return lambda indices: tf.gather(tensor, tf.gather(places, indices))
 
     def read(indices: tf.Tensor) -> tf.Tensor:

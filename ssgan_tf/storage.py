@@ -89,27 +89,27 @@ class Rows:
     `rows[places]` and `np.asarray(rows)` are arrays in memory; everything else makes no copy.
 
     Attributes:
-        base: (M, S, S, C) uint8, an array, or an `np.memmap` of a file.
-        index: (N,) int64, the places in `base`, in the order of these images.
+        array: (M, S, S, C) uint8, an array, or an `np.memmap` of a file.
+        index: (N,) int64, the places in `array`, in the order of these images.
     """
 
-    def __init__(self, base: np.ndarray, index: np.ndarray) -> None:
-        self.base, self.index = base, np.asarray(index, np.int64)
+    def __init__(self, array: np.ndarray, index: np.ndarray) -> None:
+        self.array, self.index = array, np.asarray(index, np.int64)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """(N, S, S, C)."""
-        return len(self.index), *self.base.shape[1:]
+        return len(self.index), *self.array.shape[1:]
 
     @property
     def dtype(self) -> np.dtype:
         """Of the images."""
-        return self.base.dtype
+        return self.array.dtype
 
     @property
     def in_file(self) -> bool:
         """Whether they are in a file, and not in memory."""
-        return isinstance(self.base, np.memmap)
+        return isinstance(self.array, np.memmap)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -118,7 +118,7 @@ class Rows:
         if isinstance(places, tuple):  # as in images[:, 0, 0]
             return self[:][places]
         index = self.index[places]
-        return rows(self.base, np.atleast_1d(index)).reshape(*index.shape, *self.base.shape[1:])
+        return rows(self.array, np.atleast_1d(index)).reshape(*index.shape, *self.array.shape[1:])
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
@@ -129,7 +129,7 @@ class Rows:
 def take(images: np.ndarray | Rows, indices: np.ndarray) -> Rows:
     """The images at `indices`, where they are: without a copy."""
     if isinstance(images, Rows):
-        return Rows(images.base, images.index[indices])
+        return Rows(images.array, images.index[indices])
     return Rows(images, np.arange(len(images))[indices])
 
 
