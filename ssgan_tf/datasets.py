@@ -92,6 +92,7 @@ def load_for(config: Config, prepare: bool = True) -> Dataset:
             config.test_fraction,
             config.seed,
             config.memory_budget_gb,
+            config.cache_dir,
         )
     return load(
         config.dataset,

@@ -452,6 +452,42 @@ def test_it_waits_for_a_process_that_is_filling_it(
     assert "waiting" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("budget", [1.0, TINY])
+def test_a_folder_as_a_data_set_is_decoded_once_by_all_commands(
+    budget: float, tmp_path: Path, decoded: list[str]
+) -> None:
+    from ssgan_tf import datasets
+    from ssgan_tf.config import Config
+
+    root = tmp_path / "photos"
+    for index in range(12):
+        write(root / "train" / "ab"[index % 2] / f"{index}.bmp", index)
+        write(root / "unlabeled" / f"{index}.bmp", 100 + index)
+        write(root / "test" / "ab"[index % 2] / f"{index}.bmp", 200 + index)
+    (root / "train" / "b" / "3.bmp").write_bytes(b"BM")
+    config = Config(
+        dataset=f"folder:{root}",
+        cache_dir=str(tmp_path / "cache"),
+        memory_budget_gb=budget,
+        validation_fraction=0.25,
+    )
+    first = datasets.load_for(config)
+    assert len(decoded) == 36
+    again = datasets.load_for(config, prepare=False)
+    assert len(decoded) == 36
+    for data in (first, again):
+        assert np.asarray(data.test.images)[:, 0, 0, 0].tolist() == [
+            200 + int(Path(name).stem) for name in data.test.ids
+        ]
+        grays = np.asarray(data.train.images)[:, 0, 0, 0].tolist()
+        assert grays == [
+            int(Path(name).stem) + 100 * name.startswith("unlabeled") for name in data.train.ids
+        ]
+        assert data.train.ids.tolist() == first.train.ids.tolist() and len(data.train) == 23
+        assert any("train/b/3.bmp" in line for line in data.report)
+        assert data.train.images.in_file == (budget == TINY)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the place is another one there")
 def test_the_usual_place_is_that_of_the_system(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
