@@ -4,7 +4,10 @@ Each image file is decoded once; train, resume, evaluate and report share what c
 """
 
 import contextlib
+import functools
+import hashlib
 import importlib.metadata
+import importlib.resources
 import os
 import shlex
 import sys
@@ -18,14 +21,14 @@ import numpy as np
 import PIL
 from tqdm import tqdm
 
-from ssgan_tf import cache_store
+from ssgan_tf import __version__, cache_store
 from ssgan_tf.cache_store import NEVER, UNREADABLE, CacheError, Entry, Store
 from ssgan_tf.config import UserError, expand_user
 from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
 from ssgan_tf.images import Fit, ImageError, read_picture
 from ssgan_tf.storage import Rows, Storage, give_back, rows
 
-RULE = 1  # to be raised when `images.read_picture` makes other pixels of a file
+_DECODERS = ("images", "metadata", "pixels", "resize")  # modules that make pixels of a file
 _AT_ONCE = 1024  # images that are decoded between two writings to the disk
 _BYTES_AT_ONCE = 64 << 20
 _TRIES = 3  # of a file that changes while it is read
@@ -95,9 +98,14 @@ def decode_files(
         return reading.result()
 
 
-def _rule() -> dict[str, int | str]:
+@functools.cache
+def _rule() -> dict[str, str]:
     """What the pixels of an image depend on, and whether it can be read, beside the file."""
-    rule = {"rule": RULE, "pillow": PIL.__version__}
+    text, package = hashlib.blake2b(digest_size=8), importlib.resources.files("ssgan_tf")
+    for name in _DECODERS:
+        with contextlib.suppress(FileNotFoundError):  # installed without sources: by version alone
+            text.update((package / f"{name}.py").read_bytes())
+    rule = {"ssgan_tf": __version__, "text": text.hexdigest(), "pillow": PIL.__version__}
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         rule["pillow-heif"] = importlib.metadata.version("pillow-heif")
     return rule

@@ -1,3 +1,4 @@
+import ast
 import os
 import signal
 import subprocess
@@ -138,7 +139,7 @@ def test_each_form_and_rule_has_images_of_its_own(
             assert read(folder, place, form=form).images.shape == (10, form[0], form[0], form[1])
     assert len(decoded) == 10 * len(forms)
     decoded.clear()
-    monkeypatch.setattr(cache, "RULE", cache.RULE + 1)
+    monkeypatch.setattr(cache, "_rule", lambda: {"pillow": "another version"})
     for _ in range(2):
         read(folder, place)
     assert len(decoded) == 10
@@ -189,9 +190,24 @@ def test_a_new_decoder_reads_what_could_not_be_read(
 ) -> None:
     read(folder, tmp_path / "cache")
     monkeypatch.setattr(cache.importlib.metadata, "version", lambda name: "1.2.3")
+    cache._rule.cache_clear()
     decoded.clear()
     read(folder, tmp_path / "cache")
     assert len(decoded) == 10
+    cache._rule.cache_clear()
+
+
+def test_other_code_that_decodes_makes_other_entries() -> None:
+    """Every module of the package that `images` imports, and those that these import, counts."""
+    package, found, ahead = Path(cache.__file__).parent, set(), ["images"]
+    while ahead:
+        found.add(name := ahead.pop())
+        for node in ast.walk(ast.parse((package / f"{name}.py").read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("ssgan_tf"):
+                names = [alias.name for alias in node.names]
+                names = [node.module.split(".")[1]] if "." in node.module else names
+                ahead += set(names) - found
+    assert found <= set(cache._DECODERS)
 
 
 @pytest.mark.parametrize("budget", [1.0, TINY])
