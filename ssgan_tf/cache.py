@@ -130,23 +130,27 @@ class _Reading:
     def use(self, store: Store, place: Path) -> None:
         """Takes from the cache in `place` what is still as the files are."""
         store.compact(self._root, len(self._files))
-        self._store, self._place = store, place
-        for index, (name, path) in enumerate(zip(self._names, self._files, strict=True)):
-            entry = store.entries.get(name)
-            if entry is not None and NEVER != entry.stamp == _stamp(path):
-                self._entries[index] = entry
+        entries = [store.entries.get(name) for name in self._names]
+        for index, (entry, path) in enumerate(zip(entries, self._files, strict=True)):
+            if entry is not None and (entry.stamp == NEVER or entry.stamp != _stamp(path)):
+                entries[index] = None
         if self._images is None:
+            store.images()  # which some file systems cannot map
             self._room.announce(self.shape, _shown(place))
         else:
-            self._copy(self._images)
+            _copy(store, entries, self._images)
+        self._store, self._place, self._entries = store, place, entries
 
     def give_up(self, error: CacheError) -> None:
         """Goes on without a cache."""
         print(f"Cache:    none ({error}); name a place with --cache_dir", flush=True)
         if self._images is None:
-            images = self._room.allocate(self.shape)
-            self._copy(images)
-            self._images = images
+            self._images = self._room.allocate(self.shape)
+            try:
+                if self._store is not None:
+                    _copy(self._store, self._entries, self._images)
+            except CacheError:
+                self._entries = [None] * len(self._files)
         self._store = None
 
     def decode(self) -> None:
@@ -197,25 +201,14 @@ class _Reading:
             {i: entry.remark for i, entry in entries.items() if entry.row == UNREADABLE},
         )
 
-    def _copy(self, target: np.ndarray) -> None:
-        """Copies the images of the store; one that is not what it was is to be decoded again."""
-        entries = enumerate(self._entries if self._store is not None else [])
-        indices = [i for i, entry in entries if entry is not None and entry.row != UNREADABLE]
-        for start in range(0, len(indices), _AT_ONCE):
-            part = indices[start : start + _AT_ONCE]
-            places = np.array([self._entries[index].row for index in part])
-            for index, image in zip(part, rows(self._store.images(), places), strict=True):
-                target[index] = image
-                if cache_store.digest(image) != self._entries[index].digest:
-                    self._entries[index] = None
-            give_back(target)
-
     def _keep(self, part: list[int], found: list[tuple[Entry, np.ndarray | None]]) -> None:
         """Adds images to the cache, to those in memory, or to both."""
         if self._store is not None:
             named = [(self._names[index], *one) for index, one in zip(part, found, strict=True)]
             try:
-                for index, entry in zip(part, self._store.add(named), strict=True):
+                entries = self._store.add(named)
+                self._store.images()
+                for index, entry in zip(part, entries, strict=True):
                     self._entries[index] = entry
             except CacheError as error:
                 self.give_up(error)
@@ -242,6 +235,19 @@ class _Reading:
         return entry._replace(stamp=NEVER), image
 
 
+def _copy(store: Store, entries: list[Entry | None], target: np.ndarray) -> None:
+    """Copies the images of a store; the entry of one that is not what it was becomes None."""
+    indices = [i for i, entry in enumerate(entries) if entry and entry.row != UNREADABLE]
+    for start in range(0, len(indices), _AT_ONCE):
+        part = indices[start : start + _AT_ONCE]
+        places = np.array([entries[index].row for index in part])
+        for index, image in zip(part, rows(store.images(), places), strict=True):
+            target[index] = image
+            if cache_store.digest(image) != entries[index].digest:
+                entries[index] = None
+        give_back(target)
+
+
 def _stamp(path: Path) -> tuple[int, int, int]:
     """What differs when a file was changed: its size, and two times of change.
 
@@ -261,7 +267,8 @@ def _of_the_system(error: ImageError) -> bool:
 
 
 def _amount(images: int, size: int) -> str:
-    return f"{images:,} images, {size / 1e6:,.3g} MB"
+    size, unit = (size / 1e6, "MB") if size < 1e9 else (size / 1e9, "GB")
+    return f"{images:,} images, {size:.3g} {unit}"
 
 
 def _shown(path: str | Path) -> str:

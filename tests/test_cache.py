@@ -315,6 +315,36 @@ def test_without_a_place_for_the_cache_it_goes_on(
 
 
 @pytest.mark.parametrize("budget", [1.0, TINY])
+def test_a_file_system_that_maps_nothing_into_memory_costs_the_cache_alone(
+    budget: float,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    memmap = np.memmap
+
+    class Unmapped(np.memmap):
+        def __new__(cls, *args: object, **kwargs: object) -> np.memmap:
+            if "r" in args:
+                raise OSError(19, "No such device")
+            return memmap(*args, **kwargs)
+
+    read(folder, tmp_path / "filled")
+    monkeypatch.setattr(np, "memmap", Unmapped)
+    for place in ("filled", "empty"):
+        capsys.readouterr()
+        assert levels(read(folder, tmp_path / place, budget)) == list(range(10))
+        assert "Cache:    none (No such device)" in capsys.readouterr().out
+
+
+def test_no_files_are_no_images(tmp_path: Path) -> None:
+    for budget in (1.0, TINY):
+        found = decode_files(tmp_path, [], 8, 3, "crop", str(tmp_path / "cache"), budget)
+        assert found.images.shape == (0, 8, 8, 3) and found.kept.tolist() == []
+
+
+@pytest.mark.parametrize("budget", [1.0, TINY])
 def test_a_disk_that_becomes_full_costs_the_cache_alone(
     budget: float,
     folder: Path,
