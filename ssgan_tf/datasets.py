@@ -18,7 +18,7 @@ import tensorflow_datasets as tfds
 from ssgan_tf import resize
 from ssgan_tf.config import FOLDER, Config, UserError, expand_user
 from ssgan_tf.images import ImageError, read_image
-from ssgan_tf.storage import Storage, give_back, rows
+from ssgan_tf.storage import Rows, Storage, give_back, reordered, take
 
 PROBE_SECONDS = 4.0
 
@@ -28,22 +28,22 @@ class Split:
     """The images of one part, in the order of their ids.
 
     Attributes:
-        images: (N, S, S, channels) uint8; an `np.memmap` where they do not fit into memory.
+        images: (N, S, S, channels) uint8: an array, or `Rows` of one or of a file. Of both
+            `images[indices]` is an array in memory.
         labels: (N,) int64; -1 where there is none (a folder's unlabeled/).
         ids: (N,) str, e.g. "train_000123".
     """
 
-    images: np.ndarray
+    images: np.ndarray | Rows
     labels: np.ndarray
     ids: np.ndarray
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, indices: np.ndarray, storage: Storage | None = None) -> "Split":
-        """The part of this part at `indices`, in memory or, if there are many, in `storage`."""
-        images = storage.take(self.images, indices) if storage else rows(self.images, indices)
-        return Split(images, self.labels[indices], self.ids[indices])
+    def take(self, indices: np.ndarray) -> "Split":
+        """The part of this part at `indices`; its images stay where they are, without a copy."""
+        return Split(take(self.images, indices), self.labels[indices], self.ids[indices])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +95,7 @@ def load_for(config: Config, prepare: bool = True) -> Dataset:
             config.test_fraction,
             config.seed,
             config.memory_budget_gb,
+            config.cache_dir,
         )
     return load(
         config.dataset,
@@ -321,7 +322,7 @@ def _read(
         ) from error
     labels[labeled:] = -1
     order = sorted(range(count), key=lambda index: (index >= labeled, natural_key(ids[index])))
-    return Split(images, labels, np.array(ids)).take(np.array(order), storage)
+    return Split(reordered(images, np.array(order)), labels[order], np.array(ids)[order])
 
 
 def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -6,19 +6,15 @@ my_images/test/<class name>/*      optional: else a part of the labelled ones is
 """
 
 import os
-import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
-from tqdm import tqdm
 
+from ssgan_tf.cache import Decoded, decode_files
 from ssgan_tf.config import UserError, expand_user
 from ssgan_tf.datasets import Dataset, Split, natural_key
-from ssgan_tf.images import SUFFIXES, Fit, ImageError, read_image
+from ssgan_tf.images import SUFFIXES, Fit
 from ssgan_tf.label_split import stratified
-from ssgan_tf.storage import Storage
 
 UNKNOWN = -1  # the label of images under unlabeled/
 _SHOWN = 5  # skipped files that are named
@@ -32,6 +28,7 @@ def load(
     test_fraction: float = 0.2,
     seed: int = 0,
     memory_budget_gb: float = 0.0,
+    cache_dir: str = "",
 ) -> Dataset:
     """Reads a folder of images.
 
@@ -43,6 +40,7 @@ def load(
         test_fraction: of the labelled images of each class, where there is no `test/`.
         seed: draws them.
         memory_budget_gb: what images may take in memory, see `storage.Storage`.
+        cache_dir: where decoded images are kept, see `cache.decode_files`.
 
     Returns:
         The data set; its classes are the folders under `train/`, in order. Images under
@@ -66,25 +64,31 @@ def load(
             f"{flag}: train/ has {len(names)} class folders; a classifier needs at least two, such "
             f"as {root}/train/cat/ and {root}/train/dog/."
         )
-    storage = Storage(memory_budget_gb, Path(tempfile.gettempdir()))
-    reader = _Reader(root, image_size, fit, channels, storage)
+    reader = _Reader(root)
     files, labels = reader.find_labelled("train", names)
     for label, name in enumerate(names):
         if label not in labels:
             raise UserError(f"{flag}: class {name} has no images in train/{name}/.")
-    unlabeled = reader.find("unlabeled")
-    train = reader.read(files + unlabeled, labels + [UNKNOWN] * len(unlabeled))
+    files += reader.find("unlabeled")
+    labels += [UNKNOWN] * (len(files) - len(labels))
+    count = len(files)
+    if has_test := (root / "test").is_dir():
+        unknown = sorted(set(_classes(root / "test", flag)) - set(names))
+        if unknown:
+            raise UserError(f"{flag}: test/ has the class {unknown[0]}, which train/ has not.")
+        test_files, test_labels = reader.find_labelled("test", names)
+        files, labels = files + test_files, labels + test_labels
+    decoded = decode_files(root, files, image_size, channels, fit, cache_dir, memory_budget_gb)
+    both = reader.split(files, labels, decoded)
+    train = both.take(np.flatnonzero(decoded.kept < count))
     for label, name in enumerate(names):
         if label not in train.labels:
             raise UserError(
                 f"{flag}: class {name} has no image that can be read; "
                 f"the first one {reader.why_skipped(f'train/{name}/')}."
             )
-    if (root / "test").is_dir():
-        unknown = sorted(set(_classes(root / "test", flag)) - set(names))
-        if unknown:
-            raise UserError(f"{flag}: test/ has the class {unknown[0]}, which train/ has not.")
-        test = reader.read(*reader.find_labelled("test", names))
+    if has_test:
+        test = both.take(np.flatnonzero(decoded.kept >= count))
         if not len(test):
             raise UserError(f"{flag}: test/ has no image that can be read; fill or remove it.")
         source = "test/"
@@ -97,7 +101,7 @@ def load(
                 "labelled ones; give more, or a folder test/."
             )
         test = train.take(chosen)
-        train = train.take(np.setdiff1d(np.arange(len(train)), chosen), storage)
+        train = train.take(np.setdiff1d(np.arange(len(train)), chosen))
         source = f"set aside, --test_fraction={test_fraction}"
     return Dataset(
         f"folder:{root.absolute().name}",
@@ -109,12 +113,10 @@ def load(
 
 
 class _Reader:
-    """Reads the images of one folder, and remembers their sizes and what was skipped."""
+    """Finds the images of one folder, and remembers their sizes and what was skipped."""
 
-    def __init__(
-        self, root: Path, image_size: int, fit: Fit, channels: int, storage: Storage
-    ) -> None:
-        self._root, self._options, self._storage = root, (image_size, channels, fit), storage
+    def __init__(self, root: Path) -> None:
+        self._root = root
         self.sizes: list[tuple[int, int]] = []
         self.skipped: list[tuple[str, str]] = []
         self.others = 0  # files that are not images by their names
@@ -141,35 +143,16 @@ class _Reader:
             labels += [label] * len(found)
         return files, labels
 
-    def read(self, files: list[Path], labels: list[int]) -> Split:
-        """Decodes what can be decoded; ids are the paths within the folder."""
-        size, channels, _ = self._options
-        images = self._storage.allocate((len(files), size, size, channels))
-        kept = []
-        with ThreadPoolExecutor(os.cpu_count() or 1) as executor:
-            decoded = executor.map(self._decode, files)
-            bar = tqdm(decoded, total=len(files), desc="Reading images", disable=None, leave=False)
-            for index, image in enumerate(bar):
-                if isinstance(image, ImageError):
-                    self.skipped.append((self._id(files[index]), str(image)))
-                    continue
-                images[len(kept)] = image
-                kept.append(index)
-        ids = np.array([self._id(files[index]) for index in kept], dtype=str)
-        return Split(images[: len(kept)], np.array(labels, np.int64)[kept], ids)
+    def split(self, files: list[Path], labels: list[int], decoded: Decoded) -> Split:
+        """What could be decoded of all files; ids are the paths within the folder."""
+        self.sizes = decoded.sizes
+        self.skipped = [(self._id(files[index]), why) for index, why in decoded.problems.items()]
+        ids = np.array([self._id(files[index]) for index in decoded.kept], dtype=str)
+        return Split(decoded.images, np.array(labels, np.int64)[decoded.kept], ids)
 
     def why_skipped(self, start: str) -> str:
         """Of the first skipped file whose id begins so."""
         return next((reason for name, reason in self.skipped if name.startswith(start)), "")
-
-    def _decode(self, path: Path) -> np.ndarray | ImageError:
-        try:
-            image = read_image(path, *self._options)
-            with Image.open(path) as header:
-                self.sizes.append(header.size)
-            return image
-        except ImageError as error:
-            return error
 
     def _id(self, path: Path) -> str:
         name = path.relative_to(self._root).as_posix()

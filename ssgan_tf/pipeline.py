@@ -9,10 +9,10 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from ssgan_tf import storage
 from ssgan_tf.config import FOLDER, Config
 from ssgan_tf.datasets import Dataset, without_autotuning
 from ssgan_tf.label_split import LabelSplit
+from ssgan_tf.storage import Rows
 from ssgan_tf.trainer import Batch
 
 HIDDEN_LABEL = -1  # stands for the labels that training must not see
@@ -165,20 +165,21 @@ def training_batches(
     return without_autotuning(batches)
 
 
-def _rows(images: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
+def _rows(images: np.ndarray | Rows) -> Callable[[tf.Tensor], tf.Tensor]:
     """A function from indices (B,) to `images` at them, (B, S, S, channels) uint8.
 
     Images in memory become one tensor, which graphs capture instead of copying it. It stays in main
-    memory, where tf.data works; a GPU is given one batch after the other. Images in a file
-    (`np.memmap`) are read from it batch by batch, in the same order.
+    memory, where tf.data works; a GPU is given one batch after the other. Images in a file are read
+    from it batch by batch, in the same order.
     """
-    if not isinstance(images, np.memmap):
+    images = images if isinstance(images, Rows) else Rows(images, np.arange(len(images)))
+    if not images.in_file:
         with tf.device("CPU:0"):
-            tensor = tf.constant(images)
-        return lambda indices: tf.gather(tensor, indices)
+            tensor, places = tf.constant(images.array), tf.constant(images.index)
+        return lambda indices: tf.gather(tensor, tf.gather(places, indices))
 
     def read(indices: tf.Tensor) -> tf.Tensor:
-        found = tf.numpy_function(lambda places: storage.rows(images, places), [indices], tf.uint8)
+        found = tf.numpy_function(lambda batch: images[batch], [indices], tf.uint8)
         return tf.ensure_shape(found, (indices.shape[0], *images.shape[1:]))
 
     return read

@@ -26,6 +26,7 @@ from ssgan_tf.records import read_json, write_json, written_aside
 _FREE = (
     "run_dir",
     "data_dir",
+    "cache_dir",
     "memory_budget_gb",
     "keep_checkpoints",
     "checkpoint_every_minutes",

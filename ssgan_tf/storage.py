@@ -43,22 +43,32 @@ class Storage:
         self._budget = budget_gb * 1e9 if budget_gb else SAFE_SHARE * free_memory()
         self._directory = directory
 
+    def reserve(self, shape: tuple[int, ...]) -> bool:
+        """Whether uint8 images (N, S, S, C) fit into memory; if so, they count from now on."""
+        size = math.prod(shape) * COPIES
+        fits = size <= self._budget
+        self._budget -= size * fits
+        return fits
+
+    def announce(self, shape: tuple[int, ...], directory: str | Path) -> None:
+        """Says that images do not fit, and that they are in a file in `directory`."""
+        print(
+            f"Images:   {shape[0]:,} take {math.prod(shape) * COPIES / 1e9:,.3g} GB in memory, "
+            f"more than the {max(0, self._budget) / 1e9:,.3g} GB that are left of "
+            f"--memory_budget_gb; they are read from a file in {directory} as they are needed",
+            flush=True,
+        )
+
     def allocate(self, shape: tuple[int, ...]) -> np.ndarray:
         """Room for uint8 images (N, S, S, C): an array, or an `np.memmap`.
 
         Raises:
             UserError: if there is no room on the disk either.
         """
-        size = math.prod(shape)
-        if size * COPIES <= self._budget:
-            self._budget -= size * COPIES
+        if self.reserve(shape):
             return np.empty(shape, np.uint8)
-        print(
-            f"Images:   {shape[0]:,} take {size * COPIES / 1e9:,.3g} GB in memory, more than the "
-            f"{max(0, self._budget) / 1e9:,.3g} GB that are left of --memory_budget_gb; they are "
-            f"read from a file in {self._directory} as they are needed",
-            flush=True,
-        )
+        size = math.prod(shape)
+        self.announce(shape, self._directory)
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self._directory) as file:
@@ -72,20 +82,66 @@ class Storage:
                 f"the disk of {self._directory} {why}; make room there."
             ) from error
 
-    def take(self, images: np.ndarray, indices: np.ndarray) -> np.ndarray:
-        """`images[indices]`, in a file again if they are in one."""
-        if not isinstance(images, np.memmap):
-            return images[indices]
-        taken = self.allocate((len(indices), *images.shape[1:]))
-        for start in range(0, len(indices), 1024):
-            part = slice(start, start + 1024)
-            taken[part] = rows(images, indices[part])
-            give_back(taken)
-        return taken
+
+class Rows:
+    """Images at some places of an array, which are read when they are asked for.
+
+    `rows[places]` and `np.asarray(rows)` are arrays in memory; everything else makes no copy.
+
+    Attributes:
+        array: (M, S, S, C) uint8, an array, or an `np.memmap` of a file.
+        index: (N,) int64, the places in `array`, in the order of these images.
+    """
+
+    def __init__(self, array: np.ndarray, index: np.ndarray) -> None:
+        self.array, self.index = array, np.asarray(index, np.int64)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, S, S, C)."""
+        return len(self.index), *self.array.shape[1:]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the images."""
+        return self.array.dtype
+
+    @property
+    def in_file(self) -> bool:
+        """Whether they are in a file, and not in memory."""
+        return isinstance(self.array, np.memmap)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, places: object) -> np.ndarray:
+        if isinstance(places, tuple):  # as in images[:, 0, 0]
+            return self[:][places]
+        index = self.index[places]
+        return rows(self.array, np.atleast_1d(index)).reshape(*index.shape, *self.array.shape[1:])
+
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("images that are read from their places are always a copy")
+        return self[:].astype(dtype or self.dtype, copy=False)
 
 
-def rows(images: np.ndarray, places: np.ndarray | slice) -> np.ndarray:
+def take(images: np.ndarray | Rows, indices: np.ndarray) -> Rows:
+    """The images at `indices`, where they are: without a copy."""
+    if isinstance(images, Rows):
+        return Rows(images.array, images.index[indices])
+    return Rows(images, np.arange(len(images))[indices])
+
+
+def reordered(images: np.ndarray, order: np.ndarray) -> np.ndarray | Rows:
+    """The images at `order`: in memory one array, as training reads it; those of a file stay."""
+    return Rows(images, order) if isinstance(images, np.memmap) else images[order]
+
+
+def rows(images: np.ndarray | Rows, places: np.ndarray | slice) -> np.ndarray:
     """`images[places]`, in memory; of images in a file nothing else stays there."""
+    if isinstance(images, Rows):
+        return images[places]
     if not isinstance(images, np.memmap):
         return images[places]
     if isinstance(places, slice):

@@ -12,7 +12,7 @@ from ssgan_tf.config import Config, UserError
 from ssgan_tf.datasets import Dataset
 from ssgan_tf.label_split import split_labels
 from ssgan_tf.pipeline import training_batches
-from ssgan_tf.storage import COPIES, Storage
+from ssgan_tf.storage import COPIES, Rows, Storage, reordered, rows, take
 
 SHAPE = (50, 32, 32, 3)
 SIZE = 50 * 32 * 32 * 3
@@ -44,16 +44,28 @@ def test_without_a_budget_it_is_a_share_of_the_free_memory(
         assert isinstance(Storage(0, tmp_path).allocate(SHAPE), np.memmap) == expected
 
 
-def test_taking_some_of_them_keeps_them_in_their_order_and_kind(tmp_path: Path) -> None:
-    values = np.random.default_rng(0).integers(0, 256, (3000, 4, 4, 1), np.uint8)
-    indices = np.random.default_rng(1).permutation(3000)[:2500]
-    on_disk = Storage(1e-9, tmp_path)
-    images = on_disk.allocate(values.shape)
+@pytest.mark.parametrize("budget", [1, 1e-9])
+def test_rows_are_read_where_they_are(budget: float, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 256, (3000, 4, 4, 1), np.uint8)
+    images = Storage(budget, tmp_path).allocate(values.shape)
     images[:] = values
-    taken = on_disk.take(images, indices)
-    assert isinstance(taken, np.memmap)
-    np.testing.assert_array_equal(taken, values[indices])
-    assert not isinstance(Storage(1, tmp_path).take(values, indices), np.memmap)
+    order, part = rng.permutation(3000)[:2500], rng.permutation(2500)[:1000]
+    some = take(take(images, order), part)
+    expected = values[order][part]
+    assert np.shares_memory(some.array, images)  # no copy
+    assert some.in_file == isinstance(images, np.memmap)
+    assert (some.shape, some.dtype, len(some)) == (expected.shape, np.uint8, 1000)
+    np.testing.assert_array_equal(some, expected)
+    mask = rng.random(1000) < 0.5
+    for places in (3, -1, np.int64(7), slice(5, 40), slice(None, None, -2), [4, 4, 1], mask):
+        np.testing.assert_array_equal(some[places], expected[places])
+    np.testing.assert_array_equal(some[:, 1, 2, 0], expected[:, 1, 2, 0])
+    np.testing.assert_array_equal(np.stack(list(some)), expected)
+    np.testing.assert_array_equal(rows(some, slice(990, 2000)), expected[990:])
+    np.testing.assert_array_equal(reordered(images, order), values[order])
+    with pytest.raises(IndexError):
+        some[1000]
 
 
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,11 +86,36 @@ def both(data_dir: str) -> tuple[Dataset, Dataset]:
 
 
 def test_data_is_the_same_from_memory_and_from_disk(both: tuple[Dataset, Dataset]) -> None:
-    assert [isinstance(dataset.train.images, np.memmap) for dataset in both] == [False, True]
+    kinds = [type(dataset.train.images) for dataset in both]
+    assert kinds == [np.ndarray, Rows] and both[1].train.images.in_file
     for part in ("train", "test"):
         first, second = (getattr(dataset, part) for dataset in both)
         for name in ("images", "labels", "ids"):
             np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+
+
+def test_the_labeled_part_is_not_copied(both: tuple[Dataset, Dataset]) -> None:
+    labeled = np.arange(5, 90)
+    for dataset in both:
+        part = dataset.train.take(labeled)
+        whole = getattr(dataset.train.images, "array", dataset.train.images)
+        assert np.shares_memory(part.images.array, whole)
+        np.testing.assert_array_equal(part.images, dataset.train.images[labeled])
+
+
+def test_data_in_a_file_is_put_in_order_without_a_second_file(
+    data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allocated: list[tuple[int, ...]] = []
+    allocate = Storage.allocate
+
+    def noted(self: Storage, shape: tuple[int, ...]) -> np.ndarray:
+        allocated.append(shape)
+        return allocate(self, shape)
+
+    monkeypatch.setattr(Storage, "allocate", noted)
+    datasets.load("house_numbers", data_dir, memory_budget_gb=1e-9)
+    assert [shape[0] for shape in allocated] == [40, 96]
 
 
 @pytest.mark.parametrize("first_step", [0, 7])
@@ -111,7 +148,7 @@ def test_a_folder_is_the_same_from_memory_and_from_disk(tmp_path: Path) -> None:
     memory, disk = (
         folder.load(str(tmp_path), memory_budget_gb=budget).train for budget in (1, 1e-9)
     )
-    assert isinstance(disk.images, np.memmap)
+    assert disk.images.in_file
     np.testing.assert_array_equal(memory.images, disk.images)
     assert memory.ids.tolist() == disk.ids.tolist()
 
