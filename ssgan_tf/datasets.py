@@ -16,6 +16,7 @@ import tensorflow_datasets as tfds
 
 from ssgan_tf.config import FOLDER, Config, UserError, expand_user
 from ssgan_tf.storage import Rows, Storage, give_back, reordered, take
+from ssgan_tf.walk import natural_key
 
 PROBE_SECONDS = 4.0
 
@@ -352,11 +353,6 @@ def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.with_options(options)
-
-
-def natural_key(identity: str) -> list[str | int]:
-    """Sorts ids as a person would: "part__9" before "part__10"."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", identity)]
 
 
 def _prepare(builder: tfds.core.DatasetBuilder, manual_dir: Path) -> None:

@@ -12,9 +12,10 @@ import numpy as np
 
 from ssgan_tf.cache import Decoded, decode_files
 from ssgan_tf.config import UserError, expand_user
-from ssgan_tf.datasets import Dataset, Split, natural_key
+from ssgan_tf.datasets import Dataset, Split
 from ssgan_tf.images import SUFFIXES, Fit
 from ssgan_tf.label_split import stratified
+from ssgan_tf.walk import natural_key
 
 UNKNOWN = -1  # the label of images under unlabeled/
 _SHOWN = 5  # skipped files that are named
