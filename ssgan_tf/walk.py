@@ -99,7 +99,10 @@ def list_folder(folder: str | Path) -> list[os.DirEntry]:
 
 
 def kind_of(entry: os.DirEntry) -> str:
-    """ "folder", "file", or in words why it is neither, such as "is a pipe"; links are followed."""
+    """Whether it is a "folder" or a "file", else why it is neither, such as "is a pipe".
+
+    Links are followed.
+    """
     try:
         if entry.is_dir():
             return "folder"

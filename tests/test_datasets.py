@@ -18,6 +18,7 @@ import tensorflow_datasets as tfds
 from ssgan_tf import datasets, house_numbers
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.label_split import split_labels
+from ssgan_tf.walk import natural_key
 
 SHARED = Path(os.environ.get("TFDS_DATA_DIR", "")) / "svhn_cropped" / "3.1.0"
 
