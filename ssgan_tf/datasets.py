@@ -53,6 +53,7 @@ class Dataset:
         class_names: of the K classes.
         train, test: its two parts.
         report: what a person should know of it before training, in lines.
+        validation_ids: of training images that are not to be trained on (a folder's valid/).
     """
 
     name: str
@@ -60,6 +61,7 @@ class Dataset:
     train: Split
     test: Split
     report: tuple[str, ...] = ()
+    validation_ids: frozenset[str] = frozenset()
 
     @property
     def num_classes(self) -> int:
@@ -91,7 +93,6 @@ def load_for(config: Config, prepare: bool = True) -> Dataset:
             config.fit,
             config.channels or 3,
             config.test_fraction,
-            config.seed,
             config.memory_budget_gb,
             config.cache_dir,
         )

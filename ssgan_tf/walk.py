@@ -44,10 +44,10 @@ class Found(NamedTuple):
 def walk_images(folder: str | Path) -> Found:
     """Finds the image files below a folder.
 
-    Links to files and folders are followed. Each folder is read once, however many links lead to
-    it, so links in a circle do no harm; a folder that is there itself goes by its own name and not
-    by that of a link. What is hidden or made by systems (see `is_system_name`) is left out. Nothing
-    is opened: a pipe would wait for ever.
+    Links to files and folders are followed, apart from those to a folder that they are in. Each
+    folder is read once, however many links lead to it; one that is there itself goes by its own
+    name and not by that of a link. What is hidden or made by systems (see `is_system_name`) is left
+    out. Files are not opened: a pipe would wait for ever.
 
     Args:
         folder: any path; those that are found start with it.
@@ -101,11 +101,12 @@ def list_folder(folder: str | Path) -> list[os.DirEntry]:
 def kind_of(entry: os.DirEntry) -> str:
     """Whether it is a "folder" or a "file", else why it is neither, such as "is a pipe".
 
-    Links are followed.
+    Links are followed, but not to a folder that the link itself is in.
     """
     try:
         if entry.is_dir():
-            return "folder"
+            up = entry.is_symlink() and _leads_up(entry.path)
+            return "is a link to a folder that it is in" if up else "folder"
         if entry.is_file():
             return "file"
         mode = entry.stat().st_mode
@@ -114,6 +115,14 @@ def kind_of(entry: os.DirEntry) -> str:
     except OSError as error:  # such as a link to itself
         return f"cannot be read ({error.strerror})"
     return f"is {next((words for test, words in _KINDS if test(mode)), 'not a plain file')}"
+
+
+def _leads_up(link: str) -> bool:
+    target = os.path.realpath(link)
+    return any(
+        Path(os.path.realpath(parent)).is_relative_to(target)
+        for parent in Path(os.path.abspath(link)).parents
+    )
 
 
 def is_system_name(name: str) -> bool:
