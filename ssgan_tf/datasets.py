@@ -19,6 +19,7 @@ from ssgan_tf import resize
 from ssgan_tf.config import FOLDER, Config, UserError, expand_user
 from ssgan_tf.images import ImageError, read_image
 from ssgan_tf.storage import Rows, Storage, give_back, reordered, take
+from ssgan_tf.walk import natural_key
 
 PROBE_SECONDS = 4.0
 
@@ -55,6 +56,7 @@ class Dataset:
         class_names: of the K classes.
         train, test: its two parts.
         report: what a person should know of it before training, in lines.
+        validation_ids: of training images that are not to be trained on (a folder's valid/).
     """
 
     name: str
@@ -62,6 +64,7 @@ class Dataset:
     train: Split
     test: Split
     report: tuple[str, ...] = ()
+    validation_ids: frozenset[str] = frozenset()
 
     @property
     def num_classes(self) -> int:
@@ -93,7 +96,6 @@ def load_for(config: Config, prepare: bool = True) -> Dataset:
             config.fit,
             config.channels or 3,
             config.test_fraction,
-            config.seed,
             config.memory_budget_gb,
             config.cache_dir,
         )
@@ -334,11 +336,6 @@ def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.with_options(options)
-
-
-def natural_key(identity: str) -> list[str | int]:
-    """Sorts ids as a person would: "part__9" before "part__10"."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", identity)]
 
 
 def _prepare(builder: tfds.core.DatasetBuilder, manual_dir: Path) -> None:

@@ -38,6 +38,8 @@ class LabelSplit:
 def split_labels(config: Config, dataset: "Dataset") -> LabelSplit:
     """Draws the validation part, then the labels, as `config` says; a function of its seed.
 
+    Where the data set has a validation part of its own, that is taken, and none is drawn.
+
     Raises:
         UserError: if there are fewer images than labels asked for, fewer labels than classes, or
             `labels_from` is not a usable file.
@@ -45,18 +47,30 @@ def split_labels(config: Config, dataset: "Dataset") -> LabelSplit:
     labels = dataset.train.labels
     everything = np.arange(len(labels))
     known = np.flatnonzero(labels >= 0)  # a folder may have images without a label
+    own = np.array([identity in dataset.validation_ids for identity in dataset.train.ids], bool)
     notes: list[str] = []
     if config.labels_from:
         labeled, stored = _resolve(config.labels_from, dataset)
         notes.append(f"the {len(labeled):,} labels are those of {config.labels_from}")
         validation = stored if config.validation_fraction else np.array([], np.int64)
-        if len(validation):
+        if own.any():
+            validation = np.flatnonzero(own)
+            if own[labeled].any():
+                wrong = dataset.train.ids[labeled[own[labeled]][0]]
+                raise UserError(
+                    f"--labels_from={config.labels_from}: {wrong!r} is a validation image of "
+                    f"{dataset.name}, which is not trained on; take it out."
+                )
+        elif len(validation):
             notes.append("so are the validation images")
         elif config.validation_fraction:
             rest = np.setdiff1d(known, labeled)
             validation = stratified(labels, rest, config.validation_fraction, config.seed)
     else:
-        validation = stratified(labels, known, config.validation_fraction, config.seed)
+        if own.any():
+            validation = np.flatnonzero(own)
+        else:
+            validation = stratified(labels, known, config.validation_fraction, config.seed)
         rest = np.setdiff1d(known, validation)
         count = len(rest) if config.labeled == "all" else int(config.labeled)
         if count > len(rest):

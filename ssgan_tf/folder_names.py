@@ -1,0 +1,82 @@
+"""The names that mean something in a folder of images, and those that are nearly one of them."""
+
+import difflib
+import re
+
+PARTS = {
+    "train": "train",
+    "unlabeled": "unlabeled",
+    "unlabelled": "unlabeled",
+    "test": "test",
+    "valid": "validation",
+    "val": "validation",
+    "validation": "validation",
+}
+TABLE = "labels.csv"
+
+# Words that say nothing: val_images, TestSet and train2017 are val, test and train.
+_FILLING = {
+    *("image", "images", "img", "imgs", "picture", "pictures", "pic", "pics", "photo", "photos"),
+    *("set", "data", "dataset", "file", "files", "folder", "dir", "part", "split", "samples"),
+}
+_ALSO_MEAN = {
+    **{"training": "train", "trained": "train", "labeled": "train", "labelled": "train"},
+    **{"testing": "test", "tested": "test", "validate": "validation", "validating": "validation"},
+    **{"unlabel": "unlabeled", "nolabel": "unlabeled", "nolabels": "unlabeled"},
+    **{"notlabeled": "unlabeled", "notlabelled": "unlabelled"},
+}
+_LONG = ("unlabeled", "unlabelled", "validation")
+_TABLES = {
+    *("labels.csv", "label.csv", "lables.csv", "lable.csv", "labels.csv.csv", "labels.csv.txt"),
+    *("labels.tsv", "label.tsv"),
+}
+
+
+def meant_part(name: str) -> str | None:
+    """The name in `PARTS` that a folder's name is nearly, such as "tests"; None: it is not.
+
+    Of short names only what is hardly another word: "text" and "rain" may be classes.
+    """
+    split = re.sub(r"([a-z])([A-Z])", r"\1 \2", name)
+    words = re.findall(r"[^\W\d_]+", split.casefold())
+    word = "".join(word for word in words if word not in _FILLING)
+    for filling in _FILLING:
+        if word.removesuffix(filling) in PARTS:
+            word = word.removesuffix(filling)
+    for candidate in (word, word.removesuffix("s")):
+        if candidate in PARTS:
+            return candidate
+        if candidate in _ALSO_MEAN:
+            return _ALSO_MEAN[candidate]
+    for part in PARTS:
+        # Letters that changed places, or were struck twice.
+        swapped = sorted(word) == sorted(part) and word[0] == part[0] and word[-1] == part[-1]
+        if swapped or _without_doubles(word) == _without_doubles(part):
+            return part
+    if word[:1] in ("u", "v") and (close := difflib.get_close_matches(word, _LONG, 1, 0.85)):
+        return close[0]
+    return None
+
+
+def meant_table(name: str) -> bool:
+    """Whether a file's name is nearly `labels.csv`."""
+    return name != TABLE and name.casefold() in _TABLES
+
+
+def shown(name: str) -> str:
+    """A name as it can be printed in a line: also one that is not UTF-8 or holds a line break."""
+    text = name.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
+        for letter in text
+    )
+
+
+def listed(names: list[str], most: int = 10) -> str:
+    """Names in a line, at most so many."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(shown(name) for name in names[:most]) + more
+
+
+def _without_doubles(word: str) -> str:
+    return re.sub(r"(.)\1+", r"\1", word)

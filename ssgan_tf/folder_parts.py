@@ -1,0 +1,118 @@
+"""Which images of a folder are trained on and which are for the test: no image for both."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+UNKNOWN = -1  # the label of images without one
+
+
+class Copies(NamedTuple):
+    """What becomes of images that occur more than once.
+
+    Attributes:
+        keep: (N,) bool, whether an image stays in its part.
+        labels: (N,) int64; `UNKNOWN` also where copies of an image have several.
+        of_test: how many training or validation images are left out as copies of test images.
+        of_validation: how many training images are left out as copies of validation images.
+        within_train: how many training images are left out as copies of training images.
+        within_test: how many test images are copies of other ones; they stay.
+        two_labels: groups of indices: one image, several labels.
+    """
+
+    keep: np.ndarray
+    labels: np.ndarray
+    of_test: int
+    of_validation: int
+    within_train: int
+    within_test: int
+    two_labels: list[list[int]]
+
+
+def find_copies(
+    digests: Sequence[bytes], labels: np.ndarray, parts: Sequence[str], ids: Sequence[str]
+) -> Copies:
+    """Decides on images that occur more than once.
+
+    A test part stays as it is, and copies of its images are left out of the others; so are copies
+    of validation images out of training. Of copies within the training or validation part one
+    stays, with a label if one has it. Where their labels differ nobody knows which is right: in the
+    training part the image stays without a label, in the validation part it does not stay.
+
+    Args:
+        digests: equal where the pixels are equal.
+        labels: (N,) int64, or `UNKNOWN`.
+        parts: "train", "validation" or "test".
+        ids: of the images.
+    """
+    groups: dict[bytes, list[int]] = defaultdict(list)
+    for index, digest in enumerate(digests):
+        groups[digest].append(index)
+    keep, labels = np.ones(len(labels), bool), labels.copy()
+    left_out = {"test": 0, "validation": 0, "train": 0}
+    within_test, two_labels = 0, []
+    for group in groups.values():
+        if len(group) == 1:
+            continue
+        if len({labels[index] for index in group} - {UNKNOWN}) > 1:
+            two_labels.append(group)
+        there = {parts[index] for index in group}
+        first = next(part for part in left_out if part in there)
+        members = [index for index in group if parts[index] == first]
+        if first == "test":
+            stay = members
+            within_test += len(members) - 1
+        else:
+            known = {labels[index] for index in members} - {UNKNOWN}
+            # By hash: an image for the test stays one when further copies of it come.
+            chosen = min(
+                members, key=lambda index: (labels[index] == UNKNOWN, path_hash(ids[index]))
+            )
+            stay = [chosen] if first == "train" or len(known) == 1 else []
+            if len(known) > 1:
+                labels[chosen] = UNKNOWN
+            left_out["train"] += len(members) - len(stay) if first == "train" else 0
+        keep[group] = False
+        keep[stay] = True
+        if first != "train":
+            left_out[first] += len(group) - len(members)
+    return Copies(
+        keep,
+        labels,
+        left_out["test"],
+        left_out["validation"],
+        left_out["train"],
+        within_test,
+        two_labels,
+    )
+
+
+def set_aside(labels: np.ndarray, ids: Sequence[str], fraction: float) -> np.ndarray:
+    """The test images of a folder without a test part.
+
+    An image is one if the hash of its path within the folder is below `fraction`. So it stays one,
+    whatever else is in the folder, and wherever the folder is. Each class keeps its image with the
+    highest hash for training.
+
+    Args:
+        labels: (N,) int64; images that are `UNKNOWN` are not taken.
+        ids: of the images.
+        fraction: the expected share of each class.
+
+    Returns:
+        (N,) bool.
+    """
+    hashes = np.array([path_hash(identity) for identity in ids])
+    chosen = (labels != UNKNOWN) & (hashes < fraction)
+    for label in np.unique(labels[chosen]):
+        members = np.flatnonzero(labels == label)
+        chosen[members[hashes[members].argmax()]] = False
+    return chosen
+
+
+def path_hash(identity: str) -> float:
+    """A number from 0 to 1 that is the same on every machine."""
+    return int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], "big") / 2**64

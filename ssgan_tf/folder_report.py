@@ -1,0 +1,128 @@
+"""What a person should know of a folder of images before training on it."""
+
+import math
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from ssgan_tf.cache import Decoded
+from ssgan_tf.folder_layout import Layout
+from ssgan_tf.folder_names import listed, shown
+from ssgan_tf.folder_parts import UNKNOWN, Copies
+
+_SHOWN = 5  # files that are named, of each kind
+_IMBALANCED = 2  # times the images of the smallest class
+
+
+def report(
+    layout: Layout, decoded: Decoded, copies: Copies, labels: np.ndarray, parts: np.ndarray
+) -> list[str]:
+    """Lines on the parts, the classes, and whatever is not as one may expect.
+
+    Args:
+        layout: of the folder.
+        decoded: its images.
+        copies: among the M images that could be read.
+        labels: (M,) of these, as they are used.
+        parts: (M,) "train", "validation" or "test", as they are used; "": left out.
+    """
+    names = layout.class_names
+    ids = [layout.items[index].id for index in decoded.kept]
+    return [
+        *_table(names, labels, parts),
+        _sizes(decoded.sizes),
+        *_on_classes(layout, labels, parts),
+        *_on_copies(copies, ids, labels, parts),
+        *layout.notes,
+        *_on_files(layout, decoded),
+    ]
+
+
+def _table(names: list[str], labels: np.ndarray, parts: np.ndarray) -> list[str]:
+    """Images of each class and part."""
+    columns = [part for part in ("train", "validation", "test") if np.any(parts == part)]
+    width = max(5, *map(len, names))
+    lines = [f"{'class':<{width}}  " + "  ".join(f"{part:>10}" for part in columns)]
+    for label, name in enumerate(names):
+        counts = (np.sum(labels[parts == part] == label) for part in columns)
+        lines.append(f"{name:<{width}}  " + "  ".join(f"{count:>10,}" for count in counts))
+    unlabeled = np.sum(labels[parts == "train"] == UNKNOWN)
+    return [*lines, f"{'':<{width}}  {unlabeled:>10,}  without a label"]
+
+
+def _sizes(sizes: list[tuple[int, int]]) -> str:
+    widths, heights = zip(*sizes, strict=True)
+    smallest, largest = min(sizes, key=math.prod), max(sizes, key=math.prod)
+    return (
+        f"sizes: {smallest[0]} x {smallest[1]} to {largest[0]} x {largest[1]} pixels, median "
+        f"{np.median(widths):.0f} x {np.median(heights):.0f}"
+    )
+
+
+def _on_classes(layout: Layout, labels: np.ndarray, parts: np.ndarray) -> list[str]:
+    names, lines = layout.class_names, []
+    trained_on = labels[parts == "train"]
+    counts = np.bincount(trained_on[trained_on != UNKNOWN], minlength=len(names))
+    if counts.max() > _IMBALANCED * counts.min():
+        most, least = counts.argmax(), counts.argmin()
+        lines.append(
+            f"imbalanced: {counts[most]:,} images of {names[most]} and {counts[least]:,} of "
+            f"{names[least]} to train on; see --balance_classes"
+        )
+    if all(re.fullmatch(r"\d\d?|\w", name) for name in names):
+        lines.append(
+            "classes are named like digits or letters: if that is what they show, give "
+            "--augment_flip=false"
+        )
+    folded = [name.casefold() for name in names]
+    twins = [name for name in names if folded.count(name.casefold()) > 1]
+    if twins:
+        lines.append(f"classes that differ in upper and lower case alone: {listed(twins)}")
+    tested = set(labels[parts == "test"].tolist())
+    untested = [name for label, name in enumerate(names) if label not in tested]
+    if untested:
+        why = "" if layout.has_test else ": too few images for --test_fraction"
+        lines.append(f"no test image of {listed(untested)}{why}")
+    return lines
+
+
+def _on_copies(copies: Copies, ids: list[str], labels: np.ndarray, parts: np.ndarray) -> list[str]:
+    counted = (
+        (copies.of_test, "copies of test images are left out of training"),
+        (copies.of_validation, "copies of validation images are left out of training"),
+        (copies.within_train, "copies within the training part are left out"),
+        (copies.within_test, "copies within the test part stay in it"),
+    )
+    lines = [f"copies: {count:,} {what}" for count, what in counted if count]
+    if copies.two_labels:
+        lines.append(
+            f"two labels: {len(copies.two_labels):,} images are in several classes; their labels "
+            "are not trained on"
+        )
+        lines += _some(
+            [" = ".join(shown(ids[i]) for i in group[:3]) for group in copies.two_labels]
+        )
+    return lines
+
+
+def _on_files(layout: Layout, decoded: Decoded) -> list[str]:
+    lines = []
+    unreadable = [(layout.items[i].id, reason) for i, reason in decoded.problems.items()]
+    if skipped := [*layout.skipped, *unreadable]:
+        lines.append(f"skipped: {len(skipped):,} files that cannot be read")
+        lines += _some([f"{shown(name)}: {reason}" for name, reason in skipped])
+    if decoded.notes:
+        lines.append(f"with remarks: {len(decoded.notes):,} files")
+        lines += _some(
+            [f"{shown(layout.items[i].id)}: {note}" for i, note in decoded.notes.items()]
+        )
+    if layout.others:
+        lines.append(f"not looked at: {layout.others:,} files without an image's name")
+    return lines
+
+
+def _some(lines: Sequence[str]) -> list[str]:
+    """The first of some lines, and how many more there are."""
+    more = [f"  and {len(lines) - _SHOWN:,} more"] if len(lines) > _SHOWN else []
+    return [f"  {line}" for line in lines[:_SHOWN]] + more
