@@ -61,7 +61,8 @@ def test_no_two_names_tie_and_both_forms_of_a_letter_have_one_place() -> None:
         e_acute = unicodedata.normalize(form, "é")
         assert sorted(["z", e_acute, "a", "ä"], key=natural_key) == ["a", "z", "ä", e_acute]
     two = [unicodedata.normalize(form, "é") for form in ("NFC", "NFD")]
-    assert sorted(two, key=natural_key) == sorted(reversed(two), key=natural_key)
+    swapped = [two[1], two[0]]
+    assert sorted(two, key=natural_key) == sorted(swapped, key=natural_key)
 
 
 def test_links_in_a_circle_end(ten: Path) -> None:
