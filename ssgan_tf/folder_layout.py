@@ -133,7 +133,7 @@ class _Reading:
         names = sorted(trained_on, key=natural_key)
         for item in items:
             if item.label and item.label not in trained_on:
-                close = difflib.get_close_matches(item.label, names, 1, 0.7)
+                close = difflib.get_close_matches(item.label, names, 1, 0.6)
                 raise UserError(
                     f"{self._flag}: {item.id.partition('/')[0]}/ has the class {item.label}, of "
                     f"which there are no images for training"

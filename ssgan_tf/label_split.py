@@ -56,7 +56,7 @@ def split_labels(config: Config, dataset: "Dataset") -> LabelSplit:
         if own.any():
             validation = np.flatnonzero(own)
             if own[labeled].any():
-                wrong = dataset.train.ids[labeled[own[labeled]][0]]
+                wrong = str(dataset.train.ids[labeled[own[labeled]][0]])
                 raise UserError(
                     f"--labels_from={config.labels_from}: {wrong!r} is a validation image of "
                     f"{dataset.name}, which is not trained on; take it out."

@@ -1,4 +1,5 @@
 import csv
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -10,6 +11,7 @@ from PIL import Image
 
 from ssgan_tf import datasets, evaluate, folder
 from ssgan_tf.config import Config, UserError
+from ssgan_tf.label_split import split_labels
 from ssgan_tf.train import train_and_evaluate
 
 
@@ -20,11 +22,14 @@ def write_image(path: Path, value: int, size: tuple[int, int] = (32, 32)) -> Non
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """Two classes of ten images, whose grey says which, and six images without a label."""
+    """Two classes of ten images, whose grey says which, and six images without a label.
+
+    Two of each class are for the test, by their names: photo_7 and photo_9.
+    """
     root = tmp_path / "my pictures ü"
     for index in range(10):
-        write_image(root / f"train/cat/{index}.png", 10 + index)
-        write_image(root / f"train/dog/{index}.jpg", 110 + index, (40 + index, 32))
+        write_image(root / f"train/cat/photo_{index}.png", 10 + index)
+        write_image(root / f"train/dog/photo_{index}.jpg", 110 + index, (40 + index, 32))
     for index in range(6):
         write_image(root / f"unlabeled/more/{index}.bmp", 210 + index)
     return root
@@ -39,15 +44,44 @@ def test_classes_are_the_folders_and_unlabelled_images_have_no_label(pictures: P
     expected = np.where(greys < 100, 0, np.where(greys < 200, 1, -1))
     np.testing.assert_array_equal(dataset.train.labels, expected)
     assert "unlabeled/more/0.bmp" in dataset.train.ids
-    assert sorted(dataset.test.labels.tolist()) == [0, 0, 1, 1]  # a fifth of each class
+    assert dataset.test.labels.tolist() == [0, 0, 1, 1]
 
 
-def test_the_test_images_are_drawn_by_seed_and_no_training_images(pictures: Path) -> None:
-    one, again, other = (folder.load(str(pictures), seed=seed) for seed in (0, 0, 1))
-    assert one.test.ids.tolist() == again.test.ids.tolist() != other.test.ids.tolist()
-    assert not set(one.test.ids) & set(one.train.ids)
-    half = folder.load(str(pictures), test_fraction=0.5)
-    assert len(half.test) == 10
+def test_the_test_images_are_those_whose_paths_say_so(pictures: Path) -> None:
+    def expected(fraction: float) -> set[str]:
+        paths = (path.relative_to(pictures).as_posix() for path in pictures.glob("train/*/*"))
+        numbers = {path: hashlib.sha256(path.encode()).hexdigest()[:16] for path in paths}
+        return {path for path, number in numbers.items() if int(number, 16) < fraction * 2**64}
+
+    before = folder.load(str(pictures))
+    ends = [f"{name}/photo_{number}" for name in ("cat", "dog") for number in (7, 9)]
+    assert [identity.split(".")[0] for identity in before.test.ids] == [
+        f"train/{end}" for end in ends
+    ]
+    assert "set aside" in before.report[0]
+    assert set(folder.load(str(pictures), test_fraction=0.5).test.ids) == expected(0.5)
+    for index in range(30):  # with more images, elsewhere, and a class that comes in between
+        write_image(pictures / f"train/cat/more_{index}.png", 30 + index)
+        write_image(pictures / f"train/cow/{index}.png", 60 + index)
+    moved = pictures.rename(pictures.parent / "elsewhere")
+    after = folder.load(str(moved))
+    assert set(before.test.ids) < set(after.test.ids)
+    assert not set(before.train.ids) & set(after.test.ids)
+    assert not set(after.train.ids) & set(after.test.ids)
+
+
+def test_each_class_keeps_an_image_to_train_on_and_classes_without_test_images_are_named(
+    pictures: Path,
+) -> None:
+    write_image(pictures / "train/rare/a.png", 100)
+    dataset = folder.load(str(pictures), test_fraction=0.999)
+    counts = {
+        name: int(np.sum(dataset.train.labels == i)) for i, name in enumerate(dataset.class_names)
+    }
+    assert counts == {"cat": 1, "dog": 1, "rare": 1}
+    assert "no test image of rare: too few images for --test_fraction" in dataset.report
+    with pytest.raises(UserError, match=r"--test_fraction=0.0: leaves no test image of 21"):
+        folder.load(str(pictures), test_fraction=0.0)
 
 
 def test_a_test_folder_is_used_where_there_is_one(pictures: Path) -> None:
@@ -68,7 +102,7 @@ def test_size_channels_and_fit_are_those_asked_for(pictures: Path) -> None:
 def test_the_report_tells_counts_sizes_and_what_was_skipped(pictures: Path) -> None:
     (pictures / "train/cat/text.png").write_text("not an image")
     (pictures / "train/cat/notes.txt").write_text("a list")
-    whole = (pictures / "train/dog/0.jpg").read_bytes()
+    whole = (pictures / "train/dog/photo_0.jpg").read_bytes()
     (pictures / "train/dog/short.jpg").write_bytes(whole[: len(whole) // 2])
     Image.new("1", (30000, 30000)).save(pictures / "unlabeled/huge.png")
     report = "\n".join(folder.load(str(pictures)).report)
@@ -76,6 +110,7 @@ def test_the_report_tells_counts_sizes_and_what_was_skipped(pictures: Path) -> N
     assert ["cat", "8", "2"] in rows and ["dog", "8", "2"] in rows
     assert "6  without a label" in report
     assert "32 x 32 to 49 x 32" in report
+    assert "test images: set aside, --test_fraction=0.2" in report
     assert "skipped: 3 files" in report
     assert "train/cat/text.png: is not an image" in report
     assert "train/dog/short.jpg: is damaged" in report
@@ -121,6 +156,95 @@ def test_mistakes_are_named(pictures: Path, tmp_path: Path) -> None:
     assert "test/ has the class fish" in message(pictures)
 
 
+def copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with Image.open(source) as image:  # another file with the same pixels
+        image.save(target, "PNG", compress_level=1)
+
+
+def test_no_copy_of_a_test_image_is_trained_on(pictures: Path) -> None:
+    copy(pictures / "train/cat/photo_7.png", pictures / "unlabeled/copy.png")
+    copy(pictures / "train/cat/photo_9.png", pictures / "train/cat/twin.png")
+    copy(pictures / "train/dog/photo_1.jpg", pictures / "unlabeled/dog.png")
+    for _ in range(2):  # set aside, and then as a part that is given
+        dataset = folder.load(str(pictures))
+        test = {image.tobytes() for image in np.asarray(dataset.test.images)}
+        train = [image.tobytes() for image in np.asarray(dataset.train.images)]
+        assert not test & set(train)
+        assert len(train) == len(set(train)) == 22
+        assert len(dataset.test) == 4
+        for name in ("cat", "dog"):
+            (pictures / "test" / name).mkdir(parents=True, exist_ok=True)
+        for identity in dataset.test.ids:
+            (pictures / identity).rename(pictures / identity.replace("train/", "test/"))
+    assert "copies: 2 copies of test images are left out of training" in dataset.report
+    assert "copies: 1 copies within the training part are left out" in dataset.report
+
+
+def test_two_labels_of_one_image_are_named_with_both_files(pictures: Path) -> None:
+    copy(pictures / "train/cat/photo_0.png", pictures / "train/dog/cat.png")
+    dataset = folder.load(str(pictures))
+    report = "\n".join(dataset.report)
+    assert "two labels: 1 images are in several classes" in report
+    assert "train/cat/photo_0.png = train/dog/cat.png" in report
+    assert np.sum(dataset.train.labels == 0) == 7 and np.sum(dataset.train.labels == 1) == 8
+    assert np.sum(dataset.train.labels == -1) == 7
+    (pictures / "train/both").mkdir()
+    copy(pictures / "train/cat/photo_1.png", pictures / "train/both/1.png")
+    with pytest.raises(UserError, match="all training images of class both are also"):
+        folder.load(str(pictures))
+
+
+def test_a_validation_folder_is_set_aside_and_not_trained_on(pictures: Path) -> None:
+    write_image(pictures / "valid/cat/1.png", 70)
+    write_image(pictures / "valid/dog/1.png", 170)
+    copy(pictures / "valid/dog/1.png", pictures / "unlabeled/copy.png")
+    dataset = folder.load(str(pictures))
+    assert dataset.validation_ids == {"valid/cat/1.png", "valid/dog/1.png"}
+    assert "copies: 1 copies of validation images are left out of training" in dataset.report
+    for fraction in (0.0, 0.5):
+        config = Config(dataset=f"folder:{pictures}", validation_fraction=fraction)
+        split = split_labels(config, dataset)
+        assert set(dataset.train.ids[split.validation]) == dataset.validation_ids
+        assert len(split.labeled) == 16 and len(split.train) == 22
+    listing = pictures / "labels.json"
+    listing.write_text(json.dumps({"ids": ["train/cat/photo_1.png", "valid/dog/1.png"]}))
+    config = Config(dataset=f"folder:{pictures}", labels_from=str(listing))
+    with pytest.raises(UserError, match=r"'valid/dog/1.png' is a validation image of"):
+        split_labels(config, dataset)
+
+
+def test_a_table_gives_the_labels_of_images_that_are_not_sorted(tmp_path: Path) -> None:
+    rows = ["file;label"]
+    for index in range(20):
+        write_image(tmp_path / f"p/{index}.png", 10 * index)
+        rows.append(f"p/{index}.png;{'odd' if index % 2 else 'even'}")
+    write_image(tmp_path / "p/unknown.png", 255)
+    (tmp_path / "labels.csv").write_bytes("\r\n".join(["\ufeff" + rows[0], *rows[1:]]).encode())
+    dataset = folder.load(str(tmp_path), test_fraction=0.5)
+    assert dataset.class_names == ["even", "odd"]
+    both = [*zip(dataset.train.ids, dataset.train.labels, strict=True)]
+    both += zip(dataset.test.ids, dataset.test.labels, strict=True)
+    assert len(both) == 21
+    for identity, label in both:
+        number = identity.removeprefix("p/").removesuffix(".png")
+        assert label == (-1 if number == "unknown" else int(number) % 2)
+
+
+def test_the_report_tells_what_should_be_known_of_the_classes(pictures: Path) -> None:
+    for index in range(10):
+        write_image(pictures / f"train/cat/more_{index}.png", 30 + index)
+    (pictures / "train/Dog").mkdir()
+    write_image(pictures / "train/Dog/1.png", 5)
+    report = folder.load(str(pictures)).report
+    assert "imbalanced: 12 images of cat and 1 of Dog to train on; see --balance_classes" in report
+    assert "classes that differ in upper and lower case alone: Dog, dog" in report
+    assert not any("--augment_flip" in line for line in report)
+    for name in ("cat", "dog", "Dog"):
+        (pictures / "train" / name).rename(pictures / f"train/{len(name) + ord(name[0]) % 7}")
+    assert any("--augment_flip=false" in line for line in folder.load(str(pictures)).report)
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -138,8 +262,7 @@ def test_a_class_that_the_export_could_not_name_is_refused(
 
 
 def test_names_of_files_need_not_be_utf_8(pictures: Path) -> None:
-    image = (pictures / "train/cat/0.png").read_bytes()
-    Path(os.fsdecode(os.fsencode(pictures / "unlabeled") + b"/caf\xe9.png")).write_bytes(image)
+    write_image(Path(os.fsdecode(os.fsencode(pictures / "unlabeled") + b"/caf\xe9.png")), 5)
     ids = folder.load(str(pictures)).train.ids.tolist()
     assert r"unlabeled/caf\udce9.png" in ids
     "".join(ids).encode("utf-8")
@@ -209,7 +332,7 @@ def test_a_batch_larger_than_the_folder_is_named_after_the_report(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     config = Config.from_preset(
-        "article", dataset=f"folder:{pictures}", run_dir=str(tmp_path / "run")
+        "article", dataset=f"folder:{pictures}", batch_size=128, run_dir=str(tmp_path / "run")
     )
     with pytest.raises(UserError, match=r"there are 22 images .* such as --batch_size=8"):
         train_and_evaluate(config)
