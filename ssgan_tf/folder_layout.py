@@ -10,6 +10,7 @@ my_images/labels.csv        labels of images anywhere in the folder
 import collections
 import dataclasses
 import difflib
+import os
 import unicodedata
 from pathlib import Path
 from typing import NamedTuple
@@ -70,7 +71,7 @@ def read_layout(root: Path, flag: str) -> Layout:
         UserError: if the folder cannot be understood, has fewer than two classes, a class without
             an image, or a name that is nearly one that means something.
     """
-    if not root.is_dir():
+    if not os.path.isdir(root):  # unlike Path.is_dir(), also where a folder above it is locked
         raise UserError(f"{flag}: there is no such folder.")
     return _Reading(root, flag).layout()
 
@@ -87,6 +88,7 @@ class _Reading:
 
     def __init__(self, root: Path, flag: str) -> None:
         self._root, self._flag = root, flag
+        self._start = str(root / "x")[:-1]  # of all paths
         self._found: list[_File] = []
         self._skipped: list[tuple[str, str]] = []
         self._others = 0
@@ -230,7 +232,7 @@ class _Reading:
         return unicodedata.normalize("NFC", self._raw_identity(path))
 
     def _raw_identity(self, path: str) -> str:
-        name = Path(path).relative_to(self._root).as_posix()
+        name = path.removeprefix(self._start).replace(os.sep, "/")
         return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
     def _identified(self) -> list[str]:

@@ -89,17 +89,16 @@ def _on_classes(layout: Layout, labels: np.ndarray, parts: np.ndarray) -> list[s
 
 def _on_copies(copies: Copies, ids: list[str], labels: np.ndarray, parts: np.ndarray) -> list[str]:
     counted = (
-        (copies.of_test, "copies of test images are left out of training"),
-        (copies.of_validation, "copies of validation images are left out of training"),
-        (copies.within_train, "copies within the training part are left out"),
-        (copies.within_test, "copies within the test part stay in it"),
+        (copies.of_test, "of test images, left out of training"),
+        (copies.of_validation, "of validation images, left out of training"),
+        (copies.within_train, "within the training part, left out"),
+        (copies.within_test, "within the test part, where they stay"),
     )
     lines = [f"copies: {count:,} {what}" for count, what in counted if count]
     if copies.two_labels:
-        lines.append(
-            f"two labels: {len(copies.two_labels):,} images are in several classes; their labels "
-            "are not trained on"
-        )
+        count = len(copies.two_labels)
+        what = "image is" if count == 1 else "images are"
+        lines.append(f"two labels: {count:,} {what} in several classes, and not trained on as any")
         lines += _some(
             [" = ".join(shown(ids[i]) for i in group[:3]) for group in copies.two_labels]
         )

@@ -19,6 +19,7 @@ _SYSTEM_FOLDERS = {
     *("lost+found", "~snapshot", "__pycache__"),
 }
 _SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"}
+_SYSTEM_NAMES = _SYSTEM_FOLDERS | _SYSTEM_FILES
 _KINDS = (
     (stat.S_ISFIFO, "a pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -60,7 +61,7 @@ def walk_images(folder: str | Path) -> Found:
     others = 0
     waiting = deque([str(folder)])  # those that links lead to come after all others
     while waiting:
-        real = [waiting.popleft()]
+        real, links = [waiting.popleft()], []
         while real:
             directory = real.pop()
             try:
@@ -68,20 +69,21 @@ def walk_images(folder: str | Path) -> Found:
                 if (status.st_dev, status.st_ino) in seen:
                     continue
                 seen.add((status.st_dev, status.st_ino))
-                entries = list_folder(directory)
+                entries = _list_unordered(directory)
             except OSError as error:
                 found.skipped.append((directory, f"cannot be opened ({error.strerror})"))
                 continue
             for entry in entries:
                 kind = kind_of(entry)
                 if kind == "folder":
-                    (waiting if entry.is_symlink() else real).append(entry.path)
+                    (links if entry.is_symlink() else real).append(entry.path)
                 elif kind == "file" and is_image_name(entry.name):
                     found.files.append(entry.path)
                 elif kind != "file" and (is_image_name(entry.name) or entry.is_symlink()):
                     found.skipped.append((entry.path, kind))
                 else:
                     others += 1
+        waiting.extend(sorted(links, key=natural_key))
     found.files.sort(key=natural_key)
     found.skipped.sort(key=lambda item: natural_key(item[0]))
     return found._replace(others=others)
@@ -93,9 +95,12 @@ def list_folder(folder: str | Path) -> list[os.DirEntry]:
     Raises:
         OSError: if it cannot be read.
     """
+    return sorted(_list_unordered(folder), key=lambda entry: natural_key(entry.name))
+
+
+def _list_unordered(folder: str | Path) -> list[os.DirEntry]:
     with os.scandir(folder) as entries:
-        kept = [entry for entry in entries if not is_system_name(entry.name)]
-    return sorted(kept, key=lambda entry: natural_key(entry.name))
+        return [entry for entry in entries if not is_system_name(entry.name)]
 
 
 def kind_of(entry: os.DirEntry) -> str:
@@ -127,7 +132,7 @@ def _leads_up(link: str) -> bool:
 
 def is_system_name(name: str) -> bool:
     """Whether a file or folder is hidden or made by a system: never an image, never a class."""
-    return name.startswith(".") or name.lower() in _SYSTEM_FOLDERS | _SYSTEM_FILES
+    return name.startswith(".") or name.lower() in _SYSTEM_NAMES
 
 
 def natural_key(name: str) -> tuple[list[str | int], str, str]:

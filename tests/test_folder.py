@@ -177,15 +177,15 @@ def test_no_copy_of_a_test_image_is_trained_on(pictures: Path) -> None:
             (pictures / "test" / name).mkdir(parents=True, exist_ok=True)
         for identity in dataset.test.ids:
             (pictures / identity).rename(pictures / identity.replace("train/", "test/"))
-    assert "copies: 2 copies of test images are left out of training" in dataset.report
-    assert "copies: 1 copies within the training part are left out" in dataset.report
+    assert "copies: 2 of test images, left out of training" in dataset.report
+    assert "copies: 1 within the training part, left out" in dataset.report
 
 
 def test_two_labels_of_one_image_are_named_with_both_files(pictures: Path) -> None:
     copy(pictures / "train/cat/photo_0.png", pictures / "train/dog/cat.png")
     dataset = folder.load(str(pictures))
     report = "\n".join(dataset.report)
-    assert "two labels: 1 images are in several classes" in report
+    assert "two labels: 1 image is in several classes" in report
     assert "train/cat/photo_0.png = train/dog/cat.png" in report
     assert np.sum(dataset.train.labels == 0) == 7 and np.sum(dataset.train.labels == 1) == 8
     assert np.sum(dataset.train.labels == -1) == 7
@@ -201,7 +201,7 @@ def test_a_validation_folder_is_set_aside_and_not_trained_on(pictures: Path) -> 
     copy(pictures / "valid/dog/1.png", pictures / "unlabeled/copy.png")
     dataset = folder.load(str(pictures))
     assert dataset.validation_ids == {"valid/cat/1.png", "valid/dog/1.png"}
-    assert "copies: 1 copies of validation images are left out of training" in dataset.report
+    assert "copies: 1 of validation images, left out of training" in dataset.report
     for fraction in (0.0, 0.5):
         config = Config(dataset=f"folder:{pictures}", validation_fraction=fraction)
         split = split_labels(config, dataset)
