@@ -15,12 +15,13 @@ import unicodedata
 from pathlib import Path
 from typing import NamedTuple
 
-from ssgan_tf import folder_names
 from ssgan_tf.config import UserError
-from ssgan_tf.folder_names import PARTS, TABLE, listed, shown
+from ssgan_tf.folder_names import PARTS, TABLE, ask_about, listed, shown
 from ssgan_tf.images import is_image_name
 from ssgan_tf.labels_csv import Label, read_labels
 from ssgan_tf.walk import kind_of, list_folder, natural_key, walk_images
+
+_LOOKED_AT = 20  # folders in which a run is looked for
 
 
 class Item(NamedTuple):
@@ -95,13 +96,15 @@ class _Reading:
         self._unused: list[str] = []
         self._notes: list[str] = []
         self._class_folders: dict[str, str] = {}  # class -> its folder for training
-        self._folders, self._files = self._entries("")
+        folders, self._files = self._entries("")
+        self._folders = [name for name in folders if not self._holds_runs(name)]
+        self._unused += [f"{name}/ (runs)" for name in folders if name not in self._folders]
         self._has_train = "train" in self._folders
         self._has_table = TABLE in self._files
 
     def layout(self) -> Layout:
         """All of it."""
-        self._ask_about_names()
+        self._notes += ask_about(self._folders, self._files, self._flag)
         for name in self._folders:
             part = PARTS.get(name)
             if part == "unlabeled":
@@ -180,6 +183,17 @@ class _Reading:
             else:
                 self._skipped.append((self._identity(entry.path), kind))
         return named["folder"], named["file"]
+
+    def _holds_runs(self, folder: str) -> bool:
+        """Whether it is what training writes, as it does in the folder where it was started."""
+        try:
+            within = ["", *(entry.name for entry in list_folder(self._root / folder)[:_LOOKED_AT])]
+        except OSError:
+            return False
+        files = ("config.json", "labels.json")
+        return any(
+            all((self._root / folder / name / file).is_file() for file in files) for name in within
+        )
 
     def _add(self, folder: str, part: str, label: str | None, loose: bool = False) -> None:
         """Adds all images below a folder."""
@@ -311,27 +325,3 @@ class _Reading:
             if "train" in folders or TABLE in files or (len(folders) > 1 and name not in PARTS):
                 return f"; or is it {shown(name)}/, as in {self._flag}/{shown(name)}"
         return ""
-
-    def _ask_about_names(self) -> None:
-        """Raises UserError if a name is nearly one that means something."""
-        there = {PARTS[name] for name in self._folders if name in PARTS}
-        for name in self._folders:
-            meant = None if name in PARTS or name[0] == "_" else folder_names.meant_part(name)
-            if meant is None:
-                continue
-            if self._has_train and PARTS[meant] in there and name.casefold() not in PARTS:
-                self._notes.append(f"{shown(name)}/: is it meant as {meant}/? Then rename it")
-                continue
-            other = "move all class folders into train/"
-            if self._has_train or self._has_table:
-                other = "give it a name that is less like it"
-            raise UserError(
-                f"{self._flag}: is {shown(name)}/ meant as {meant}/? Then rename it to {meant}; "
-                f"if not, {other}."
-            )
-        for name in self._files:
-            if not self._has_table and folder_names.meant_table(name):
-                raise UserError(
-                    f"{self._flag}: is {shown(name)} meant as {TABLE}? Then rename it; if not, "
-                    "give it a name that is less like it."
-                )

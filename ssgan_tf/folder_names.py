@@ -3,6 +3,8 @@
 import difflib
 import re
 
+from ssgan_tf.config import UserError
+
 PARTS = {
     "train": "train",
     "unlabeled": "unlabeled",
@@ -61,6 +63,47 @@ def meant_part(name: str) -> str | None:
 def meant_table(name: str) -> bool:
     """Whether a file's name is nearly `labels.csv`."""
     return name != TABLE and name.casefold() in _TABLES
+
+
+def ask_about(folders: list[str], files: list[str], flag: str) -> list[str]:
+    """Asks about names directly in a data set's folder that are nearly one that means something.
+
+    Args:
+        folders: names of the folders in it.
+        files: names of its files.
+        flag: with which errors begin.
+
+    Returns:
+        Questions on names that change nothing.
+
+    Raises:
+        UserError: on the first one that would change what is trained on, or tested.
+    """
+    notes = []
+    there = {PARTS[name] for name in folders if name in PARTS}
+    for name in folders:
+        meant = None if name in PARTS or name[0] == "_" else meant_part(name)
+        if meant is None:
+            continue
+        if "train" in folders and PARTS[meant] in there and name.casefold() not in PARTS:
+            notes.append(f"{shown(name)}/: is it meant as {meant}/? Then rename it")
+            continue
+        classes_at_the_top = "train" not in folders and TABLE not in files
+        raise UserError(
+            f"{flag}: is {shown(name)}/ meant as {meant}/? Then rename it to {meant}; if not, "
+            + (
+                "move all class folders into train/."
+                if classes_at_the_top
+                else "give it a name that is less like it."
+            )
+        )
+    for name in files:
+        if TABLE not in files and meant_table(name):
+            raise UserError(
+                f"{flag}: is {shown(name)} meant as {TABLE}? Then rename it; if not, give it a "
+                "name that is less like it."
+            )
+    return notes
 
 
 def shown(name: str) -> str:

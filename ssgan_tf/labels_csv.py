@@ -26,6 +26,7 @@ _FILE = {
     *("image", "images", "img", "image_path", "image_name", "image_id", "img_path", "name"),
 }
 _LABEL = {"label", "labels", "class", "class_name", "classname", "category", "target", "species"}
+_NO_LABEL = {"nan", "null", "n/a", "?", "unlabeled", "unlabelled", "no label"}  # and no class
 _DELIMITERS = ",;\t"
 _LOOKED_AT = 100  # lines that show which delimiter it is
 
@@ -175,6 +176,11 @@ def _rows(text: str, files: _Files, where: str) -> Iterator[tuple[int, str, str]
         label = unicodedata.normalize("NFC", cells[columns[1]].strip())
         if label.splitlines() not in ([], [label]):
             raise UserError(f"{where}: the label {label!a} in line {line} is not one line of text.")
+        if label.casefold() in _NO_LABEL:
+            raise UserError(
+                f"{where}: {label!r} in line {line} would be a class of that name; leave the label "
+                "empty if there is none."
+            )
         yield line, cells[columns[0]], label
 
 

@@ -311,6 +311,7 @@ def test_a_folder_that_has_moved_is_found_by_data_dir(pictures: Path, tmp_path: 
             "article",
             **NARROW,
             dataset=f"folder:{pictures}",
+            image_size=16,
             batch_size=8,
             steps=1,
             run_dir=str(run_dir),

@@ -239,6 +239,30 @@ def test_the_order_does_not_depend_on_the_file_system(
     assert [item.id for item in layouts[0].items][:3] == [f"train/01/{i}.png" for i in (1, 2, 10)]
 
 
+@pytest.mark.parametrize("rows", [[], ["cat/1.png,cat", "dog/1.png,dog"]])
+def test_runs_that_were_written_into_the_folder_are_no_class(
+    tmp_path: Path, rows: list[str]
+) -> None:
+    fill(tmp_path, "cat/1.png", "dog/1.png", "runs/a/samples/1.png", "runs/b/samples/1.png")
+    fill(tmp_path, "runs/b/config.json", "runs/b/labels.json")
+    if rows:
+        table(tmp_path, *rows)
+    layout = read_layout(tmp_path, FLAG)
+    assert [item.id for item in layout.items] == ["cat/1.png", "dog/1.png"]
+    assert layout.notes == ["not used: runs/ (runs)"]
+
+
+def test_a_class_may_be_a_link_to_a_folder_elsewhere(tmp_path: Path) -> None:
+    fill(tmp_path, "pool/cats/1.png", "pool/dogs/1.png", "my/train/dog/2.png")
+    (tmp_path / "my/train/cat").symlink_to(tmp_path / "pool/cats")
+    (tmp_path / "my/train/dog/more").symlink_to("../../../pool/dogs")
+    assert parts(read_layout(tmp_path / "my", FLAG))["train"] == [
+        ("train/cat/1.png", "cat"),
+        ("train/dog/2.png", "dog"),
+        ("train/dog/more/1.png", "dog"),
+    ]
+
+
 def test_a_class_link_to_the_whole_folder_is_skipped(tmp_path: Path) -> None:
     fill(tmp_path, "cat/1.png", "dog/1.png")
     (tmp_path / "loop").symlink_to(".")
