@@ -81,13 +81,16 @@ def _jpeg(encoded: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
     """(h, w, 3) uint8, at the part of its size that is enough, and the orientation, () int32."""
     height, width, components = tf.unstack(tf.io.extract_jpeg_shape(encoded))
     encoded = _measured(encoded, height, width)
-    orientation, adobe = _jpeg_segments(encoded)
-    # Without Adobe's segment TensorFlow takes the four colors for the opposite of what they are.
-    usual = tf.debugging.Assert(
-        (components < 4) | adobe,
-        ["a CMYK image lacks the marker of Adobe; give it as RGB"],
-    )
-    with tf.control_dependencies([usual]):
+    orientation, adobe, whole = _jpeg_segments(encoded)
+    checks = [
+        # Decoders find their way behind wrong lengths, but how to turn the image is not known then.
+        tf.debugging.Assert(whole, ["the segments before the pixels of a JPEG file are damaged"]),
+        # Without Adobe's segment TensorFlow takes the four colors for their opposites.
+        tf.debugging.Assert(
+            (components < 4) | adobe, ["a CMYK image lacks the marker of Adobe; give it as RGB"]
+        ),
+    ]
+    with tf.control_dependencies(checks):
         encoded = tf.identity(encoded)
 
     def at(factor: int) -> tf.Tensor:
@@ -113,8 +116,13 @@ def _number(data: tf.Tensor, big_endian: tf.Tensor | bool = True) -> tf.Tensor:
     return tf.cast(tf.where(total < 2**31, total, -1), tf.int32)
 
 
-def _jpeg_segments(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The orientation, () int32, and whether there is a segment of Adobe's, () bool."""
+def _jpeg_segments(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Reads what comes before the pixels.
+
+    Returns:
+        The orientation, () int32; whether there is a segment of Adobe's, () bool; whether one
+        segment follows the other up to the pixels, () bool.
+    """
     data = _bytes(encoded)
     count = tf.size(data)
 
@@ -137,10 +145,11 @@ def _jpeg_segments(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         following = tf.where(marker == 0xFF, place + 1, place + 2 + tf.maximum(length, 2))
         return following, orientation, adobe
 
-    _, orientation, adobe = tf.while_loop(
+    place, orientation, adobe = tf.while_loop(
         more, step, (tf.constant(2), tf.constant(0), tf.constant(False)), parallel_iterations=1
     )
-    return tf.maximum(orientation, 1), adobe
+    whole = tf.strings.substr(encoded, tf.minimum(place, count - 1), 2) == b"\xff\xda"
+    return tf.maximum(orientation, 1), adobe, whole
 
 
 def _png_orientation(encoded: tf.Tensor) -> tf.Tensor:

@@ -90,7 +90,7 @@ def read_picture(
     """
     try:
         with _opened(source) as file:
-            picture = _decode(file, size, channels)
+            return _brought_to_size(_decode(file, size, channels), size, fit)
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -101,15 +101,10 @@ def read_picture(
         raise ImageError(
             "is not an image that can be read (PNG, JPEG, BMP, GIF, WebP, TIFF, AVIF, HEIC)"
         ) from error
+    except PermissionError as error:
+        raise ImageError(f"cannot be read ({error.strerror})") from error
     except Exception as error:  # Pillow's decoders raise whatever they meet
         raise ImageError(f"is damaged or cut short ({_first_line(error)})") from error
-    image, notes = picture.image, picture.notes
-    result = np.asarray(resize.with_pillow(image, size, fit), np.uint8)
-    if result.min() == result.max() and pixels.varies(picture.original):
-        notes = (*notes, "every pixel is the same when it is read, though not in the file")
-    return Picture(
-        result.reshape(size, size, channels), picture.width, picture.height, "; ".join(notes)
-    )
 
 
 class _Decoded(NamedTuple):
@@ -118,6 +113,15 @@ class _Decoded(NamedTuple):
     height: int
     original: Image.Image  # as the file has it
     notes: tuple[str, ...]
+
+
+def _brought_to_size(decoded: _Decoded, size: int, fit: Fit) -> Picture:
+    notes = decoded.notes
+    result = np.asarray(resize.with_pillow(decoded.image, size, fit), np.uint8)
+    if result.min() == result.max() and pixels.varies(decoded.original):
+        notes = (*notes, "every pixel is the same when it is read, though not in the file")
+    result = result.reshape(size, size, -1)
+    return Picture(result, decoded.width, decoded.height, "; ".join(notes))
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import io
 import struct
+from zlib import crc32
 
 from PIL import Image
 
@@ -9,8 +10,8 @@ ORIENTATION = 0x0112  # of EXIF
 _INTEGERS = {1: "B", 3: "H", 4: "I"}  # types of EXIF
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
-# Chunks that the pixels need, and the orientation; of the others any may be damaged.
-_PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf")
+# Chunks that the pixels need; of the others any may be damaged.
+_PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _WEBP_CHUNKS = (b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"EXIF")
 
 
@@ -69,6 +70,9 @@ def _png_without(content: bytes) -> bytes:
         length, kind = struct.unpack_from(">I4s", content, place)
         if kind in _PNG_CHUNKS:
             kept.append(content[place : place + 12 + length])
+        elif kind == b"eXIf":  # its checksum may be wrong
+            exif = kind + _only_orientation(exif_orientation(content[place + 8 :][:length]))
+            kept.append(struct.pack(">I", len(exif) - 4) + exif + struct.pack(">I", crc32(exif)))
         place += 12 + length
     return b"".join(kept)
 
@@ -88,16 +92,16 @@ def _jpeg_without(content: bytes) -> bytes:
         if is_adobe or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
             kept.append(segment)
         elif segment[4:10] == b"Exif\0\0":
-            kept.append(_only_orientation(exif_orientation(segment[4:])))
+            exif = b"Exif\0\0" + _only_orientation(exif_orientation(segment[4:]))
+            kept.append(b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif)
         place += 2 + length
     return b"".join([*kept, content[place:]])
 
 
 def _only_orientation(value: int) -> bytes:
-    """An EXIF segment of a JPEG with nothing else."""
+    """EXIF data with nothing else."""
     entry = struct.pack("<HHIHH", ORIENTATION, 3, 1, value, 0)
-    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4)
-    return b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
+    return b"II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4)
 
 
 def _webp_without(content: bytes) -> bytes:

@@ -312,6 +312,14 @@ def test_chunks_beside_the_pixels_cost_no_png(name: str) -> None:
     read_picture(io.BytesIO(whole[:-12] + CHUNKS[name] + whole[-12:]), 32)
 
 
+def test_exif_data_of_a_png_with_a_wrong_checksum_are_still_read() -> None:
+    whole = bytes_of(PHOTO, "PNG")
+    content = whole[:33] + chunk(b"eXIf", ifd(SIX)[6:])[:-1] + b"?" + whole[33:]
+    found = read_picture(io.BytesIO(content), 32, fit="stretch")
+    np.testing.assert_array_equal(found.pixels, TURNED)
+    assert "metadata" in found.note
+
+
 def test_text_does_not_hide_that_an_image_is_gigantic_or_damaged() -> None:
     whole = bytes_of(Image.new("1", (11_000, 11_000)), "PNG")
     with pytest.raises(ImageError, match="100 million"):

@@ -177,13 +177,14 @@ def test_the_graph_reads_exif_data_as_files_are_read(
     jpeg, padding = content.getvalue(), b"\xff\xe2\0\x08whatev\xff"
     segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
     for whole in (jpeg[:2] + segment + jpeg[2:], jpeg[:2] + padding + segment + jpeg[2:]):
-        assert int(encoded._jpeg_segments(tf.constant(whole))[0]) == expected
+        found = encoded._jpeg_segments(tf.constant(whole))
+        assert (int(found[0]), bool(found[2])) == (expected, True)
     for end in range(len(exif)):  # cut short anywhere
         found = int(encoded._exif_orientation(encoded._bytes(tf.constant(exif[6:end]))))
         assert found == metadata.exif_orientation(exif[:end]) if end > 6 else found == 1
 
 
-def test_a_jpeg_whose_colors_tensorflow_would_invert_is_refused(exported: tuple) -> None:
+def test_what_tensorflow_would_get_wrong_is_refused(exported: tuple) -> None:
     signature = tf.saved_model.load(str(exported[0])).signatures["encoded"]
     content = io.BytesIO()
     Image.new("CMYK", (8, 8), (200, 10, 10, 0)).save(content, "JPEG")
@@ -192,6 +193,11 @@ def test_a_jpeg_whose_colors_tensorflow_would_invert_is_refused(exported: tuple)
     without = whole[:place] + whole[place + 2 + int.from_bytes(whole[place + 2 : place + 4]) :]
     with pytest.raises(tf.errors.InvalidArgumentError, match="CMYK image lacks"):
         signature(encoded_images=tf.constant([without]))
+    Image.new("L", (8, 8)).save(content := io.BytesIO(), "JPEG")
+    junk = content.getvalue()[:20] + b"junk" + content.getvalue()[20:]
+    assert read_image(io.BytesIO(junk), 8).shape == (8, 8, 3)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="segments .* are damaged"):
+        signature(encoded_images=tf.constant([junk]))
     with pytest.raises(tf.errors.InvalidArgumentError, match="neither a PNG nor a JPEG"):
         signature(encoded_images=tf.constant([b"RIFF"]))
 
