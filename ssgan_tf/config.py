@@ -145,8 +145,8 @@ class Config:
     test_fraction: float = _field(
         0.2,
         "Data",
-        "Part of the labelled images of a folder that are set aside as test images, per class, "
-        "where it has no test/.",
+        "Part of the labeled images of a folder that are set aside as test images, by the path of "
+        "each, where it has no test/.",
         minimum=0.01,
         maximum=0.9,
     )
