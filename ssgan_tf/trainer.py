@@ -112,8 +112,9 @@ class Trainer:
         replicas = self.strategy.num_replicas_in_sync
         self._replicas_here = replicas // worker()[1] if replicas > 1 else 1
         self._jit_compile = resolve_jit_compile(config.jit_compile, replicas)
-        with tf.device("CPU:0"):
-            self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+        # The step is read by compiled code, which reaches the variables of its own device alone.
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+        with tf.device("CPU:0"):  # strings live nowhere else; no step reads these two
             self.wall_seconds = tf.Variable(
                 0.0, dtype=tf.float64, trainable=False, name="wall_seconds"
             )
