@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from absl import logging
 
-from ssgan_tf import finished_run
+from ssgan_tf import errors, finished_run
 from ssgan_tf.config import UserError, expand_user
 from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
 
@@ -112,7 +112,9 @@ def export_run(
                 config.fit,
             )
         except tf.errors.OpError as error:
-            raise UserError(f"--output={output}: cannot be written ({error.message}).") from error
+            raise UserError(
+                f"--output={output}: cannot be written ({errors.cause(error)})."
+            ) from error
         made = Path(aside) / "saved_model"
         if form != "saved_model":
             made = Path(aside) / form
