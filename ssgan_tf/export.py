@@ -93,11 +93,11 @@ def export_run(
         evaluation = Evaluator(run.trainer.classifier, "moving", config.batch_size)(validation)
         logits, labels = evaluation.logits, evaluation.labels
         temperature = calibration.fit_temperature(logits, labels)
-        errors = [
+        found_errors = [
             calibration.expected_calibration_error(softmax(logits / t, axis=1), labels)
             for t in (1.0, temperature)
         ]
-        found = Calibration(temperature, len(labels), *errors)
+        found = Calibration(temperature, len(labels), *found_errors)
 
     # Written aside and then renamed: whatever is at `output` is whole.
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -294,4 +294,5 @@ def program(cases: list[Case]) -> None:
 
 
 if __name__ == "__main__":
-    program([Case(*parts) for parts in json.loads(sys.argv[1])])
+    cases = (Case(*parts) for parts in json.loads(sys.argv[1]))
+    program([case._replace(strategy=tuple(case.strategy)) for case in cases])
