@@ -5,6 +5,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from ssgan_tf import errors
 from ssgan_tf.config import UserError
 from ssgan_tf.run_dir import finished_steps
 
@@ -76,5 +77,7 @@ def restore(checkpoint: tf.train.Checkpoint, path: Path) -> None:
             reader.get_tensor(name)
         checkpoint.restore(str(path)).assert_consumed()
     except Exception as error:  # a flipped bit can make the readers object to anything
-        words = str(error).strip().splitlines() or [type(error).__name__]
-        raise UserError(f"{path}: is damaged or of another run ({words[0][:200]}).") from error
+        if errors.kind_of(error) == "memory":
+            raise
+        words = errors.cause(error)[:200]
+        raise UserError(f"{path}: is damaged or of another run ({words}).") from error

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from ssgan_tf import resize
+from ssgan_tf import errors, resize
 from ssgan_tf.config import FOLDER, Config, UserError, expand_user
 from ssgan_tf.images import ImageError, read_image
 from ssgan_tf.storage import Rows, Storage, give_back, reordered, take
@@ -320,7 +320,7 @@ def _read(
     except (tf.errors.OpError, ImageError, ValueError, OSError) as error:
         raise UserError(
             f"--dataset={builder.name}: the prepared copy in {builder.data_dir} is damaged "
-            f"({str(error).splitlines()[0][:200]}); delete that directory, and it is made again."
+            f"({errors.cause(error)[:200]}); delete that directory, and it is made again."
         ) from error
     labels[labeled:] = -1
     order = sorted(range(count), key=lambda index: (index >= labeled, natural_key(ids[index])))
@@ -359,8 +359,8 @@ def _prepare(builder: tfds.core.DatasetBuilder, manual_dir: Path) -> None:
         )
         builder.download_and_prepare(download_config=config)
     except Exception as error:  # whatever TFDS, its parsers or the disk object to
-        words = str(error).strip() or type(error).__name__
-        reason = f"preparing it failed: {words.splitlines()[0]}"
+        words = errors.cause(error)
+        reason = f"preparing it failed: {words}"
         if builder.name == "house_numbers":
             raise UserError(
                 f"--data_dir: house_numbers cannot be written to {builder.data_dir} ({words}); "

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ssgan_tf import errors
 from ssgan_tf.config import Config, UserError
 
 if TYPE_CHECKING:
@@ -38,6 +39,13 @@ def quiet_start() -> Iterator[None]:
         os.close(nowhere)
 
 
+def gpus() -> "list[tf.config.PhysicalDevice]":
+    """The GPUs that TensorFlow may use here; not those that the program has hidden from it."""
+    import tensorflow as tf
+
+    return tf.config.get_visible_devices("GPU")
+
+
 def prepare_device(deterministic: bool) -> None:
     """Makes GPU memory grow on demand and sets determinism.
 
@@ -45,7 +53,7 @@ def prepare_device(deterministic: bool) -> None:
     """
     import tensorflow as tf
 
-    for gpu in tf.config.list_physical_devices("GPU"):
+    for gpu in gpus():
         # In a notebook TensorFlow may be in use already; then its memory stays as it is.
         with contextlib.suppress(RuntimeError):
             tf.config.experimental.set_memory_growth(gpu, True)
@@ -58,10 +66,9 @@ def describe_device(replicas: int = 1) -> str:
     import tensorflow as tf
 
     times = f"{replicas} x " if replicas > 1 else ""
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        details = tf.config.experimental.get_device_details(gpus[0])
-        return f"{times}GPU: {details.get('device_name', gpus[0].name)}"
+    if found := gpus():
+        details = tf.config.experimental.get_device_details(found[0])
+        return f"{times}GPU: {details.get('device_name', found[0].name)}"
     return f"{times}{_cpu()}"
 
 
@@ -110,7 +117,10 @@ def make_strategy(config: Config) -> "tf.distribute.Strategy":
     """
     import tensorflow as tf
 
-    gpus = tf.config.list_logical_devices("GPU") if config.strategy != "multi_worker" else []
+    devices = []
+    if config.strategy != "multi_worker":  # which has to start before TensorFlow does
+        found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+        devices = [device.name for device in found]
     if config.strategy == "multi_worker":
         if not os.environ.get("TF_CONFIG"):
             raise UserError(
@@ -123,13 +133,13 @@ def make_strategy(config: Config) -> "tf.distribute.Strategy":
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
         except (tf.errors.OpError, ValueError, RuntimeError) as error:  # a port that is taken, ...
             raise UserError(
-                f"--strategy=multi_worker: cannot start ({str(error).splitlines()[0]}); are the "
+                f"--strategy=multi_worker: cannot start ({errors.cause(error)}); are the "
                 "hosts and ports of TF_CONFIG right, and free?"
             ) from error
-    elif config.strategy == "mirrored":
-        strategy = tf.distribute.MirroredStrategy(gpus or tf.config.list_logical_devices("CPU"))
-    elif config.strategy == "auto" and len(gpus) > 1:
-        strategy = tf.distribute.MirroredStrategy(gpus)
+    elif config.strategy == "mirrored" or (
+        config.strategy == "auto" and gpus() and len(devices) > 1
+    ):
+        strategy = tf.distribute.MirroredStrategy(devices)
     else:
         strategy = tf.distribute.get_strategy()  # one device
     replicas = strategy.num_replicas_in_sync
@@ -168,9 +178,8 @@ def resolve_precision(precision: str) -> str:
         return precision
     import tensorflow as tf
 
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        details = tf.config.experimental.get_device_details(gpus[0])
+    if found := gpus():
+        details = tf.config.experimental.get_device_details(found[0])
         capability = details.get("compute_capability", (0, 0))
         return (
             "bfloat16" if capability >= (8, 0) else "float16" if capability >= (7, 0) else "float32"
@@ -185,8 +194,6 @@ def resolve_jit_compile(jit_compile: str, replicas: int) -> bool:
 
     XLA draws other random numbers: the run is then another one of the same kind.
     """
-    import tensorflow as tf
-
     if jit_compile == "auto":
-        return replicas == 1 and bool(tf.config.list_physical_devices("GPU"))
+        return replicas == 1 and bool(gpus())
     return jit_compile == "true"

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from absl import logging
 
-from ssgan_tf import finished_run
+from ssgan_tf import errors, finished_run
 from ssgan_tf.config import UserError, expand_user
 from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
 
@@ -93,11 +93,11 @@ def export_run(
         evaluation = Evaluator(run.trainer.classifier, "moving", config.batch_size)(validation)
         logits, labels = evaluation.logits, evaluation.labels
         temperature = calibration.fit_temperature(logits, labels)
-        errors = [
+        found_errors = [
             calibration.expected_calibration_error(softmax(logits / t, axis=1), labels)
             for t in (1.0, temperature)
         ]
-        found = Calibration(temperature, len(labels), *errors)
+        found = Calibration(temperature, len(labels), *found_errors)
 
     # Written aside and then renamed: whatever is at `output` is whole.
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +112,9 @@ def export_run(
                 config.fit,
             )
         except tf.errors.OpError as error:
-            raise UserError(f"--output={output}: cannot be written ({error.message}).") from error
+            raise UserError(
+                f"--output={output}: cannot be written ({errors.cause(error)})."
+            ) from error
         made = Path(aside) / "saved_model"
         if form != "saved_model":
             made = Path(aside) / form

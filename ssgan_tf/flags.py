@@ -9,6 +9,7 @@ from typing import Any
 
 from absl import flags
 
+from ssgan_tf import errors
 from ssgan_tf.config import (
     FOLDER,
     PRESETS,
@@ -66,6 +67,10 @@ def errors_as_sentences() -> Iterator[None]:
         sys.exit(f"error: {error}.")
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if errors.kind_of(error) == "program":  # its traceback is what has to be reported
+            raise
+        sys.exit(f"error: {errors.cause(error)}.")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Literal
 import keras
 import tensorflow as tf
 
+from ssgan_tf.device import gpus
 from ssgan_tf.distribution import mean_over_replicas, replica
 
 LEAKY_RELU_SLOPE = 0.2
@@ -145,8 +146,7 @@ def _kernel_gradient_pays(x: tf.Tensor, stride: int) -> bool:
         x: (B, H, W, C), whose map the stride divides.
         stride: of the convolution.
     """
-    on_cpu = not tf.config.list_physical_devices("GPU")
-    return on_cpu and x.dtype == tf.float32 and max(x.shape[1:3]) <= LARGEST_SMALL_MAP * stride
+    return not gpus() and x.dtype == tf.float32 and max(x.shape[1:3]) <= LARGEST_SMALL_MAP * stride
 
 
 def kernel_gradient(

@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import dataclasses
-import errno
 import importlib.metadata
 import os
 import re
@@ -16,7 +15,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ssgan_tf import __version__
+from ssgan_tf import __version__, errors
 from ssgan_tf.config import LARGEST, Config, UserError
 from ssgan_tf.device import worker
 from ssgan_tf.records import read_json, write_json, written_aside
@@ -190,45 +189,40 @@ def locked(directory: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def errors_explained(directory: Path) -> Iterator[None]:
-    """Turns what goes wrong on writing into one sentence.
+    """Turns failures of disk, memory and network into one sentence.
+
+    Whatever else goes wrong is a fault of this program, and passes with its traceback.
 
     Raises:
-        UserError: in place of an OSError, or an error of TensorFlow's.
+        UserError: in place of an error from outside of the program.
     """
-    import tensorflow as tf
-
     flag = f"--run_dir={directory}"
-    of_others = (  # how collective operations end when one of the machines is missing
-        tf.errors.UnavailableError,
-        tf.errors.AbortedError,
-        tf.errors.CancelledError,
-        tf.errors.InternalError,
-        tf.errors.DeadlineExceededError,
-    )
     try:
         yield
-    except (OSError, tf.errors.OpError) as error:
-        text = str(error)
-        if not (directory / "config.json").exists():
-            raise UserError(f"{flag}: was deleted while the run was at work there.") from error
-        if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in text:
-            raise UserError(
-                f"{flag}: the disk is full; make room, and the same command goes on from the "
-                "last checkpoint."
-            ) from error
-        if worker()[1] > 1 and isinstance(error, of_others):
+    except Exception as error:
+        if worker()[1] > 1 and errors.machine_is_gone(error):
             raise UserError(
                 "--strategy=multi_worker: another machine is gone, or cannot be reached; start the "
                 "same command again on all of them, and the run goes on from its last checkpoint."
             ) from error
-        if isinstance(error, tf.errors.ResourceExhaustedError):
+        kind = errors.kind_of(error)
+        if kind == "program":  # `UserError` too
+            raise
+        if kind == "memory":
             raise UserError(
-                "--batch_size: memory does not suffice for a step; try half of it, or narrower "
-                "networks."
+                f"--batch_size: memory does not suffice ({errors.cause(error)}); try half of it, "
+                "or narrower networks."
+            ) from error
+        if not (directory / "config.json").exists():
+            raise UserError(f"{flag}: was deleted while the run was at work there.") from error
+        if errors.disk_is_full(error):
+            raise UserError(
+                f"{flag}: the disk is full; make room, and the same command goes on from the "
+                "last checkpoint."
             ) from error
         raise UserError(
-            f"{flag}: cannot go on ({text.splitlines()[0] if text else type(error).__name__}); "
-            "what was written is kept, and the same command goes on from the last checkpoint."
+            f"{flag}: cannot go on ({errors.cause(error)}); what was written is kept, and the same "
+            "command goes on from the last checkpoint."
         ) from error
 
 

@@ -12,7 +12,6 @@
 
 import functools
 import json
-import re
 import shlex
 import sys
 import tempfile
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import logging
 
-from ssgan_tf import announcement, flags, label_split, run_dir
+from ssgan_tf import announcement, errors, flags, label_split, run_dir
 from ssgan_tf.config import PASSES, Config, UserError, is_folder
 from ssgan_tf.device import (
     describe_device,
@@ -293,18 +292,26 @@ def _train_steps(
     """Some steps; see `Trainer.train_steps`.
 
     Raises:
-        UserError: if a loss or a gradient is not a finite number.
+        UserError: if a loss or a gradient is not a finite number, or XLA was asked for and cannot
+            compile the step.
     """
     import tensorflow as tf
 
     try:
+        if trainer.is_uncompiled:  # alone, so that no other batch is lost if it has to be repeated
+            metrics = trainer.first_step(next(batches))
+            sums = {tag: sums[tag] + value for tag, value in metrics.items()}
+            count -= 1
+            if count == 0:
+                return metrics, sums
         return trainer.train_steps(batches, tf.constant(count), sums)
     except tf.errors.InvalidArgumentError as error:
-        found = re.search(r"(\w+/\w+) : Tensor had (\w+)", error.message)
+        found = errors.not_finite(error)
         if not found:
             raise
+        tag, value = found
         raise UserError(
-            f"{found[1]} is {found[2]} at step {int(trainer.step) + 1}: training has diverged; try "
+            f"{tag} is {value} at step {int(trainer.step) + 1}: training has diverged; try "
             f"a smaller --learning_rate. The checkpoints before it are in {directory}."
         ) from error
 
@@ -351,6 +358,10 @@ def main(argv: list[str] | None = None) -> None:
             "Stopped. The same command goes on from the last checkpoint, if any.", file=sys.stderr
         )
         sys.exit(130)
+    except Exception as error:
+        if errors.kind_of(error) == "program":  # its traceback is what has to be reported
+            raise
+        sys.exit(f"error: {errors.cause(error)}.")
 
 
 if __name__ == "__main__":

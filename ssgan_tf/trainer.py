@@ -7,7 +7,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from ssgan_tf import losses, optimizer, schedule
+from ssgan_tf import errors, losses, optimizer, schedule
 from ssgan_tf.augment import Places, flip, jitter_color, shift
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.device import resolve_jit_compile, resolve_precision, worker
@@ -112,8 +112,10 @@ class Trainer:
         replicas = self.strategy.num_replicas_in_sync
         self._replicas_here = replicas // worker()[1] if replicas > 1 else 1
         self._jit_compile = resolve_jit_compile(config.jit_compile, replicas)
-        with tf.device("CPU:0"):
-            self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+        self._compiled_once = False
+        # The step is read by compiled code, which reaches the variables of its own device alone.
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+        with tf.device("CPU:0"):  # strings live nowhere else; no step reads these two
             self.wall_seconds = tf.Variable(
                 0.0, dtype=tf.float64, trainable=False, name="wall_seconds"
             )
@@ -250,6 +252,45 @@ class Trainer:
             metrics = self.train_step(next(batches))
             sums = {tag: sums[tag] + value for tag, value in metrics.items()}
         return metrics, sums
+
+    def first_step(self, batch: Batch) -> Metrics:
+        """`train_step`, which goes on without XLA where `--jit_compile=auto` chose it in vain.
+
+        Compiled code changes the state when it ends, so that a step that fails has changed nothing.
+
+        Raises:
+            UserError: with `--jit_compile=true`, if XLA cannot compile the step.
+            tf.errors.OpError: see `train_step`.
+        """
+        try:
+            metrics = self.train_step(batch)
+            self._compiled_once = True
+            return metrics
+        except tf.errors.OpError as error:
+            if errors.not_finite(error):
+                raise
+            if self.config.jit_compile == "true":
+                if errors.kind_of(error) == "memory":
+                    raise
+                raise UserError(
+                    f"--jit_compile=true: XLA cannot compile the step ({errors.cause(error)}); "
+                    "give --jit_compile=false."
+                ) from error
+            print(f"note: XLA cannot compile the step ({errors.cause(error)}); going on without it")
+        self._stop_compiling()
+        return self.train_step(batch)
+
+    @property
+    def is_uncompiled(self) -> bool:
+        """Whether XLA is wanted and no step has shown yet that it can be had."""
+        return self._jit_compile and not self._compiled_once
+
+    def _stop_compiling(self) -> None:
+        self._jit_compile = False
+        # Traced anew: in place of the functions of the class, whose traces have XLA in them.
+        step, steps = Trainer.train_step, Trainer.train_steps
+        self.train_step = tf.function(step.python_function.__get__(self), autograph=False)
+        self.train_steps = tf.function(steps.python_function.__get__(self))
 
     def no_metrics(self, batch: Batch) -> Metrics:
         """Zeros by the tags of a step on batches such as this one (or their `tf.TensorSpec`s)."""
@@ -469,8 +510,9 @@ class Trainer:
     ) -> tf.Tensor:
         """Shifted and mirrored as the flags say; uint8 -> float32 in [-1, 1]."""
         pixels = round(self.config.augment_shift * self.config.image_size)
-        images = shift(images, pixels, shift_seed, places)
-        return scale(flip(images, flip_seed, places) if self.config.augment_flip else images)
+        # Scaled first: no GPU has a kernel that gathers uint8, so the CPU would move the images.
+        images = shift(scale(images), pixels, shift_seed, places)
+        return flip(images, flip_seed, places) if self.config.augment_flip else images
 
     def _update_average(self) -> None:
         """averaged += (1 - decay) * (weights - averaged)."""

@@ -1,6 +1,5 @@
 """What the experiments compute from results, on results made up here."""
 
-import functools
 import json
 import subprocess
 import sys
@@ -20,7 +19,6 @@ from experiments import (
     reproduce_article,
     saturation,
     time_to_accuracy,
-    verify_gpu,
 )
 from ssgan_tf.config import ARTICLE_CONTROL, PRESETS, Config
 from ssgan_tf.flags import parse_config
@@ -414,49 +412,3 @@ def test_quick_benchmark_ends_in_four_minutes_and_its_file_holds_what_is_promise
     }
     for size in ("1", "32", "256"):
         assert found["inference"][size].keys() >= {"p50_ms", "images_per_second"}
-
-
-def test_verify_gpu_compares_each_tensor_with_its_norm() -> None:
-    expected = {"kernel": np.array([3.0, 4.0]), "bias": np.zeros(2)}
-    assert verify_gpu.assert_same(expected, expected) == "no difference"
-    near = expected | {"kernel": np.array([3.0, 4.005])}
-    assert "1e-03 of the norm (kernel)" in verify_gpu.assert_same(near, expected)
-    with pytest.raises(AssertionError, match=r"kernel differs by 1\.0e-01"):
-        verify_gpu.assert_same(expected | {"kernel": np.array([3.0, 4.5])}, expected)
-    with pytest.raises(AssertionError, match="bias is not finite"):
-        verify_gpu.assert_same(expected | {"bias": np.array([0.0, np.nan])}, expected)
-    with pytest.raises(AssertionError, match="other tensors"):
-        verify_gpu.assert_same({}, expected)
-
-
-def test_verify_gpu_counts_what_fails_and_goes_on(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    def check(setup: object, raised: Exception | None = None) -> str:
-        if raised:
-            raise raised
-        return "all well"
-
-    checks = {
-        "wrong": functools.partial(check, raised=AssertionError("a is not b.")),
-        "broken": functools.partial(check, raised=ValueError("no such\nthing")),
-        "needless": functools.partial(check, raised=verify_gpu.Skipped("one device")),
-        "right": check,
-    }
-    monkeypatch.setattr(verify_gpu, "CHECKS", checks)
-    assert verify_gpu.run_checks(None) == 2
-    assert capsys.readouterr().out.splitlines()[2:] == [
-        "| wrong | FAIL | a is not b. | 0 |",
-        "| broken | FAIL | ValueError: no such | 0 |",
-        "| needless | - | skipped: one device | 0 |",
-        "| right | pass | all well | 0 |",
-    ]
-
-
-@pytest.mark.slow
-def test_verify_gpu_passes_on_logical_cpu_devices() -> None:
-    command = [sys.executable, "-m", "experiments.verify_gpu", "--cpu_devices=2", "--quick"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=common.HERE.parent)
-    assert done.returncode == 0, done.stdout
-    assert done.stdout.count("| pass |") == len(verify_gpu.CHECKS)
-    assert "| float32 | no | 2 |" in done.stdout

@@ -1,52 +1,34 @@
-"""Does everything that needs a GPU work on this machine? One table, pass or fail for each row.
+"""The checks of `verify_gpu`: what needs a GPU, or several devices, compared with what does not."""
 
-What it shows: what could not be tried where this was written, for want of a GPU. The device is
-used and its memory grows on demand; all devices together do what one does; a GPU computes what the
-CPU does; every precision trains; XLA and `--steps_per_call` change nothing; a checkpoint of
-several devices goes on with one; an export says what its classifier says. Then how fast it is.
-Images are synthetic, nothing is downloaded.
-
-    python -m experiments.verify_gpu
-    python -m experiments.verify_gpu --cpu_devices=2 --quick    # tries the program, without a GPU
-
-Cost: on a GPU ten minutes at most, by estimate. Expected: no row says FAIL, the exit status is 0.
-
-How results are compared: the norm of each tensor's difference, as a fraction of its norm. On two
-CPU devices rounding gives up to 4e-4 after 20 steps of Adam; the errors in the mathematics that
-were tried (batch norm with the statistics of each device's own images, gradients not added up, a
-loss not divided among the devices) give 1 and more. For that TF32 is off, which rounds inputs to
-10 bits, and three things that make much of a rounding error are out of the way (`comparable`).
-"""
-
-import argparse
 import contextlib
 import functools
+import io
 import itertools
-import os
-import re
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
-from unittest import mock
 
-from ssgan_tf.config import Config  # the package first: it sets what TensorFlow reads at its import
-from ssgan_tf.device import describe_device, prepare_device, quiet_start
+import numpy as np
+import tensorflow as tf
+from PIL import Image
 
-with quiet_start():
-    import numpy as np
-    import tensorflow as tf
+from ssgan_tf import saved_model
+from ssgan_tf.comparison import (
+    Tensors,
+    assert_same,
+    comparable,
+    gradients_of,
+    measured,
+    tensors_of,
+)
+from ssgan_tf.config import Config
+from ssgan_tf.device import describe_device, gpus, prepare_device, quiet_start
+from ssgan_tf.train import train_and_evaluate
+from ssgan_tf.trainer import Batch, Trainer, scale
 
-from ssgan_tf import discriminator, generator, saved_model
-from ssgan_tf.trainer import Batch, Noise, Trainer, scale
-
-TOLERANCE = 5e-3
 PRECISIONS = ("float32", "bfloat16", "float16")
-BIAS_BEFORE_BATCH_NORM = re.compile(r"discriminator/conv[2-6]/bias|generator/deconv[12]/bias")
-
-Tensors = dict[str, np.ndarray]
 
 
 class Skipped(Exception):  # noqa: N818 - nothing has gone wrong
@@ -144,82 +126,6 @@ def train(trainer: Trainer, steps: int) -> list[Tensors]:
     return [measured(trainer.train_step(batch)) for batch in taken]
 
 
-def measured(metrics: dict[str, tf.Tensor]) -> Tensors:
-    """Without the number of right answers, of which a rounding error may change one."""
-    return {tag: value.numpy() for tag, value in metrics.items() if tag != "labeled_correct"}
-
-
-def tensors_of(trainer: Trainer) -> Tensors:
-    """All weights."""
-    found = {weight.path: weight.numpy() for weight in trainer.discriminator.weights}
-    found |= {weight.path: weight.numpy() for weight in trainer.generator.weights}
-    return found | {f"mean/{weight.path}": weight.numpy() for weight in trainer.averaged.weights}
-
-
-def gradients_of(trainer: Trainer) -> Tensors:
-    """Half of each gradient, after the first step: what Adam's first moment is then."""
-    return {
-        weight.path: moment.numpy()
-        for model, adam in (
-            (trainer.discriminator, trainer.discriminator_optimizer),
-            (trainer.generator, trainer.generator_optimizer),
-        )
-        for weight, moment in zip(model.trainable_variables, adam._momentums, strict=True)
-    }
-
-
-@contextlib.contextmanager
-def comparable(given_noise: bool = False) -> Iterator[None]:
-    """Networks of which two computations can be compared after many steps.
-
-    A leaky ReLU within rounding of 0 may take the other slope: a smooth activation is in its place.
-    The true gradient of a bias in front of a batch norm is zero, and Adam makes whole steps of its
-    rounding errors: such biases stay as they are. Dropout has other masks on every device: see
-    `drop_rate` where this is used.
-
-    Args:
-        given_noise: the same z in every step, no dropout, images not augmented: random numbers may
-            be others elsewhere, and with XLA they are.
-    """
-    apply, noise = Trainer._apply, Trainer.noise
-
-    def same_noise(self: Trainer, batch_size: int | tf.Tensor) -> Noise:
-        shape = (self.config.batch_size, self.config.latent_dim)
-        return Noise(
-            tf.constant(np.random.default_rng(0).normal(size=shape), tf.float32), None, None
-        )
-
-    def apply_true_gradients(self: Trainer, optimizer: object, gradients: dict) -> None:
-        true = {
-            path: gradient
-            for path, gradient in gradients.items()
-            if not BIAS_BEFORE_BATCH_NORM.fullmatch(path)
-        }
-        apply(self, optimizer, true)
-
-    with (
-        mock.patch.object(discriminator, "leaky_relu", tf.nn.silu),
-        mock.patch.object(generator, "leaky_relu", tf.nn.silu),
-        mock.patch.object(Trainer, "_apply", apply_true_gradients),
-        mock.patch.object(Trainer, "noise", same_noise if given_noise else noise),
-    ):
-        yield
-
-
-def assert_same(found: Tensors, expected: Tensors, tolerance: float = TOLERANCE) -> str:
-    """Compares tensor by tensor; returns the largest difference in words."""
-    assert found.keys() == expected.keys(), "There are other tensors."
-    largest, where = 0.0, ""
-    for path, value in expected.items():
-        size, difference = np.linalg.norm(value), np.linalg.norm(found[path] - value)
-        assert np.isfinite(difference), f"{path} is not finite."
-        fraction = difference / size if size else difference
-        if fraction > largest:
-            largest, where = fraction, path
-    assert largest <= tolerance, f"{where} differs by {largest:.1e} of its norm."
-    return f"largest difference {largest:.0e} of the norm ({where})" if largest else "no difference"
-
-
 # The checks: each returns what was seen, or raises an AssertionError that says it
 
 
@@ -229,14 +135,13 @@ def check_device(setup: Setup) -> str:
     train(trainer, 1)
     place = trainer.discriminator.conv1.kernel.value.device
     assert setup.devices[0].split(":", 1)[1] in place, f"Weights are on {place}."
-    gpus = tf.config.get_visible_devices("GPU")
-    if not gpus:
+    if not gpus():
         return describe_device()
-    for gpu in gpus:
+    for gpu in gpus():
         growing = tf.config.experimental.get_memory_growth(gpu)
         assert growing, f"{gpu.name} has taken all of its memory at once."
     peak = tf.config.experimental.get_memory_info("GPU:0")["peak"]
-    return f"{describe_device(len(gpus))}; a step takes {peak / 2**20:.0f} MB"
+    return f"{describe_device(len(gpus()))}; a step takes {peak / 2**20:.0f} MB"
 
 
 @functools.cache
@@ -332,6 +237,48 @@ def check_export(setup: Setup) -> str:
     return assert_same({"logits": logits}, {"logits": expected})
 
 
+def check_run(setup: Setup) -> str:
+    """`train` as users call it: its default compilation, data from files, one run and its end."""
+    trained_on = contextlib.nullcontext() if gpus() else tf.device(setup.devices[-1])
+    with tempfile.TemporaryDirectory() as name, trained_on:
+        directory = Path(name)
+        write_images(directory / "images")
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            for epochs in (1, 2):  # the second goes on from the checkpoint of the first
+                config = Config(
+                    preset="article",
+                    dataset=f"folder:{directory / 'images'}",
+                    run_dir=str(directory / "run"),
+                    cache_dir=str(directory / "cache"),
+                    labeled="all",
+                    batch_size=20,
+                    labeled_batch_size=0,
+                    image_size=16,
+                    steps=0,
+                    epochs=epochs,
+                    generator_width=setup.config.generator_width,
+                    discriminator_width=setup.config.discriminator_width,
+                    jit_compile="auto" if gpus() else "true",
+                )
+                results = train_and_evaluate(config)
+        assert "XLA cannot" not in said.getvalue(), next(
+            line for line in said.getvalue().splitlines() if "XLA cannot" in line
+        )
+        return f"{results['steps']} steps in two runs, test accuracy {results['test_accuracy']:.0%}"
+
+
+def write_images(directory: Path) -> None:
+    """Ten images of each of three classes for training, and two for the test; noise."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 20), ("test", 2)):
+        for label in "abc":
+            (directory / part / label).mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(directory / part / label / f"{number}.png")
+
+
 CHECKS: dict[str, Callable[[Setup], str]] = {
     "the device is used, its memory grows on demand": check_device,
     "all devices do what one does": check_several_devices,
@@ -344,25 +291,8 @@ CHECKS: dict[str, Callable[[Setup], str]] = {
     "XLA has the same losses": check_xla,
     "20 steps a call are 20 steps": check_steps_per_call,
     "an export has the same logits": check_export,
+    "a run trains, is made longer, and exports": check_run,
 }
-
-
-def run_checks(setup: Setup) -> int:
-    """Prints a row for each check; returns how many failed."""
-    failed = 0
-    print("| check | result | seen | s |\n|---|---|---|---|")
-    for name, check in CHECKS.items():
-        start = time.monotonic()
-        try:
-            result, seen = "pass", check(setup)
-        except Skipped as reason:
-            result, seen = "-", f"skipped: {reason}"
-        except Exception as error:  # whatever it is, the other rows are wanted, too
-            kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
-            result, seen = "FAIL", kind + (str(error).strip().splitlines() or ["no message"])[0]
-            failed += 1
-        print(f"| {name} | {result} | {seen} | {time.monotonic() - start:.0f} |", flush=True)
-    return failed
 
 
 # Speed: numbers, neither right nor wrong
@@ -383,54 +313,3 @@ def images_per_second(trainer: Trainer, steps_per_call: int, seconds: float) -> 
         call()
         steps += steps_per_call
     return steps * trainer.config.batch_size / taken
-
-
-def print_speed(setup: Setup) -> None:
-    """A row for each precision with and without XLA, and for all devices together."""
-    batch_size, labeled = setup.config.batch_size, setup.config.labeled_batch_size
-    rows = [(jit, None) for jit in ("false", "true")]
-    if setup.strategy:
-        rows.append(("false", setup.strategy))
-    print(f"\nImages/s, batch {batch_size} for each device:\n")
-    print("| precision | XLA | devices | 1 step a call | 20 steps a call |\n|---|---|---|---|---|")
-    for precision, (jit, strategy) in itertools.product(setup.precisions, rows):
-        number = len(setup.devices) if strategy else 1
-        cells = []
-        try:
-            trainer = setup.trainer(
-                strategy,
-                precision=precision,
-                jit_compile=jit,
-                batch_size=number * batch_size,
-                labeled_batch_size=number * labeled,
-            )
-            for steps in (1, 20):
-                cells.append(f"{images_per_second(trainer, steps, setup.seconds):,.0f}")
-        except Exception as error:  # such as memory; the check above has failed then
-            cells += [type(error).__name__] * (2 - len(cells))
-        xla = "yes" if jit == "true" else "no"
-        print(f"| {precision} | {xla} | {number} | {' | '.join(cells)} |", flush=True)
-
-
-def main() -> None:
-    """Checks, speed; exit status 1 if a check fails."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--cpu_devices", type=int, default=0, help="so many CPU devices, no GPU")
-    parser.add_argument("--quick", action="store_true", help="narrow networks, small batches")
-    arguments = parser.parse_args()
-    os.environ.pop("TF_CONFIG", None)  # this machine alone
-    setup = make_setup(arguments.cpu_devices, arguments.quick)
-    if not tf.config.list_logical_devices("GPU"):
-        print("There is no GPU here: this tries the program, and proves nothing of GPUs.\n")
-    tf.config.experimental.enable_tensor_float_32_execution(False)
-    failed = run_checks(setup)
-    tf.config.experimental.enable_tensor_float_32_execution(True)  # as in training
-    print_speed(setup)
-    if failed:
-        sys.exit(f"\n{failed} of {len(CHECKS)} checks failed.")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,298 @@
+"""What a GPU would run, on a device that is not CPU:0: a second logical CPU device.
+
+Logical devices have to be made before TensorFlow starts, so all cases run in one process of their
+own: this file, run as a program, prints one line of JSON for each. That no GPU is there to try is
+made up for by TensorFlow's own list of kernels: each operation has one for GPUs, and for XLA there.
+"""
+
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+
+class Case(NamedTuple):
+    """One short run.
+
+    Attributes:
+        preset: of the run.
+        method: of the run.
+        precision: of the run.
+        jit_compile: "true" or "false".
+        strategy: the devices of a `MirroredStrategy`; (): none, in the scope of CPU:1.
+        image_size: of the run.
+    """
+
+    preset: str
+    method: str
+    precision: str
+    jit_compile: str = "true"
+    strategy: tuple[str, ...] = ()
+    image_size: int = 16
+
+    def __str__(self) -> str:
+        return "-".join(str(part) for part in self if part)
+
+
+GAN, CONTROL = "semi_supervised", "supervised"
+CASES = [
+    Case("article", GAN, "float32"),
+    Case("tuned", GAN, "float16"),
+    Case("notebook", CONTROL, "bfloat16", image_size=64),
+    Case("article", CONTROL, "float32", strategy=("CPU:1",)),
+    Case("tuned", GAN, "bfloat16", "false"),
+    Case("tuned", CONTROL, "float32", "false", ("CPU:0", "CPU:1")),
+]
+ALL_CASES = [
+    Case(preset, method, precision, image_size=size)
+    for preset in ("article", "notebook", "tuned")
+    for method in (GAN, CONTROL)
+    for precision in ("float32", "bfloat16", "float16")
+    for size in (32, 64)
+]
+
+
+def fast_to_compile() -> dict[str, str]:
+    """The environment in which XLA compiles in half of the time; the code is slow."""
+    environment = dict(os.environ) | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    if importlib.metadata.version("tensorflow").startswith("2.21."):  # others may not know these
+        environment["XLA_FLAGS"] = (
+            "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1 "
+            "--xla_cpu_use_fusion_emitters=false"
+        )
+    return environment
+
+
+def run_program(cases: list[Case]) -> dict[str, dict]:
+    """Runs this file; returns what each case found, by its name."""
+    done = subprocess.run(
+        [sys.executable, __file__, json.dumps(cases)],
+        env=fast_to_compile(),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return {row.pop("name"): row for row in rows}
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, dict]:
+    """What each case found, by its name."""
+    return run_program(CASES)
+
+
+def check(row: dict, case: Case) -> None:
+    """What has to hold for every case."""
+    assert "error" not in row, row["error"]
+    if "CPU:0" not in case.strategy:
+        assert row["devices"] == ["CPU:1"]
+    assert row["steps"] == [3, 3]  # in the run, and restored
+    assert row["not_finite"] == []
+    assert row["evaluated"] == 10
+    assert row["differs_after_restore"] == []
+    assert row["export_differs_by"] < 1e-4
+    assert row["without_gpu_kernel"] == []
+    assert row["without_xla_kernel"] == []
+    sentence, step = row["diverged"]
+    assert "is NaN at step 4: training has diverged" in sentence  # compiled or not
+    assert step == 3
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_kind_of_run_trains_evaluates_exports_and_resumes_there(
+    case: Case, found: dict[str, dict]
+) -> None:
+    check(found[str(case)], case)
+
+
+@pytest.mark.slow
+def test_all_presets_methods_precisions_and_sizes_do() -> None:
+    rows = run_program(ALL_CASES)
+    for case in ALL_CASES:
+        check(rows[str(case)], case)
+
+
+# The program
+
+
+def small_data(size: int) -> "object":
+    """40 training and 10 test images of random pixels."""
+    import numpy as np
+
+    from ssgan_tf.datasets import Dataset, Split
+
+    rng = np.random.default_rng(0)
+
+    def split(name: str, count: int) -> Split:
+        images = rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+        ids = np.array([f"{name}_{index:06d}" for index in range(count)])
+        return Split(images, np.arange(count) % 10, ids)
+
+    names = [str(label) for label in range(10)]
+    return Dataset("toy/1.0.0", names, split("train", 40), split("test", 10))
+
+
+def make(case: Case) -> tuple:
+    """Trainer, batches and data of a case; to be called in the scope of its device."""
+    import tensorflow as tf
+
+    from ssgan_tf import label_split, pipeline
+    from ssgan_tf.config import Config
+    from ssgan_tf.trainer import Trainer
+
+    narrow = {"generator_width": 2, "discriminator_width": 2, "batch_size": 4, "labeled": 20}
+    if case.preset == "tuned" and case.method == GAN:
+        narrow["labeled_batch_size"] = 4
+    config = Config.from_preset(
+        case.preset,
+        method=case.method,
+        precision=case.precision,
+        jit_compile=case.jit_compile,
+        augment_flip=case.preset == "tuned",  # as for folders
+        image_size=case.image_size,
+        **narrow,
+    )
+    data = small_data(case.image_size)
+    strategy = tf.distribute.MirroredStrategy(case.strategy) if case.strategy else None
+    trainer = Trainer(config, 10, 3, 10, 20, strategy)
+    split = label_split.split_labels(config, data)
+    batches = iter(pipeline.training_batches(config, data, split, 0, 20))
+    return trainer, batches, data, strategy
+
+
+def try_case(case: Case) -> dict:
+    """Three steps, an evaluation, an export, a checkpoint and its restore."""
+    import tempfile
+
+    import numpy as np
+    import tensorflow as tf
+
+    from ssgan_tf import checkpoints, saved_model, train
+    from ssgan_tf.evaluation import Evaluator
+    from ssgan_tf.trainer import Trainer
+
+    trainer, batches, data, strategy = make(case)
+    config, sums = trainer.config, trainer.no_metrics(batches.element_spec)
+    start = time.process_time()
+    _, sums = train._train_steps(trainer, batches, 1, sums, Path("run"))
+    metrics, _ = train._train_steps(trainer, batches, 2, sums, Path("run"))
+    graph = trainer.train_steps.get_concrete_function(batches, tf.constant(2), sums).graph
+    evaluation = Evaluator(trainer.classifier, "moving", 8)(data.test)
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        saved_model.save(directory / "saved_model", *trainer.models_to_export(), data.class_names)
+        serve = tf.saved_model.load(str(directory / "saved_model")).signatures["serving_default"]
+        logits = serve(images=tf.constant(data.test.images))["logits"].numpy()
+        checkpoints.Checkpoints(trainer.checkpoint, directory / "checkpoints", 2).save(3)
+        other = Trainer(config, 10, 3, 10, 20, strategy)
+        other.step.assign(7)
+        checkpoints.Checkpoints(other.checkpoint, directory / "checkpoints", 2).restore_newest()
+    pairs = zip(variables_of(trainer), variables_of(other), strict=True)
+    plain = case.precision == "float32"  # an export computes in float32
+    return {
+        "devices": sorted({value.device[-5:] for value in (trainer.step, *metrics.values())}),
+        "steps": [int(trainer.step), int(other.step)],
+        "not_finite": [
+            tag
+            for tag, value in metrics.items()
+            if not np.isfinite(value) and not (case.precision == "float16" and "grad_norm" in tag)
+        ],
+        "evaluated": len(evaluation.logits),
+        "differs_after_restore": [a.path for a, b in pairs if (a.numpy() != b.numpy()).any()],
+        "export_differs_by": float(np.abs(logits - evaluation.logits).max()) if plain else 0.0,
+        "without_gpu_kernel": without_kernel(graph, "GPU", "") if not case.strategy else [],
+        "without_xla_kernel": without_kernel(graph, "XLA_GPU_JIT", "replica_step"),
+        "diverged": diverge(trainer, batches, sums),
+        "cpu_seconds": round(time.process_time() - start, 1),
+    }
+
+
+def variables_of(trainer: "object") -> list:
+    """Weights and optimizer state."""
+    models = (trainer.discriminator, trainer.generator, trainer.averaged)
+    weights = [weight for model in models if model is not None for weight in model.weights]
+    return weights + list(trainer.discriminator_optimizer.variables)
+
+
+def without_kernel(graph: "object", device: str, part_of: str) -> list[str]:
+    """Operations of the functions whose name has `part_of` in it that `device` has no kernel for.
+
+    With XLA those of the compiled step, else all of them; names of kernels for XLA are listed once
+    XLA has compiled something.
+    """
+    from tensorflow.python.framework import kernels
+
+    functions = graph.as_graph_def().library.function
+    compiled = any("_XlaMustCompile" in function.attr for function in functions)
+    if device.startswith("XLA") and not compiled:
+        return []
+    missing = set()
+    for function in functions:
+        if part_of not in function.signature.name:
+            continue
+        for node in function.node_def:
+            if node.op in ("NoOp", "StatefulPartitionedCall", "PartitionedCall"):
+                continue
+            found = kernels.get_registered_kernels_for_op(node.op).kernel
+            if not any(serves(kernel, node, device) for kernel in found):
+                types = [value.type for value in node.attr.values() if value.HasField("type")]
+                missing.add(f"{node.op} {types}")
+    return sorted(missing)
+
+
+def serves(kernel: "object", node: "object", device: str) -> bool:
+    """Whether the kernel is one for the node's types on such a device."""
+    if kernel.device_type not in (device, "DEFAULT"):
+        return False
+    for constraint in kernel.constraint:
+        value = node.attr[constraint.name]
+        types = [value.type] if value.HasField("type") else value.list.type
+        if not set(types) <= set(constraint.allowed_values.list.type):
+            return False
+    return True
+
+
+def diverge(trainer: "object", batches: "object", sums: dict) -> list:
+    """Two more steps, in one call, from weights that are not finite: what is said, and the step."""
+    import numpy as np
+
+    from ssgan_tf import train
+    from ssgan_tf.config import UserError
+
+    kernel = trainer.discriminator.conv1.kernel
+    kernel.assign(np.full(kernel.shape, np.nan, np.float32))
+    try:
+        train._train_steps(trainer, batches, 2, sums, Path("run"))
+        return ["", int(trainer.step)]
+    except UserError as error:
+        return [str(error), int(trainer.step)]
+
+
+def program(cases: list[Case]) -> None:
+    """Prints a line of JSON for each case."""
+    import tensorflow as tf
+
+    from ssgan_tf import layers
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    layers._kernel_gradient_pays = lambda x, stride: False  # as where there is a GPU
+    for case in cases:
+        try:
+            with tf.device("CPU:1"):
+                row = try_case(case)
+        except Exception as error:
+            row = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps({"name": str(case)} | row), flush=True)
+
+
+if __name__ == "__main__":
+    cases = (Case(*parts) for parts in json.loads(sys.argv[1]))
+    program([case._replace(strategy=tuple(case.strategy)) for case in cases])
