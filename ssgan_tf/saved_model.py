@@ -12,6 +12,7 @@ from ssgan_tf.datasets import bring_to_size
 from ssgan_tf.discriminator import Discriminator
 from ssgan_tf.generator import Generator
 from ssgan_tf.images import MAX_PIXELS
+from ssgan_tf.paths import literal
 from ssgan_tf.trainer import scale, unscale
 
 Outputs = dict[str, tf.Tensor]
@@ -130,7 +131,10 @@ def save(
     An older one at `directory` stays usable until the new one is whole.
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".export-") as temporary:
+    with (
+        literal(directory.parent) as parent,
+        tempfile.TemporaryDirectory(dir=parent, prefix=".export-") as temporary,
+    ):
         names = Path(temporary) / "class_names.txt"
         names.write_text("\n".join(class_names) + "\n", encoding="utf-8")
         module = ExportedClassifier(discriminator, generator, names, temperature, fit)
