@@ -234,7 +234,9 @@ class BatchNorm(keras.layers.Layer):
     """
 
     def __init__(self, name: str | None = None) -> None:
-        super().__init__(name=name, autocast=False, dtype="float32")  # weights and statistics stay float32
+        super().__init__(
+            name=name, autocast=False, dtype="float32"
+        )  # weights and statistics stay float32
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes the four weights for inputs of shape (..., C)."""

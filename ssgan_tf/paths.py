@@ -1,4 +1,4 @@
-"""Paths that TensorFlow would not take as they are: it reads `*`, `?`, `[` and `\\` as a pattern."""
+"""Paths that TensorFlow would take for a pattern: with `*`, `?`, `[` or a backslash in them."""
 
 import contextlib
 import os

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import logging
 
-from ssgan_tf import finished_run, run_dir
+from ssgan_tf import finished_run, run_dir, streams
 from ssgan_tf.config import Config, UserError, expand_user
 from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
 from ssgan_tf.records import written_aside
@@ -364,10 +364,14 @@ FLAGS = (
 )
 
 
+@streams.used()
 def main(argv: list[str] | None = None) -> None:
     """The command line; exits 1 with one sentence if something is wrong."""
     logging.set_verbosity(logging.ERROR)
-    program, description = "python -m ssgan_tf.report", __doc__.splitlines()[0]
+    program = "python -m ssgan_tf.report"
+    description = (
+        "Writes a run's picture book: report.html, one file, to be read on screen and on paper."
+    )
     with errors_as_sentences():
         values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
         compare = [expand_user(name) for name in values.compare.split(",") if name]

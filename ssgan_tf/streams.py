@@ -1,9 +1,11 @@
 """Standard input, output and error, which may be closed, or unable to hold a file's name."""
 
+import contextlib
 import io
 import os
 import sys
 import unicodedata
+from collections.abc import Iterator
 
 _NAMES = ("stdin", "stdout", "stderr")
 _closed: list[str] = []
@@ -22,7 +24,8 @@ def fill_closed() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest number
             _closed.append(name)
             if getattr(sys, name) is None:
-                setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))
+                mode = "r" if number == 0 else "w"
+                setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
 
 
 def is_closed(name: str) -> bool:
@@ -30,12 +33,24 @@ def is_closed(name: str) -> bool:
     return name in _closed
 
 
-def take_any_name() -> None:
-    """Lets the streams take names of files in whatever encoding: what it lacks is escaped."""
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
+@contextlib.contextmanager
+def used() -> Iterator[None]:
+    """A command's use of them, from its begin to its end; decorates its `main`.
+
+    They take names of files in whatever encoding: what it lacks is escaped. Where the reader of the
+    output, such as `head`, has had enough, the command ends without a complaint.
+    """
+    for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            reading = stream is sys.stdin
-            stream.reconfigure(errors="surrogateescape" if reading else "backslashreplace")
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        drop_output()
+        sys.exit(1)
 
 
 def drop_output() -> None:

