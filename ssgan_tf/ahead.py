@@ -37,8 +37,8 @@ class Ahead(Generic[T]):
         """Some of the items that are there, in order.
 
         Args:
-            most: at most so many; if fewer are there, a power of two of them, so that only a few
-                different numbers come out.
+            most: at most so many; if fewer are there, and more may come, a power of two of them, so
+                that only a few different numbers come out.
             wait: for the first one.
 
         Returns:
@@ -53,7 +53,8 @@ class Ahead(Generic[T]):
                 if not self._items and self._error is not None:
                     raise self._error
             there = len(self._items)
-            count = most if there >= most else 1 << there.bit_length() >> 1
+            whole = there >= most or self._ended
+            count = min(there, most) if whole else 1 << there.bit_length() >> 1
             self._changed.notify_all()
             return [self._items.popleft() for _ in range(count)]
 

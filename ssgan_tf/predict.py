@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import logging
 
-from ssgan_tf import streams
+from ssgan_tf import keras_settings, streams
 from ssgan_tf.ahead import Ahead
 from ssgan_tf.config import FITS, UserError, expand_user
 from ssgan_tf.device import prepare_device, quiet_start
@@ -141,7 +141,7 @@ def predict(
         while True:
             batch = waiting.take(limit, wait=not pending)
             if batch:
-                limit = min(2 * limit, batch_size)
+                limit = min(4 * limit, batch_size)
                 # A task for each core: a task for each of many small files would cost more.
                 share = -(-len(batch) // _cores())
                 shares = [batch[first : first + share] for first in range(0, len(batch), share)]
@@ -283,7 +283,7 @@ def run(values: Any, arguments: Sequence[str]) -> int:
     if "-" in arguments and streams.is_closed("stdin"):
         raise UserError("-: standard input is closed, there is no list on it.")
     with _ended(decoding_processes()) as decoders:
-        with quiet_start():
+        with quiet_start(), keras_settings.left_out():  # an exported model needs none
             import tensorflow  # noqa: F401
 
             prepare_device(deterministic=False)
