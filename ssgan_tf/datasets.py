@@ -136,9 +136,10 @@ def load(
         UserError: if there is no such data set, it is not one of classified images, or its data is
             neither prepared nor to be had.
     """
-    root = expand_user(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+    given = data_dir or os.environ.get("TFDS_DATA_DIR", "")
+    root = expand_user(given or "~/tensorflow_datasets")
     with _literal(root) as place:
-        builder = _builder(name, data_dir if place == root else str(place))
+        builder = _builder(name, given if place == root else str(place))
         form = (image_size, fit, channels)
         return _load(builder, root, form, memory_budget_gb, unlabeled_splits, prepare)
 

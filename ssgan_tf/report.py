@@ -357,6 +357,20 @@ def report_run(directory: Path, compare: Sequence[Path] = (), data_dir: str = ""
     return write_report(directory, config, dataset, split, evaluation, results, compare)
 
 
+def run_directories(text: str) -> list[Path]:
+    """Directories with commas between, whose names may have commas, too."""
+    parts, found = text.split(","), []
+    while parts:
+        for count in range(len(parts), 0, -1):  # as much as names a directory that is there
+            path = expand_user(",".join(parts[:count]))
+            if count == 1 or path.is_dir():
+                break
+        if any(parts[:count]):
+            found.append(path)
+        parts = parts[count:]
+    return found
+
+
 FLAGS = (
     Flag("run_dir", None, "The run: what training wrote."),
     Flag("compare", "", "Other runs on the same data, such as the control; commas between."),
@@ -374,7 +388,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     with errors_as_sentences():
         values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
-        compare = [expand_user(name) for name in values.compare.split(",") if name]
+        compare = run_directories(values.compare)
         path = report_run(expand_user(values.run_dir), compare, values.data_dir)
     print(f"Report: {path}")
 
