@@ -206,6 +206,8 @@ def errors_explained(directory: Path) -> Iterator[None]:
     )
     try:
         yield
+    except BrokenPipeError:  # of the output, which is no matter of the directory
+        raise
     except (OSError, tf.errors.OpError) as error:
         text = str(error)
         if not (directory / "config.json").exists():

@@ -339,6 +339,8 @@ def main(argv: list[str] | None = None) -> None:
         print(announcement.closing_lines(config, results))
     except UserError as error:
         sys.exit(f"error: {error}")
+    except BrokenPipeError:  # see `streams.used`
+        raise
     except OSError as error:  # a directory that became unreadable
         sys.exit(f"error: {error}. What is finished is kept; the same command goes on from there.")
     except Interrupted as stop:
