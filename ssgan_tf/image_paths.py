@@ -50,8 +50,10 @@ def _images(path: str) -> Iterator[str | Unreadable]:
         yield path
         return
     if stat.S_ISDIR(mode):
-        found = walk_images(Path(path))
-        yield from (Unreadable(str(name), reason) for name, reason in found.skipped)
+        found = walk_images(path)
+        for name, reason in found.skipped:
+            if not (os.path.islink(name) and os.path.isdir(name)):  # one in a circle hides nothing
+                yield Unreadable(str(name), reason)
         yield from map(str, found.files)
     elif stat.S_ISREG(mode):
         yield path

@@ -22,7 +22,7 @@ class Found(NamedTuple):
     others: int
 
 
-def walk_images(folder: Path) -> Found:
+def walk_images(folder: str | Path) -> Found:
     """Image files below a folder, through links, each directory once."""
     seen: set[tuple[int, int]] = set()
     files, skipped, others = [], [], 0
