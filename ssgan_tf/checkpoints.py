@@ -7,11 +7,17 @@ import tensorflow as tf
 
 from ssgan_tf import errors
 from ssgan_tf.config import UserError
+from ssgan_tf.paths import literal
+from ssgan_tf.records import written_aside
 from ssgan_tf.run_dir import finished_steps
 
 
 class Checkpoints:
-    """The `checkpoints/` of a run, `ckpt-STEP` each."""
+    """The `checkpoints/` of a run, `ckpt-STEP` each.
+
+    It does what `tf.train.CheckpointManager` does, which takes the path for a pattern: in a
+    directory `a[1]` that deletes no old checkpoint, in `a*` it deletes those of the runs beside it.
+    """
 
     def __init__(self, checkpoint: tf.train.Checkpoint, directory: Path, keep: int) -> None:
         """
@@ -20,17 +26,27 @@ class Checkpoints:
             directory: `checkpoints/` of the run.
             keep: how many, the newest ones.
         """
-        self._checkpoint, self._directory = checkpoint, directory
-        state = directory / "checkpoint"  # TensorFlow's list; what is there says the same
-        try:
-            tf.train.get_checkpoint_state(str(directory))
-        except (ValueError, tf.errors.OpError):
-            state.replace(state.with_name("checkpoint.damaged"))
-        self._manager = tf.train.CheckpointManager(checkpoint, str(directory), max_to_keep=keep)
+        self._checkpoint, self._directory, self._keep = checkpoint, directory, keep
 
     def save(self, step: int) -> None:
         """Writes `ckpt-STEP`; until it is there in full it does not count (`finished_steps`)."""
-        self._manager.save(checkpoint_number=step)
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._checkpoint.save_counter.assign_add(1)  # as every other way of saving does
+        with literal(self._directory) as directory:
+            self._checkpoint.write(str(directory / f"ckpt-{step}"))
+        earlier = sorted(number for number in finished_steps(self._directory) if number < step)
+        dropped = earlier[: max(0, len(earlier) + 1 - self._keep)]
+        self._write_list([*earlier[len(dropped) :], step])  # before anything is deleted
+        for number in dropped:
+            for file in self._directory.glob(f"ckpt-{number}.*"):
+                file.unlink(missing_ok=True)
+
+    def _write_list(self, steps: list[int]) -> None:
+        """The file `checkpoint`, where TensorFlow looks for the newest one."""
+        lines = [f'model_checkpoint_path: "ckpt-{steps[-1]}"']
+        lines += [f'all_model_checkpoint_paths: "ckpt-{step}"' for step in steps]
+        with written_aside(self._directory / "checkpoint") as partial:
+            partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def restore_newest(self, directory: Path | None = None) -> list[str]:
         """Takes the state from the newest sound checkpoint, if there is any checkpoint.
@@ -71,13 +87,15 @@ def restore(checkpoint: tf.train.Checkpoint, path: Path) -> None:
     Raises:
         UserError: if it is damaged, or not of such a run.
     """
-    try:
-        reader = tf.train.load_checkpoint(str(path))
-        for name in reader.get_variable_to_shape_map():
-            reader.get_tensor(name)
-        checkpoint.restore(str(path)).assert_consumed()
-    except Exception as error:  # a flipped bit can make the readers object to anything
-        if errors.kind_of(error) == "memory":
-            raise
-        words = errors.cause(error)[:200]
-        raise UserError(f"{path}: is damaged or of another run ({words}).") from error
+    with literal(path.parent) as directory:
+        prefix = str(directory / path.name)
+        try:
+            reader = tf.train.load_checkpoint(prefix)
+            for name in reader.get_variable_to_shape_map():
+                reader.get_tensor(name)
+            checkpoint.restore(prefix).assert_consumed()
+        except Exception as error:  # a flipped bit can make the readers object to anything
+            if errors.kind_of(error) == "memory":
+                raise
+            words = errors.cause(error)[:200]
+            raise UserError(f"{path}: is damaged or of another run ({words}).") from error

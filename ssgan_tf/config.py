@@ -7,6 +7,7 @@ reported before the seconds that their import takes.
 
 import dataclasses
 import math
+import os
 import re
 from pathlib import Path
 from typing import Any, Self
@@ -632,10 +633,10 @@ def expand_user(path: str) -> Path:
     Raises:
         UserError: if it names the home of nobody.
     """
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:
-        raise UserError(f"{path}: there is no such user; give a path without ~.") from error
+    resolved = os.path.expanduser(path)
+    if resolved.startswith("~"):
+        raise UserError(f"{path}: there is no such user; give ./{path} if it is a name.")
+    return Path(resolved)
 
 
 def _check(field: dataclasses.Field, value: Any) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from ssgan_tf.config import UserError
+from ssgan_tf.paths import literal
 
 Outputs = dict[str, np.ndarray]
 TOLERANCE = 1e-4  # of the logits, beside their own size
@@ -91,8 +92,10 @@ def convert(directory: Path, form: str, output: Path, images: np.ndarray) -> flo
             written.
     """
     make, run = FORMATS[form]
-    model = make(directory)
-    original = tf.saved_model.load(str(directory))
+    with literal(directory) as place:
+        model = make(place)
+        original = tf.saved_model.load(str(place))
+        names = Path(original.class_names.asset_path.numpy().decode()).read_text(encoding="utf-8")
     expected = original.signatures["serving_default"](images=tf.constant(images))
     found = run(model, images)
     logits = expected["logits"].numpy()
@@ -105,6 +108,5 @@ def convert(directory: Path, form: str, output: Path, images: np.ndarray) -> flo
         )
     output.mkdir()
     (output / f"model.{form}").write_bytes(model)
-    names = Path(original.class_names.asset_path.numpy().decode()).read_text(encoding="utf-8")
     (output / "class_names.txt").write_text(names, encoding="utf-8")
     return difference

@@ -1,13 +1,14 @@
 """Name -> images, labels, ids, class names, in memory, through TensorFlow Datasets."""
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import difflib
 import io
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ import tensorflow_datasets as tfds
 from ssgan_tf import errors, resize
 from ssgan_tf.config import FOLDER, Config, UserError, expand_user
 from ssgan_tf.images import ImageError, read_image
+from ssgan_tf.paths import is_plain, literal
 from ssgan_tf.storage import Rows, Storage, give_back, reordered, take
 from ssgan_tf.walk import natural_key
 
@@ -140,26 +142,56 @@ def load(
         UserError: if there is no such data set, it is not one of classified images, or its data is
             neither prepared nor to be had.
     """
-    builder = _builder(name, data_dir)
+    given = data_dir or os.environ.get("TFDS_DATA_DIR", "")
+    root = expand_user(given or "~/tensorflow_datasets")
+    with _literal(root) as place:
+        builder = _builder(name, given if place == root else str(place))
+        form = (image_size, fit, channels)
+        return _load(builder, root, form, memory_budget_gb, unlabeled_splits, prepare)
+
+
+@contextlib.contextmanager
+def _literal(root: Path) -> Iterator[Path]:
+    """`paths.literal`, of a directory that need not be there.
+
+    Raises:
+        UserError: if it cannot be made.
+    """
+    if not is_plain(root):
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"--data_dir={root}: cannot be made ({error.strerror}).") from error
+    with literal(root) as place:
+        yield place
+
+
+def _load(
+    builder: tfds.core.DatasetBuilder,
+    root: Path,
+    form: tuple[int, str, int],
+    memory_budget_gb: float,
+    unlabeled_splits: str,
+    prepare: bool,
+) -> Dataset:
+    """See `load`; `root` is TFDS' directory, `form` the size, fit and channels."""
     image_key, label_key = _feature_keys(builder)  # before anything large is downloaded
-    root = expand_user(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
     if not builder.is_prepared():
         if not prepare:
             raise UserError(
-                f"--data_dir={data_dir or root}: holds no prepared {builder.info.full_name}; name "
+                f"--data_dir={root}: holds no prepared {builder.info.full_name}; name "
                 "the directory that was used in training."
             )
         _prepare(builder, root / "downloads" / "manual")
     storage = Storage(memory_budget_gb, root)
     splits = builder.info.splits
     if "train" not in splits:
-        raise UserError(f"--dataset={name}: has no training part.")
+        raise UserError(f"--dataset={builder.name}: has no training part.")
     names = list(builder.info.features[label_key].names)
 
     further = _further_parts(builder, unlabeled_splits)
 
     def read(part: str, further: Sequence[str] = ()) -> Split:
-        form = (image_size, fit, channels)
         return _read(builder, part, further, image_key, label_key, form, storage)
 
     report = []
@@ -202,7 +234,7 @@ def _further_parts(builder: tfds.core.DatasetBuilder, unlabeled_splits: str) -> 
 
 
 def _builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
-    directory = expand_user(data_dir) if data_dir else None
+    directory = expand_user(data_dir).absolute() if data_dir else None
     if name == "house_numbers":
         from ssgan_tf import house_numbers  # fonts and image filters, needed for this one alone
 
@@ -319,7 +351,7 @@ def _read(
             raise ValueError(f"{len(ids):,} images instead of {count:,}")
     except (tf.errors.OpError, ImageError, ValueError, OSError) as error:
         raise UserError(
-            f"--dataset={builder.name}: the prepared copy in {builder.data_dir} is damaged "
+            f"--dataset={builder.name}: the prepared copy in {_directory(builder)} is damaged "
             f"({errors.cause(error)[:200]}); delete that directory, and it is made again."
         ) from error
     labels[labeled:] = -1
@@ -350,7 +382,7 @@ def _prepare(builder: tfds.core.DatasetBuilder, manual_dir: Path) -> None:
         if problem:
             raise UserError(_not_available(builder, manual_dir, problem))
     making = "Rendering" if builder.name == "house_numbers" else "Downloading and preparing"
-    print(f"{making} {builder.name} into {builder.data_dir}, once", flush=True)
+    print(f"{making} {builder.name} into {_directory(builder)}, once", flush=True)
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     try:
@@ -363,10 +395,15 @@ def _prepare(builder: tfds.core.DatasetBuilder, manual_dir: Path) -> None:
         reason = f"preparing it failed: {words}"
         if builder.name == "house_numbers":
             raise UserError(
-                f"--data_dir: house_numbers cannot be written to {builder.data_dir} ({words}); "
+                f"--data_dir: house_numbers cannot be written to {_directory(builder)} ({words}); "
                 "name a directory that can be written."
             ) from error
         raise UserError(_not_available(builder, manual_dir, reason)) from error
+
+
+def _directory(builder: tfds.core.DatasetBuilder) -> str:
+    """Where the prepared copy is, or would be; not the link to it of `paths.literal`."""
+    return os.path.realpath(builder.data_dir)
 
 
 def _filename(url: str) -> str:
@@ -399,7 +436,7 @@ def _unreachable(urls: list[str]) -> str:
 def _not_available(builder: tfds.core.DatasetBuilder, manual_dir: Path, problem: str) -> str:
     files = ", ".join(_filename(url) for url in builder.url_infos or ())
     return (
-        f"--dataset={builder.name}: looked for a prepared copy in {builder.data_dir} and found "
+        f"--dataset={builder.name}: looked for a prepared copy in {_directory(builder)} and found "
         f"none, and {problem}.\nWays out:\n"
         f"  * a prepared {builder.name}: --data_dir=DIR (or TFDS_DATA_DIR=DIR) where "
         f"DIR/{builder.info.full_name} exists\n"

@@ -84,7 +84,7 @@ class Discriminator(keras.Model):
             precision: of the convolutions, "float32", "bfloat16" or "float16"; weights, features
                 and logits are float32 in any case.
         """
-        super().__init__(name="discriminator")
+        super().__init__(name="discriminator", dtype="float32")
         self.width, self.channels, self.image_size = width, channels, image_size
         self.drop_rate, self.conv7_input = drop_rate, conv7_input
         self.input_noise, self.conv1_stride = input_noise, conv1_stride
@@ -109,7 +109,7 @@ class Discriminator(keras.Model):
         self.conv6 = conv(2 * width, 2, "conv6")
         self.bn6 = BatchNorm(name="bn6")
         self.conv7 = conv(2 * width, 1, "conv7", "same" if conv7_input == "conv6" else "valid")
-        self.classifier = Dense(num_classes, name="classifier")
+        self.classifier = Dense(num_classes, name="classifier", dtype="float32")
         self.build((None, image_size, image_size, channels))
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:

@@ -63,6 +63,8 @@ def errors_as_sentences() -> Iterator[None]:
         yield
     except UserError as error:
         sys.exit(f"error: {error}")
+    except BrokenPipeError:  # see `streams.used`
+        raise
     except OSError as error:
         sys.exit(f"error: {error}.")
     except KeyboardInterrupt:

@@ -51,7 +51,7 @@ class Generator(keras.Model):
             precision: of the convolutions, "float32", "bfloat16" or "float16"; weights and images
                 are float32 in any case.
         """
-        super().__init__(name="generator")
+        super().__init__(name="generator", dtype="float32")
         self.width, self.latent_dim = width, latent_dim
         self.stages = image_size.bit_length() - 3  # log2(S / 4)
         self.first_filters = width * image_size // 8
@@ -60,7 +60,13 @@ class Generator(keras.Model):
         for stage in range(1, self.stages + 1):  # bn1, deconv1, bn2, ...
             filters = channels if stage == self.stages else self.first_filters >> stage
             deconv = Conv2DTranspose(
-                filters, 5, strides=2, padding="same", name=f"deconv{stage}", dtype=dtype
+                filters,
+                5,
+                strides=2,
+                padding="same",
+                data_format="channels_last",
+                name=f"deconv{stage}",
+                dtype=dtype,
             )
             setattr(self, f"bn{stage}", BatchNorm(name=f"bn{stage}"))
             setattr(self, f"deconv{stage}", deconv)

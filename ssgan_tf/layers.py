@@ -1,13 +1,16 @@
 """What both networks share, and Keras has not: batch norm and dropout that say what they do."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 
+from ssgan_tf import keras_settings
 from ssgan_tf.device import gpus
 from ssgan_tf.distribution import mean_over_replicas, replica
+
+keras_settings.check_backend()
 
 LEAKY_RELU_SLOPE = 0.2
 BN_MOMENTUM = 0.99  # TF1's defaults, as in the article's code
@@ -182,6 +185,9 @@ def kernel_gradient(
 class Conv2D(keras.layers.Conv2D):
     """Keras' layer, with the faster gradient of `conv`."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs, data_format="channels_last")
+
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """(B, H, W, C), (k, k, C, F) -> (B, H', W', F)."""
         return conv(inputs, kernel, self.strides[0], self.padding.upper())
@@ -228,7 +234,9 @@ class BatchNorm(keras.layers.Layer):
     """
 
     def __init__(self, name: str | None = None) -> None:
-        super().__init__(name=name, autocast=False)  # weights and statistics stay float32
+        super().__init__(
+            name=name, autocast=False, dtype="float32"
+        )  # weights and statistics stay float32
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes the four weights for inputs of shape (..., C)."""

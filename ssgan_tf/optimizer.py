@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from ssgan_tf import keras_settings
 from ssgan_tf.config import Config
 from ssgan_tf.distribution import replica, sum_over_replicas
 
@@ -39,7 +40,8 @@ class FusedAdam(keras.optimizers.Adam):
 
 def adam(config: Config, model: keras.Model) -> FusedAdam:
     """Adam with TF1's epsilon, its slot variables made, so that a checkpoint can fill them."""
-    optimizer = FusedAdam(config.learning_rate, beta_1=config.beta_1, epsilon=1e-8)
+    with keras_settings.float32():  # of the variable that holds the learning rate
+        optimizer = FusedAdam(config.learning_rate, beta_1=config.beta_1, epsilon=1e-8)
     optimizer.build(model.trainable_variables)
     return optimizer
 
@@ -48,7 +50,8 @@ def with_loss_scale(
     optimizer: FusedAdam, model: keras.Model
 ) -> keras.optimizers.LossScaleOptimizer:
     """Dynamic loss scaling: after gradients that are not finite the update is left out."""
-    scaled = keras.optimizers.LossScaleOptimizer(optimizer)
+    with keras_settings.float32():
+        scaled = keras.optimizers.LossScaleOptimizer(optimizer)
     scaled.build(model.trainable_variables)
     return scaled
 

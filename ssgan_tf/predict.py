@@ -6,33 +6,36 @@ Needs the exported directory alone, neither the run nor its data. Files that can
 named on standard error and counted; all others are still classified, and the exit status is 1.
 """
 
+import collections
 import contextlib
-import csv
 import functools
-import glob
-import io
-import itertools
-import json
 import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from absl import logging
 
+from ssgan_tf import keras_settings, streams
+from ssgan_tf.ahead import Ahead
 from ssgan_tf.config import FITS, UserError, expand_user
 from ssgan_tf.device import prepare_device, quiet_start
 from ssgan_tf.flags import Flag, parse_command
+from ssgan_tf.image_paths import Unreadable, expand
 from ssgan_tf.images import SUFFIXES, Fit, ImageError, read_image
+from ssgan_tf.paths import literal
+from ssgan_tf.prediction_writer import FORMATS, PredictionWriter
 from ssgan_tf.resize import RULES
+from ssgan_tf.streams import in_one_line
 
-FORMATS = ("table", "csv", "jsonl")
+_FIRST_BATCH = 4
 
 
 class Prediction(NamedTuple):
@@ -47,13 +50,6 @@ class Prediction(NamedTuple):
     path: str
     classes: list[tuple[str, float]]
     p_real: float
-
-
-class Unreadable(NamedTuple):
-    """A file that could not be classified, and why."""
-
-    path: str
-    reason: str
 
 
 class Classifier:
@@ -86,14 +82,15 @@ class Classifier:
         import tensorflow as tf
 
         try:
-            self._model = tf.saved_model.load(str(directory))
+            with literal(directory) as place:
+                self._model = tf.saved_model.load(str(place))
+                names = Path(os.fsdecode(self._model.class_names.asset_path.numpy()))
+                self.class_names = names.read_text(encoding="utf-8").splitlines()
             self._classify = self._model.signatures["serving_default"]
             shape = self._classify.structured_input_signature[1]["images"].shape
-            names = self._model.class_names.asset_path.numpy().decode()
             self.fit = FITS[int(self._model.fit)]
             # Models without a number are of before there were any; files were read the same way.
             rule = int(getattr(self._model, "rule", 0))
-            self.class_names = Path(names).read_text(encoding="utf-8").splitlines()
             if self._classify.structured_outputs["logits"].shape[1] != len(self.class_names):
                 raise ValueError("a name for each class")
         except Exception as error:  # a file cut short can make the readers object to anything
@@ -118,20 +115,22 @@ class Classifier:
 
 def predict(
     classifier: Classifier,
-    paths: Iterable[str],
+    paths: Iterable[str | Unreadable],
     top_k: int = 1,
     batch_size: int = 256,
     decoders: Executor | None = None,
 ) -> Iterator[Prediction | Unreadable]:
-    """Classifies image files, in their order, in constant memory.
+    """Classifies image files, in their order, in constant memory, each as soon as it is there.
 
-    The next batch is decoded, in parallel, while the model works on this one.
+    The next batch is decoded, in parallel, while the model works on this one. Batches are what has
+    come so far: the first ones are small, those of a slow list stay so.
 
     Args:
         classifier: the model.
-        paths: of the files; taken as they are needed.
+        paths: of the files, taken as they are needed, in a thread; what is known to be unreadable
+            comes out as it is.
         top_k: how many classes are told of each.
-        batch_size: files per call of the model.
+        batch_size: files per call of the model, at most.
         decoders: what decodes the files, such as `decoding_processes()`; None: threads.
 
     Yields:
@@ -140,43 +139,48 @@ def predict(
     decode = functools.partial(
         _decode, size=classifier.size, channels=classifier.channels, fit=classifier.fit
     )
+    # Batches that are being decoded: one ahead of the one that the model works on.
+    pending: collections.deque[tuple[list[str | Unreadable], list[Future]]] = collections.deque()
+    limit = min(_FIRST_BATCH, batch_size)
+    with (
+        contextlib.nullcontext(decoders) if decoders else ThreadPoolExecutor(_cores()) as executor,
+        Ahead(paths, batch_size) as waiting,
+    ):
+        while True:
+            batch = waiting.take(limit, wait=not pending)
+            if batch:
+                limit = min(4 * limit, batch_size)
+                # A task for each core: a task for each of many small files would cost more.
+                share = -(-len(batch) // _cores())
+                shares = [batch[first : first + share] for first in range(0, len(batch), share)]
+                pending.append((batch, [executor.submit(decode, part) for part in shares]))
+            if not pending:
+                return
+            if len(pending) == 2 or not batch:
+                items, futures = pending.popleft()
+                decoded = [image for future in futures for image in future.result()]
+                yield from _classify(classifier, items, decoded, top_k)
 
-    def classify(
-        batch: Sequence[str], futures: Sequence[Future]
-    ) -> Iterator[Prediction | Unreadable]:
-        decoded = [image for future in futures for image in future.result()]
-        images = [image for image in decoded if not isinstance(image, ImageError)]
-        found = {}
-        if images:
-            # The last batch is filled up, so that the model sees one shape only.
-            padding = np.zeros((batch_size - len(images), *images[0].shape), np.uint8)
-            found = classifier(np.concatenate([np.stack(images), padding]))
-            best = np.argsort(-found["probabilities"], axis=1, kind="stable")[:, :top_k]
-        row = 0
-        for path, image in zip(batch, decoded, strict=True):
-            if isinstance(image, ImageError):
-                yield Unreadable(path, str(image))
-                continue
-            probabilities = found["probabilities"][row]
-            classes = [(classifier.class_names[k], float(probabilities[k])) for k in best[row]]
-            yield Prediction(path, classes, float(found["p_real"][row]))
-            row += 1
 
-    remaining = iter(paths)
-    with contextlib.nullcontext(decoders) if decoders else ThreadPoolExecutor(_cores()) as executor:
-
-        def start() -> tuple[list[str], list[Future]]:
-            # A task for each core: a task for each of many small files would cost more than it.
-            batch = list(itertools.islice(remaining, batch_size))
-            share = -(-len(batch) // _cores()) or 1
-            shares = [batch[first : first + share] for first in range(0, len(batch), share)]
-            return batch, [executor.submit(decode, part) for part in shares]
-
-        current = start()
-        while current[0]:
-            following = start()
-            yield from classify(*current)
-            current = following
+def _classify(
+    classifier: Classifier,
+    items: Sequence[str | Unreadable],
+    decoded: Sequence[np.ndarray | Unreadable],
+    top_k: int,
+) -> Iterator[Prediction | Unreadable]:
+    """What the model says of one batch, in its order."""
+    images = [image for image in decoded if not isinstance(image, Unreadable)]
+    found = classifier(np.stack(images)) if images else {}
+    row = 0
+    for path, image in zip(items, decoded, strict=True):
+        if isinstance(image, Unreadable):
+            yield image
+            continue
+        probabilities = found["probabilities"][row]
+        best = np.argsort(-probabilities, kind="stable")[:top_k]
+        classes = [(classifier.class_names[k], float(probabilities[k])) for k in best]
+        yield Prediction(path, classes, float(found["p_real"][row]))
+        row += 1
 
 
 def decoding_processes() -> Executor:
@@ -198,7 +202,20 @@ def decoding_processes() -> Executor:
 
 def _start_decoder() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.nice(10)  # the model's threads, which wait for one another, come first
+    # If the parent is killed nobody ends it: it would wait for work for ever.
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+
+
+@contextlib.contextmanager
+def _ended(decoders: Executor) -> Iterator[Executor]:
+    """Ends them, whatever happens, before Python itself does, which would complain at times."""
+    try:
+        yield decoders
+    finally:
+        decoders.shutdown(cancel_futures=True)
 
 
 def _cores() -> int:
@@ -206,94 +223,19 @@ def _cores() -> int:
 
 
 def _decode(
-    paths: Sequence[str], size: int, channels: int, fit: Fit
-) -> list[np.ndarray | ImageError]:
+    items: Sequence[str | Unreadable], size: int, channels: int, fit: Fit
+) -> list[np.ndarray | Unreadable]:
     """Images, or why there is none."""
 
-    def decode(path: str) -> np.ndarray | ImageError:
+    def decode(item: str | Unreadable) -> np.ndarray | Unreadable:
+        if isinstance(item, Unreadable):
+            return item
         try:
-            return read_image(path, size, channels, fit)
+            return read_image(item, size, channels, fit)
         except ImageError as error:
-            return error
+            return Unreadable(item, str(error))
 
-    return [decode(path) for path in paths]
-
-
-def expand(arguments: Sequence[str], standard_input: IO[str]) -> Iterator[str]:
-    """Paths of image files: files, folders (all images below), globs, "-" for a list on stdin.
-
-    Args:
-        arguments: as given. What names nothing stays, to be reported as unreadable.
-        standard_input: one path a line.
-
-    Yields:
-        Paths; those of a folder or glob in order.
-    """
-    for argument in arguments:
-        if argument == "-":
-            yield from (line.rstrip("\n") for line in standard_input if line.strip())
-        elif os.path.isdir(argument):
-            for directory, folders, files in os.walk(argument):
-                folders.sort()
-                yield from (
-                    os.path.join(directory, name)
-                    for name in sorted(files)
-                    if name.lower().endswith(SUFFIXES)
-                )
-        elif not os.path.exists(argument) and glob.has_magic(argument):
-            matches = sorted(glob.glob(argument, recursive=True))
-            yield from matches or [argument]
-        else:
-            yield argument
-
-
-class Writer:
-    """Writes predictions as a table for people, or as CSV or JSON lines for programs."""
-
-    def __init__(self, output: IO[str], form: str, top_k: int) -> None:
-        """
-        Args:
-            output: where to.
-            form: one of `FORMATS`.
-            top_k: how many classes each prediction has.
-        """
-        self._output, self._form = output, form
-        self._columns = ["path", "class", "probability", "p_real"]
-        for rank in range(2, top_k + 1):
-            self._columns += [f"class_{rank}", f"probability_{rank}"]
-        self._csv = csv.DictWriter(output, self._columns, lineterminator="\n")
-        self._started = False
-
-    def write(self, prediction: Prediction) -> None:
-        """One line, before the first one the header."""
-        if not self._started:
-            self._started = True
-            if self._form == "csv":
-                self._csv.writeheader()
-            elif self._form == "table":
-                self._output.write(f"{'class':<16} {'probability':>11} {'p_real':>6}  path\n")
-        row = self._row(prediction)
-        if self._form == "csv":
-            self._csv.writerow(row)
-        elif self._form == "jsonl":
-            self._output.write(json.dumps(row, ensure_ascii=False) + "\n")
-        else:
-            for rank, (name, probability) in enumerate(prediction.classes):
-                real = f"{prediction.p_real:6.3f}" if rank == 0 else " " * 6
-                path = prediction.path if rank == 0 else ""
-                self._output.write(f"{name:<16} {probability:11.3f} {real}  {path}".rstrip() + "\n")
-
-    def _row(self, prediction: Prediction) -> dict[str, Any]:
-        (name, probability), *others = prediction.classes
-        row = {
-            "path": prediction.path,
-            "class": name,
-            "probability": round(probability, 6),
-            "p_real": round(prediction.p_real, 6),
-        }
-        for rank, (other, chance) in enumerate(others, 2):
-            row |= {f"class_{rank}": other, f"probability_{rank}": round(chance, 6)}
-        return row
+    return [decode(item) for item in items]
 
 
 FLAGS = (
@@ -309,14 +251,11 @@ PATHS = (
 )
 
 
+@streams.used()
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
     logging.set_verbosity(logging.ERROR)
-    program, description = "python -m ssgan_tf.predict", __doc__.splitlines()[0]
-    for stream in (sys.stdin, sys.stdout, sys.stderr):  # names of files need not be UTF-8
-        if isinstance(stream, io.TextIOWrapper):
-            reading = stream is sys.stdin
-            stream.reconfigure(errors="surrogateescape" if reading else "backslashreplace")
+    program, description = "python -m ssgan_tf.predict", "Classifies image files."
     try:
         values, paths = parse_command(
             sys.argv if argv is None else argv, program, description, FLAGS, PATHS
@@ -329,12 +268,12 @@ def main(argv: list[str] | None = None) -> None:
     except UserError as error:
         sys.exit(f"error: {error}")
     except BrokenPipeError:  # the reader, such as `head`, has had enough
-        _drop_output()
+        streams.drop_output()
         sys.exit(1)
     except OSError as error:
         if error.filename is not None:
             sys.exit(f"error: {error.filename}: cannot be read ({error.strerror}).")
-        _drop_output()
+        streams.drop_output()
         sys.exit(
             f"error: standard output: cannot be written to ({error.strerror}); give it a place "
             "with room."
@@ -345,40 +284,45 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(1)
 
 
-def _drop_output() -> None:
-    """Sends what is still to be written nowhere, so that the end of Python does not fail on it."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def run(values: Any, arguments: Sequence[str]) -> int:
     """Predicts and writes as the flags say; returns the number of unreadable files."""
-    decoders = decoding_processes()
-    with quiet_start():
-        import tensorflow  # noqa: F401
+    if streams.is_closed("stdout"):
+        raise UserError("standard output: is closed, there is no place for the predictions.")
+    if "-" in arguments and streams.is_closed("stdin"):
+        raise UserError("-: standard input is closed, there is no list on it.")
+    with _ended(decoding_processes()) as decoders:
+        with quiet_start(), keras_settings.left_out():  # an exported model needs none
+            import tensorflow  # noqa: F401
 
-        prepare_device(deterministic=False)
-    from tqdm import tqdm
-
-    classifier = Classifier(expand_user(values.model))
-    top_k = min(values.top_k, len(classifier.class_names))
-    writer = Writer(sys.stdout, values.format, top_k)
-    done = failed = 0
-    paths = expand(arguments, sys.stdin)
-    found = predict(classifier, paths, top_k, values.batch_size, decoders)
-    bar = tqdm(found, unit=" images", file=sys.stderr, disable=not sys.stderr.isatty())
-    for item in bar:
-        done += 1
-        if isinstance(item, Unreadable):
-            failed += 1
-            tqdm.write(f"{item.path}: {item.reason}", file=sys.stderr)
-        else:
-            writer.write(item)
-    sys.stdout.flush()
+            prepare_device(deterministic=False)
+        classifier = Classifier(expand_user(values.model))
+        top_k = min(values.top_k, len(classifier.class_names))
+        writer = PredictionWriter(sys.stdout, values.format, top_k)
+        paths = expand(arguments, sys.stdin)
+        found = predict(classifier, paths, top_k, values.batch_size, decoders)
+        with contextlib.closing(found):
+            done, failed = _write(found, writer)
     if not done:
-        raise UserError(f"{', '.join(arguments)}: no images found ({', '.join(SUFFIXES)}).")
+        given = in_one_line(", ".join(arguments))
+        raise UserError(f"{given}: no images found ({', '.join(SUFFIXES)}).")
     if failed:
         print(f"{failed:,} of {done:,} files could not be read", file=sys.stderr)
     return failed
+
+
+def _write(found: Iterator[Prediction | Unreadable], writer: PredictionWriter) -> tuple[int, int]:
+    """Writes them as they come; returns how many there were, and how many were unreadable."""
+    from tqdm import tqdm
+
+    done = failed = 0
+    for item in tqdm(found, unit=" images", file=sys.stderr, disable=not sys.stderr.isatty()):
+        done += 1
+        if isinstance(item, Unreadable):
+            failed += 1
+            tqdm.write(f"{in_one_line(item.path)}: {item.reason}", file=sys.stderr)
+        else:
+            writer.write(item)
+    return done, failed
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import logging
 
-from ssgan_tf import finished_run, run_dir
+from ssgan_tf import finished_run, run_dir, streams
 from ssgan_tf.config import Config, UserError, expand_user
 from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
 from ssgan_tf.records import written_aside
@@ -357,6 +357,20 @@ def report_run(directory: Path, compare: Sequence[Path] = (), data_dir: str = ""
     return write_report(directory, config, dataset, split, evaluation, results, compare)
 
 
+def run_directories(text: str) -> list[Path]:
+    """Directories with commas between, whose names may have commas, too."""
+    parts, found = text.split(","), []
+    while parts:
+        for count in range(len(parts), 0, -1):  # as much as names a directory that is there
+            path = expand_user(",".join(parts[:count]))
+            if count == 1 or path.is_dir():
+                break
+        if any(parts[:count]):
+            found.append(path)
+        parts = parts[count:]
+    return found
+
+
 FLAGS = (
     Flag("run_dir", None, "The run: what training wrote."),
     Flag("compare", "", "Other runs on the same data, such as the control; commas between."),
@@ -364,13 +378,17 @@ FLAGS = (
 )
 
 
+@streams.used()
 def main(argv: list[str] | None = None) -> None:
     """The command line; exits 1 with one sentence if something is wrong."""
     logging.set_verbosity(logging.ERROR)
-    program, description = "python -m ssgan_tf.report", __doc__.splitlines()[0]
+    program = "python -m ssgan_tf.report"
+    description = (
+        "Writes a run's picture book: report.html, one file, to be read on screen and on paper."
+    )
     with errors_as_sentences():
         values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
-        compare = [expand_user(name) for name in values.compare.split(",") if name]
+        compare = run_directories(values.compare)
         path = report_run(expand_user(values.run_dir), compare, values.data_dir)
     print(f"Report: {path}")
 

@@ -199,6 +199,8 @@ def errors_explained(directory: Path) -> Iterator[None]:
     flag = f"--run_dir={directory}"
     try:
         yield
+    except BrokenPipeError:  # of the output, which is no matter of the directory
+        raise
     except Exception as error:
         if worker()[1] > 1 and errors.machine_is_gone(error):
             raise UserError(

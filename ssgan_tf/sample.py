@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
-from ssgan_tf import finished_run
+from ssgan_tf import finished_run, streams
 from ssgan_tf.config import UserError, expand_user
 from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
 
@@ -113,10 +113,12 @@ FLAGS = (
 )
 
 
+@streams.used()
 def main(argv: list[str] | None = None) -> None:
     """The command line; exits 1 with one sentence if something is wrong."""
     logging.set_verbosity(logging.ERROR)
-    program, description = "python -m ssgan_tf.sample", __doc__.splitlines()[0]
+    program = "python -m ssgan_tf.sample"
+    description = "Generates images with the generator of a run."
     with errors_as_sentences():
         values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
         output = expand_user(values.output)

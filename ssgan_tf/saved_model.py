@@ -10,6 +10,7 @@ from ssgan_tf import encoded, losses, resize
 from ssgan_tf.config import FITS
 from ssgan_tf.discriminator import Discriminator
 from ssgan_tf.generator import Generator
+from ssgan_tf.paths import literal
 from ssgan_tf.trainer import scale, unscale
 
 Outputs = dict[str, tf.Tensor]
@@ -114,7 +115,10 @@ def save(
     An older one at `directory` stays usable until the new one is whole.
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".export-") as temporary:
+    with (
+        literal(directory.parent) as parent,
+        tempfile.TemporaryDirectory(dir=parent, prefix=".export-") as temporary,
+    ):
         names = Path(temporary) / "class_names.txt"
         names.write_text("\n".join(class_names) + "\n", encoding="utf-8")
         module = ExportedClassifier(discriminator, generator, names, temperature, fit)

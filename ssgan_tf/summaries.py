@@ -1,5 +1,6 @@
 """Everything TensorBoard shows, and the pictures among it."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from tensorboard.plugins.hparams import api as hparams
 
 from ssgan_tf.config import Config
 from ssgan_tf.evaluation import Evaluation
+from ssgan_tf.paths import literal
 from ssgan_tf.records import written_aside
 
 _KEPT = "events.out.tfevents.0.kept"
@@ -28,18 +30,25 @@ class Summaries:
             config: shown as text and as hparams.
             first_step: from which the run goes on; what was written beyond it is dropped.
         """
+        directory.mkdir(parents=True, exist_ok=True)
         resumed = keep_events(directory, first_step)
-        self._writer = tf.summary.create_file_writer(str(directory))
+        self._link = contextlib.ExitStack()  # the writer looks at its file until it is closed
+        place = self._link.enter_context(literal(directory))
+        self._writer = tf.summary.create_file_writer(str(place))
         if resumed:
             return
-        values = config.to_dict()
-        rows = "\n".join(f"| {name} | {value} |" for name, value in values.items())
+        values = {
+            name: value if isinstance(value, (bool, int, float)) else _writable(str(value))
+            for name, value in config.to_dict().items()
+        }
+        cells = {name: str(value).replace("|", r"\|") for name, value in values.items()}
+        rows = "\n".join(f"| {name} | {cell} |" for name, cell in cells.items())
         with self._writer.as_default(step=0):
             tf.summary.text("configuration", "| flag | value |\n|---|---|\n" + rows)
             # TensorBoard compares runs by these.
             hparams.hparams(
                 {
-                    name: value if isinstance(value, (bool, int, float)) else str(value)
+                    name: value
                     for name, value in values.items()
                     if name not in ("run_dir", "data_dir", "labeled")
                 }
@@ -64,6 +73,12 @@ class Summaries:
     def close(self) -> None:
         """Writes what is left and closes the file."""
         self._writer.close()
+        self._link.close()
+
+
+def _writable(text: str) -> str:
+    """A path may hold what TensorBoard cannot show: line breaks, bytes that are not UTF-8."""
+    return " ".join(text.encode("utf-8", "backslashreplace").decode().splitlines())
 
 
 def keep_events(directory: Path, last_step: int) -> bool:
@@ -74,9 +89,12 @@ def keep_events(directory: Path, last_step: int) -> bool:
     Returns:
         Whether there were any.
     """
-    files = sorted(directory.glob("events.out.tfevents.*"))
-    if not files:
-        return False
+    with literal(directory) as place:
+        files = sorted(place.glob("events.out.tfevents.*"))
+        return bool(files) and _keep_events(files, place / _KEPT, last_step)
+
+
+def _keep_events(files: list[Path], first: Path, last_step: int) -> bool:
     kept: dict[bytes, None] = {}  # without those that are in two files since a crash
     for file in files:
         try:
@@ -86,7 +104,6 @@ def keep_events(directory: Path, last_step: int) -> bool:
                     kept[record] = None
         except (tf.errors.OpError, DecodeError):
             continue  # cut off when the process died: what follows was not flushed
-    first = directory / _KEPT
     with written_aside(first) as partial, tf.io.TFRecordWriter(str(partial)) as writer:
         # The form is said by the first record of a file.
         writer.write(event_pb2.Event(file_version="brain.Event:2").SerializeToString())

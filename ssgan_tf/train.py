@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import logging
 
-from ssgan_tf import announcement, errors, flags, label_split, run_dir
+from ssgan_tf import announcement, errors, flags, label_split, run_dir, streams
 from ssgan_tf.config import PASSES, Config, UserError, is_folder
 from ssgan_tf.device import (
     describe_device,
@@ -333,17 +333,21 @@ def _to_floats(metrics: dict[str, Any], divide_by: int = 1) -> dict[str, float]:
     return {tag: float(value) / divide_by for tag, value in metrics.items() if "/" in tag}
 
 
+@streams.used()
 def main(argv: list[str] | None = None) -> None:
     """The command line; exits 1 with one sentence if something is wrong."""
     logging.set_verbosity(logging.ERROR)  # TFDS' remarks on its own files
     argv = sys.argv if argv is None else argv
     try:
-        config = flags.parse_config(argv, "python -m ssgan_tf.train", __doc__.split("\n")[0])
+        description = "Trains a classifier from few labeled and many unlabeled images."
+        config = flags.parse_config(argv, "python -m ssgan_tf.train", description)
         results = train_and_evaluate(config)
         config = run_dir.continued(config.resolved_run_dir(), config)
         print(announcement.closing_lines(config, results))
     except UserError as error:
         sys.exit(f"error: {error}")
+    except BrokenPipeError:  # see `streams.used`
+        raise
     except OSError as error:  # a directory that became unreadable
         sys.exit(f"error: {error}. What is finished is kept; the same command goes on from there.")
     except Interrupted as stop:

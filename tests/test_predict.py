@@ -5,6 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,12 @@ import pytest
 from conftest import make_dataset
 from PIL import Image
 
-from ssgan_tf import predict, saved_model
+from ssgan_tf import predict, saved_model, streams
 from ssgan_tf.config import UserError
 from ssgan_tf.discriminator import Discriminator
+from ssgan_tf.image_paths import Unreadable, expand
 from ssgan_tf.images import read_image
+from ssgan_tf.prediction_writer import FORMATS, PredictionWriter
 from ssgan_tf.trainer import scale
 
 NAMES = ["zero", "one", "two"]
@@ -131,7 +136,7 @@ def test_batches_change_nothing_and_files_are_taken_as_they_are_needed(
             yield paths[0]
 
     next(predict.predict(classifier, endless(), batch_size=4))
-    assert len(taken) == 8  # one batch at work, one being decoded
+    assert len(taken) <= 13  # one batch at work, one being decoded, one waiting and one in hand
 
 
 def test_files_are_made_square_as_in_training(tmp_path: Path) -> None:
@@ -170,14 +175,87 @@ def test_the_command_decodes_in_processes_and_says_the_same(
 
 def test_decoders_are_processes_before_tensorflow_and_threads_after_it() -> None:
     code = """
-import os, sys
+import os, signal, sys
 from ssgan_tf.predict import decoding_processes
-print(decoding_processes().submit(os.getpid).result() == os.getpid())
 sys.modules["tensorflow"] = None
 print(decoding_processes().submit(os.getpid).result() == os.getpid())
+del sys.modules["tensorflow"]
+processes = decoding_processes()
+print(processes.submit(os.getpid).result(), os.getpid(), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False" if sys.platform == "linux" else "True", "True"]
+    # They hold its output open: it is only read to its end if they end with the process.
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    same, one, other = done.stdout.split()
+    assert same == "True"
+    assert (one != other) == (sys.platform == "linux")
+
+
+@pytest.mark.parametrize("end", ["good", "no model", "reader gone", "interrupted"])
+def test_the_decoders_are_ended_however_the_command_ends(
+    end: str,
+    model: tuple,
+    folder: tuple,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    decoders = ThreadPoolExecutor(1)
+    monkeypatch.setattr(predict, "decoding_processes", lambda: decoders)
+    given = model
+    if end == "no model":
+        given = (Path("nowhere"), None)
+    elif end == "reader gone":
+        monkeypatch.setattr(predict.PredictionWriter, "write", _raise(BrokenPipeError))
+        monkeypatch.setattr(streams, "drop_output", lambda: None)
+    elif end == "interrupted":
+        monkeypatch.setattr(predict, "_classify", _raise(KeyboardInterrupt))
+    status, _, _ = run(given, [str(folder[0])], capsys)
+    assert status == {"good": 1, "reader gone": 1, "interrupted": 130}.get(end, status)
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        decoders.submit(int)
+
+
+def _raise(error: type[BaseException]) -> Callable:
+    def function(*_: object) -> None:
+        raise error
+
+    return function
+
+
+def test_each_file_is_classified_as_soon_as_it_is_there(model: tuple, folder: tuple) -> None:
+    classifier = predict.Classifier(model[0])
+    sizes: list[int] = []
+    original = classifier._classify
+    classifier._classify = lambda images: (sizes.append(len(images)), original(images=images))[1]
+    files = [str(folder[0] / f"{index}.png") for index in range(4)]
+    second = threading.Event()
+
+    def slow() -> Iterator[str]:
+        yield files[0]
+        assert second.wait(60)
+        yield files[1]
+
+    found = predict.predict(classifier, slow())
+    assert next(found).path == files[0]  # though the second one is not there yet
+    second.set()
+    assert [item.path for item in found] == [files[1]]
+    assert sizes == [1, 1]  # and nothing else went through the model
+    sizes.clear()
+    assert len(list(predict.predict(classifier, files * 100, batch_size=64))) == 400
+    assert max(sizes) == 64 and sum(sizes) == 400 and sizes[0] <= 4
+    # A model that compiles for each size of a batch meets few of them.
+    assert all(size & (size - 1) == 0 for size in sizes[:-1])
+
+
+def test_an_error_of_the_list_comes_after_what_was_before_it(model: tuple, folder: tuple) -> None:
+    def broken() -> Iterator[str]:
+        yield str(folder[0] / "0.png")
+        raise OSError("gone")
+
+    found = predict.predict(predict.Classifier(model[0]), broken())
+    assert next(found).path.endswith("0.png")
+    with pytest.raises(OSError, match="gone"):
+        next(found)
 
 
 @pytest.mark.parametrize(
@@ -286,3 +364,126 @@ def test_help_names_every_flag(capsys: pytest.CaptureFixture) -> None:
     shown = capsys.readouterr().out
     for flag in ("--model", "--format", "--top_k", "--batch_size", "PATH"):
         assert flag in shown
+
+
+def test_lists_may_have_line_ends_and_marks_of_windows_and_folders(
+    folder: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder[0])
+    Path("carriage\r").touch()
+    expected = ["ä.png", " b.png", "more/5.png", "more/6.png", "carriage\r", "c.png"]
+    text = "ä.png\r\n\r\n b.png\nmore\r\ncarriage\r\nc.png"
+    encoded = text.encode()
+    for content in (encoded, b"\xef\xbb\xbf" + encoded, text.encode("utf-16")):
+        (tmp_path / "list").write_bytes(content)
+        with (tmp_path / "list").open() as file:
+            assert list(expand(["-"], file)) == expected
+    assert list(expand(["-"], io.StringIO(text))) == expected
+    with open(os.devnull) as empty:
+        assert list(expand(["-"], empty)) == []
+    # In a list nothing is a pattern.
+    assert list(expand(["-"], io.StringIO("[0-4].png\n"))) == ["[0-4].png"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has none of these files")
+def test_what_is_not_a_plain_file_is_named_and_never_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "device.png").symlink_to("/dev/null")
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "1.png").touch()
+    (tmp_path / "real" / "loop").symlink_to(tmp_path / "real")
+    (tmp_path / "linked").symlink_to(tmp_path / "real")
+    for arguments in ([str(tmp_path)], [str(tmp_path / "pipe.jpg"), str(tmp_path / "device.png")]):
+        found = list(expand(arguments, sys.stdin))
+        bad = {item.path for item in found if isinstance(item, Unreadable)}
+        assert bad == {str(tmp_path / "pipe.jpg"), str(tmp_path / "device.png")}
+    assert len([path for path in expand([str(tmp_path)], sys.stdin) if "1.png" in path]) == 1
+    assert list(expand([str(tmp_path / "linked")], sys.stdin)) == [str(tmp_path / "linked/1.png")]
+
+
+@pytest.mark.parametrize(
+    "name", ["a\rb", "a\nb", "a\r\nb", 'a,"b', "a\x1b[2Jb", "a\u2028b", "日本", "caf\udce9", "a\\b"]
+)
+def test_any_name_is_one_row_in_every_format(name: str) -> None:
+    item = predict.Prediction(name, [("x", 1.0)], 0.5)
+    lines = {}
+    for form in FORMATS:
+        binary = io.BytesIO()
+        output = io.TextIOWrapper(binary, "ascii", errors="backslashreplace", newline="")
+        writer = PredictionWriter(output, form, 1)
+        writer.write(item)
+        writer.write(item)
+        lines[form] = binary.getvalue().decode("ascii")
+    assert [json.loads(line)["path"] for line in lines["jsonl"].splitlines()] == [name, name]
+    rows = list(csv.reader(io.StringIO(lines["csv"], newline="")))
+    shown = name.encode("ascii", "backslashreplace").decode()
+    assert [row[0] for row in rows] == ["path", shown, shown]
+    assert len(lines["table"].splitlines()) == 3
+    assert "\x1b" not in lines["table"]
+
+
+def test_the_command_in_a_bad_place(model: tuple, folder: tuple) -> None:
+    """No docstrings, no standard error, a slow list, an output that takes ASCII alone."""
+    words = [sys.executable, "-m", "ssgan_tf.predict", f"--model={model[0]}", "--format=jsonl", "-"]
+    settings = {"PYTHONOPTIMIZE": "2", "PYTHONIOENCODING": "ascii", "CUDA_VISIBLE_DEVICES": ""}
+    process = subprocess.Popen(
+        ["sh", "-c", 'exec "$@" 2>&-', "sh", *words],
+        env=os.environ | settings,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with process:
+        process.stdin.write(os.fsencode(folder[0]) + b"/0.png\r\n")
+        process.stdin.flush()
+        first = process.stdout.readline()  # before there is any more on the list
+        rest, _ = process.communicate(os.fsencode(folder[0] / "more"), timeout=60)
+    paths = [json.loads(line)["path"] for line in (first, *rest.splitlines())]
+    assert paths == [str(folder[0] / name) for name in ("0.png", "more/5.png", "more/6.png")]
+    assert process.returncode == 0
+
+
+COMMANDS = ("train", "evaluate", "predict", "sample", "export", "report")
+
+
+def test_every_command_helps_without_docstrings_and_with_closed_streams() -> None:
+    script = 'for name; do "$PYTHON" -OO -m ssgan_tf.$name --help 0<&- 2>&- || exit; done'
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", *COMMANDS],
+        env=os.environ | {"PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    for name in COMMANDS:
+        assert f"usage: python -m ssgan_tf.{name}" in done.stdout
+
+
+def test_closed_streams_are_said_where_they_are_needed(model: tuple) -> None:
+    script = """
+predict="$PYTHON -m ssgan_tf.predict --model=nowhere"
+$predict x.png >&-; echo $?
+$predict - 0<&-; echo $?
+$PYTHON -m ssgan_tf.train --help | head -1
+$PYTHON -c "
+import os, ssgan_tf, sys
+print(min(os.open(os.devnull, os.O_RDONLY) for _ in range(2)), file=sys.stdout)
+print('lost', file=sys.stderr)
+" 0<&- 2>&-
+"""
+    done = subprocess.run(
+        ["sh", "-c", script],
+        env=os.environ | {"PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    first, second, help_line, number = done.stdout.splitlines()
+    assert (first, second) == ("1", "1")
+    assert help_line.startswith("Trains")
+    assert int(number) > 2  # nothing that is opened later is taken for a standard stream
+    errors = done.stderr.splitlines()
+    assert len(errors) == 2, done.stderr
+    assert "standard output: is closed" in errors[0]
+    assert "standard input is closed" in errors[1]

@@ -1,0 +1,91 @@
+"""What a user has set for Keras (~/.keras/keras.json, KERAS_BACKEND) does not change this package.
+
+Layers name their own data format and type. Here is the rest: what Keras reads when it is imported.
+"""
+
+import contextlib
+import json
+import os
+import stat
+import sys
+from collections.abc import Iterator
+
+from ssgan_tf.config import UserError
+
+
+def prepare() -> None:
+    """Chooses the backend, and hides settings that Keras itself would refuse. Before its import."""
+    if "keras" in sys.modules:
+        return
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    for name in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"):
+        if not os.environ.get(name, "0").isdecimal():
+            del os.environ[name]
+    if not _readable():
+        os.environ["KERAS_HOME"] = os.path.join(os.devnull, "keras")  # where no file can be
+
+
+def _readable() -> bool:
+    """Whether Keras takes its keras.json, or does without one."""
+    home = os.path.expanduser("~")
+    home = os.path.join(home if os.access(home, os.W_OK) else "/tmp", ".keras")
+    path = os.path.expanduser(os.path.join(os.environ.get("KERAS_HOME", home), "keras.json"))
+    if not os.path.exists(path):
+        return True
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return False
+        with open(path) as file:
+            found = json.load(file)
+    except ValueError:  # no JSON, which Keras ignores
+        return True
+    except (OSError, RecursionError):
+        return False
+    return (
+        isinstance(found, dict)
+        and found.get("floatx", "float32") in ("float16", "float32", "float64")
+        and isinstance(found.get("epsilon", 1e-7), float)
+        and found.get("image_data_format", "channels_last") in ("channels_last", "channels_first")
+    )
+
+
+def check_backend() -> None:
+    """Makes sure that Keras, where it was imported before this package, computes by TensorFlow.
+
+    Raises:
+        UserError: if it does not.
+    """
+    import keras
+
+    if keras.config.backend() != "tensorflow":
+        raise UserError(
+            f"Keras runs on {keras.config.backend()} in this process, this package needs "
+            "TensorFlow: restart, and import ssgan_tf before keras, or set "
+            "KERAS_BACKEND=tensorflow."
+        )
+
+
+@contextlib.contextmanager
+def float32() -> Iterator[None]:
+    """Makes float32 Keras' default type, for objects that have no argument for it."""
+    import keras
+
+    users = keras.config.floatx()
+    keras.config.set_floatx("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(users)
+
+
+@contextlib.contextmanager
+def left_out() -> Iterator[None]:
+    """Keeps TensorFlow from importing Keras with itself, which takes a quarter of its time."""
+    if "keras" in sys.modules:
+        yield
+        return
+    sys.modules["keras"] = None  # its import fails, which TensorFlow allows for
+    try:
+        yield
+    finally:
+        del sys.modules["keras"]
