@@ -67,6 +67,7 @@ def evaluate_run(
         "step": int(trainer.step),
         "accuracy": found.accuracy,
         "accuracy_interval": found.interval,
+        "balanced_accuracy": found.balanced_accuracy,
         "log_loss": calibration.log_loss(found.logits, found.labels),
         "expected_calibration_error": calibration.expected_calibration_error(
             probabilities, found.labels
@@ -83,6 +84,11 @@ def evaluate_run(
         "confusion": found.confusion.tolist(),
     }
     if trainer.generator is not None:
+        # Both by moving averages, as p_real of the exported model is: a batch of generated images
+        # alone has statistics of its own, which would tell it from real ones.
+        moving = found
+        if config.bn_inference != "moving":
+            moving = Evaluator(trainer.classifier, "moving", config.batch_size)(images)
         z = tf.random.stateless_normal((2048, config.latent_dim), (config.seed, 0))
         fakes = [
             losses.gan_logit(
@@ -92,7 +98,7 @@ def evaluate_run(
             )
             for part_of_z in tf.split(z, 16)
         ]
-        result["p_real_auroc"] = auroc(logsumexp(found.logits, axis=1), np.concatenate(fakes))
+        result["p_real_auroc"] = auroc(logsumexp(moving.logits, axis=1), np.concatenate(fakes))
     if write:
         write_json(directory / f"evaluation_{part}.json", result)
         picture = summaries.confusion_picture(found, dataset.class_names)
@@ -107,6 +113,7 @@ def table(result: dict[str, Any]) -> str:
         f"{result['part']}: {result['images']:,} images, step {result['step']:,}",
         "",
         f"accuracy           {result['accuracy']:.1%}  (95% interval {low:.1%} to {high:.1%})",
+        f"balanced accuracy  {result['balanced_accuracy']:.1%}  (mean recall of the classes)",
         f"log loss           {result['log_loss']:.3f}",
         f"calibration error  {result['expected_calibration_error']:.3f}",
     ]

@@ -17,7 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ssgan_tf import __version__
-from ssgan_tf.config import LARGEST, Config, UserError
+from ssgan_tf.config import FOLDER, LARGEST, Config, UserError, expand_user, is_folder
 from ssgan_tf.device import worker
 from ssgan_tf.records import read_json, write_json, written_aside
 
@@ -53,6 +53,8 @@ _RESULTS = {
     "versions": dict,
     "command": str,
 }
+# What runs of earlier versions do not have.
+_OPTIONAL = {"test_ids_digest": str, "recall": dict}
 # Their ranges, and those of what only some runs have; a NaN is in none of them.
 _RANGES = {
     "test_accuracy": (0, 1),
@@ -61,6 +63,7 @@ _RANGES = {
     "validation_accuracy": (0, 1),
     "validation_accuracy_raw": (0, 1),
     "train_labeled_accuracy": (0, 1),
+    "balanced_accuracy": (0, 1),
     "test_images": (1, LARGEST),
     "train_images": (1, LARGEST),
     "labeled": (1, LARGEST),
@@ -109,9 +112,10 @@ def claim(directory: Path, config: Config) -> None:
             raise UserError(f"{flag}: is not empty and holds no run; give another directory.")
         _check_writable(flag, directory)
         return
-    then, now = read_config(directory).to_dict(), config.to_dict()
-    changed = [name for name in now if name not in _FREE and then[name] != now[name]]
-    if changed and not longer(read_config(directory), config):
+    recorded = read_config(directory)
+    _check_moved(flag, directory, recorded, config)
+    then, now, changed = recorded.to_dict(), config.to_dict(), _changed(recorded, config)
+    if changed and not longer(recorded, config):
         had = " ".join(f"--{name}={then[name]}" for name in changed)
         asked = " ".join(f"--{name}={now[name]}" for name in changed)
         suffix = "-".join(f"{name}_{now[name]}" for name in changed if "/" not in str(now[name]))
@@ -133,13 +137,41 @@ def longer(then: Config, now: Config) -> bool:
     So it is under the exponential schedule of runs counted in epochs alone; all else, and the ramp,
     stretches with the run.
     """
-    names = [
+    fixed = now.schedule == "exponential" and not now.unsupervised_ramp and not now.steps
+    return _changed(then, now) == ["epochs"] and 0 < then.epochs < now.epochs and fixed
+
+
+def _changed(then: Config, now: Config) -> list[str]:
+    """Names of the flags that make `now` another run than `then`."""
+    free = _FREE + (("dataset",) if _moved(then, now) else ())
+    return [
         name
         for name, value in now.to_dict().items()
-        if name not in _FREE and getattr(then, name) != value
+        if name not in free and getattr(then, name) != value
     ]
-    fixed = now.schedule == "exponential" and not now.unsupervised_ramp and not now.steps
-    return names == ["epochs"] and 0 < then.epochs < now.epochs and fixed
+
+
+def _moved(then: Config, now: Config) -> bool:
+    """Whether the images are in another folder; `label_split.check` compares what is in it."""
+    return then.dataset != now.dataset and is_folder(then.dataset) and is_folder(now.dataset)
+
+
+def _check_moved(flag: str, directory: Path, then: Config, now: Config) -> None:
+    """Names a wrong folder at once; a finished run would not look into it at all.
+
+    Raises:
+        UserError: if a labeled image of the run is not in the folder.
+    """
+    if not _moved(then, now) or not (directory / "labels.json").exists():
+        return
+    root = expand_user(now.dataset.removeprefix(FOLDER))
+    for identity in read_json(directory / "labels.json", {"ids": list})["ids"]:
+        # Other letters may be written in another way on this disk; loading will tell.
+        if str(identity).isascii() and not (root / str(identity)).exists():
+            raise UserError(
+                f"{flag}: holds a run on {then.dataset}, and {identity} of it is not in {root}; "
+                "give the folder with the same images, or another --run_dir."
+            )
 
 
 def _check_writable(flag: str, directory: Path) -> None:
@@ -235,12 +267,17 @@ def errors_explained(directory: Path) -> Iterator[None]:
 def write_config(directory: Path, config: Config) -> None:
     """Writes `config.json`, all that is needed to run it again; a resumed run keeps the first.
 
-    A run that is made longer gets another, and its `results.json` is put aside.
+    A run that is made longer gets another, and its `results.json` is put aside. Where its folder of
+    images has moved, the new place is noted.
     """
     path = directory / "config.json"
     if path.exists():
         then = read_config(directory)
         if not longer(then, config):
+            if _moved(then, config):
+                content = read_json(path, {"config": dict})
+                content["config"]["dataset"] = config.dataset
+                write_json(path, content)
             return
         if (directory / "results.json").exists():
             aside = directory / f"results-{then.epochs}-epochs.json"
@@ -304,6 +341,18 @@ def read_results(directory: Path) -> dict[str, Any]:
                 f"{path}: {name!r} is {results[name]!r}, which is not a number from {low} to "
                 f"{high:,}; put the original back."
             )
+    for name, kind in _OPTIONAL.items():
+        if name in results and not isinstance(results[name], kind):
+            raise UserError(
+                f"{path}: {name!r} is {results[name]!r}, which is not of type {kind.__name__}; "
+                "put the original back."
+            )
+    for name, value in results.get("recall", {}).items():
+        if value is not None and not _is_number(value, 0, 1):
+            raise UserError(
+                f"{path}: 'recall' of {name} is {value!r}, which is not a number from 0 to 1; put "
+                "the original back."
+            )
     interval = results["test_accuracy_interval"]
     rounding = 1e-9  # at 0 and 1 the formula of the interval ends a little beyond
     if (
@@ -323,6 +372,14 @@ def read_results(directory: Path) -> dict[str, Any]:
             f"({error}); put the original back."
         ) from error
     return results
+
+
+def same_test_images(results: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two runs were tested on the same images, as far as their results tell."""
+    digests = [found.get("test_ids_digest") for found in (results, other)]
+    if all(digests):  # a folder may have another name now
+        return digests[0] == digests[1]
+    return all(results[key] == other[key] for key in ("dataset", "test_images"))
 
 
 def _is_number(value: Any, low: float, high: float) -> bool:

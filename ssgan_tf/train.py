@@ -35,7 +35,7 @@ from ssgan_tf.device import (
     worker,
 )
 from ssgan_tf.interruption import Interrupted, Interruption
-from ssgan_tf.records import write_json
+from ssgan_tf.records import ids_digest, write_json
 
 if TYPE_CHECKING:
     from ssgan_tf.datasets import Dataset
@@ -248,7 +248,9 @@ def _run(config: Config, resumed: Path, directory: Path, start: float) -> Result
     results: Results = {
         "test_accuracy": evaluations["test"].accuracy,
         "test_accuracy_interval": evaluations["test"].interval,
+        **evaluations["test"].per_class(dataset.class_names),
         "test_images": len(dataset.test),
+        "test_ids_digest": ids_digest(dataset.test.ids.tolist()),
         "train_images": len(dataset.train),
         "train_labeled_accuracy": evaluations["train_labeled"].accuracy,
     }

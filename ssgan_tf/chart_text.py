@@ -1,0 +1,115 @@
+"""Names in charts: in a font that has their letters, or as numbers; never as boxes or formulas."""
+
+import functools
+import unicodedata
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from matplotlib.font_manager import FontEntry
+
+_BASE = "DejaVu Sans"  # comes with matplotlib
+_WIDEST = 28  # letters of a name that leaves room for the chart
+# They have a glyph for everything: a box, or nothing at all.
+_NO_REAL_FONTS = ("lastresort", "blank", "tofu", "emoji")
+
+
+class Labels(NamedTuple):
+    """How names stand in a chart.
+
+    Attributes:
+        texts: one for each name: the name itself, or its number.
+        style: keyword arguments for matplotlib's texts.
+        key: which number stands for which name, to be shown beside the chart; empty where the
+            names are drawn.
+    """
+
+    texts: list[str]
+    style: dict
+    key: str
+
+
+def labels(names: Sequence[str], first: int = 0) -> Labels:
+    """What can be drawn for `names`: all of them, or a number for each.
+
+    Args:
+        names: any text.
+        first: the number of the first name.
+    """
+    fonts = fonts_for("".join(names))
+    # A formula is what stands between two $; it must stay what it is.
+    style = {"parse_math": False, "fontfamily": [_BASE, *(fonts or ())]}
+    if fonts is not None and all(name and width(name) <= _WIDEST for name in names):
+        return Labels(list(names), style, "")
+    numbers = [str(number) for number in range(first, first + len(names))]
+    pairs = (f"{number} = {name}" for number, name in zip(numbers, names, strict=True))
+    return Labels(numbers, style, "; ".join(pairs))
+
+
+def width(name: str) -> int:
+    """Of a name, in letters; those of East Asia are as wide as two."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in name)
+
+
+def fonts_for(text: str) -> list[str] | None:
+    """Families that have what matplotlib's own font lacks of a text; None: not all can be had."""
+    missing = frozenset(map(ord, text)) - _glyphs_of_base()
+    return _fonts_with(missing) if missing else []
+
+
+@functools.cache
+def _glyphs_of_base() -> frozenset[int]:
+    from matplotlib import font_manager, ft2font
+
+    path = font_manager.findfont(_BASE)
+    return frozenset(ft2font.FT2Font(path).get_charmap())
+
+
+@functools.lru_cache(maxsize=8)  # the same names are drawn after every epoch
+def _fonts_with(letters: frozenset[int]) -> list[str] | None:
+    missing, families = set(letters), []
+    fonts = [(entry, _drawable(entry.fname, letters)) for entry in _installed_fonts()]
+    while missing:
+        entry, glyphs = max(
+            fonts, key=lambda font: (len(font[1] & missing), *_plainness(font[0])), default=(0, ())
+        )
+        if not missing & set(glyphs):
+            return None
+        families.append(entry.name)
+        missing -= glyphs
+    return families
+
+
+def _installed_fonts() -> list["FontEntry"]:
+    """All that matplotlib can use, those installed since it made its list included."""
+    from matplotlib import font_manager
+
+    manager = font_manager.fontManager
+    known = {entry.fname for entry in manager.ttflist}
+    for path in set(font_manager.findSystemFonts()) - known:
+        try:
+            manager.addfont(path)
+        except Exception:  # whatever its reader finds wrong with a font
+            continue
+    return [
+        entry
+        for entry in manager.ttflist
+        if not any(word in f"{entry.name} {entry.fname}".lower() for word in _NO_REAL_FONTS)
+    ]
+
+
+def _drawable(path: str, letters: frozenset[int]) -> set[int]:
+    """Those of `letters` for which a font has a glyph that can be drawn."""
+    from matplotlib import ft2font
+
+    try:
+        font = ft2font.FT2Font(path)
+        if not font.scalable:  # pictures of one size
+            return set()
+        return letters & font.get_charmap().keys()
+    except Exception:  # a file that is damaged, or gone
+        return set()
+
+
+def _plainness(entry: "FontEntry") -> tuple[bool, bool, bool]:
+    return entry.style == "normal", entry.weight in (400, "normal", "regular"), "Sans" in entry.name
