@@ -173,11 +173,12 @@ def _counterpart(config: Config) -> Config:
 
 def _same_task(results: Results, found: Results) -> bool:
     """Whether two runs have the same test images, number of labels and steps."""
-    keys = ["dataset", "test_images", "labeled", "steps"]
-    if "test_ids_digest" in results and "test_ids_digest" in found:
-        keys = ["test_ids_digest", "labeled", "steps"]
-    differ = results["method"] != found["method"]
-    return differ and all(results[key] == found[key] for key in keys)
+    same = run_dir.same_test_images(results, found)
+    return (
+        same
+        and results["method"] != found["method"]
+        and all(results[key] == found[key] for key in ("labeled", "steps"))
+    )
 
 
 def gain_and_chance(with_unlabeled: Results, alone: Results) -> tuple[float, float]:

@@ -376,10 +376,15 @@ def read_results(directory: Path) -> dict[str, Any]:
 
 def same_test_images(results: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two runs were tested on the same images, as far as their results tell."""
-    digests = [found.get("test_ids_digest") for found in (results, other)]
-    if all(digests):  # a folder may have another name now
-        return digests[0] == digests[1]
-    return all(results[key] == other[key] for key in ("dataset", "test_images"))
+    names, digests, counts = (
+        [found.get(key) for found in (results, other)]
+        for key in ("dataset", "test_ids_digest", "test_images")
+    )
+    if not all(digests):
+        return names[0] == names[1] and counts[0] == counts[1]
+    # A folder may have another name now. Other data sets all count their images alike.
+    same_source = names[0] == names[1] or all(map(is_folder, names))
+    return same_source and digests[0] == digests[1]
 
 
 def _is_number(value: Any, low: float, high: float) -> bool:
