@@ -3,10 +3,7 @@
 import functools
 import unicodedata
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from matplotlib.font_manager import FontEntry
+from typing import NamedTuple
 
 _BASE = "DejaVu Sans"  # comes with matplotlib
 _WIDEST = 28  # letters of a name that leaves room for the chart
@@ -67,21 +64,19 @@ def _glyphs_of_base() -> frozenset[int]:
 
 @functools.lru_cache(maxsize=8)  # the same names are drawn after every epoch
 def _fonts_with(letters: frozenset[int]) -> list[str] | None:
+    fonts = {family: _drawable(path, letters) for family, path in _installed_fonts().items()}
     missing, families = set(letters), []
-    fonts = [(entry, _drawable(entry.fname, letters)) for entry in _installed_fonts()]
     while missing:
-        entry, glyphs = max(
-            fonts, key=lambda font: (len(font[1] & missing), *_plainness(font[0])), default=(0, ())
-        )
-        if not missing & set(glyphs):
+        best = max(fonts, key=lambda family: (len(fonts[family] & missing), "Sans" in family))
+        if not fonts[best] & missing:
             return None
-        families.append(entry.name)
-        missing -= glyphs
+        families.append(best)
+        missing -= fonts[best]
     return families
 
 
-def _installed_fonts() -> list["FontEntry"]:
-    """All that matplotlib can use, those installed since it made its list included."""
+def _installed_fonts() -> dict[str, str]:
+    """Family -> the file that matplotlib takes for it, also if it was installed a minute ago."""
     from matplotlib import font_manager
 
     manager = font_manager.fontManager
@@ -91,11 +86,12 @@ def _installed_fonts() -> list["FontEntry"]:
             manager.addfont(path)
         except Exception:  # whatever its reader finds wrong with a font
             continue
-    return [
-        entry
+    families = {
+        entry.name
         for entry in manager.ttflist
         if not any(word in f"{entry.name} {entry.fname}".lower() for word in _NO_REAL_FONTS)
-    ]
+    }
+    return {family: manager.findfont(family) for family in sorted(families)}
 
 
 def _drawable(path: str, letters: frozenset[int]) -> set[int]:
@@ -109,7 +105,3 @@ def _drawable(path: str, letters: frozenset[int]) -> set[int]:
         return letters & font.get_charmap().keys()
     except Exception:  # a file that is damaged, or gone
         return set()
-
-
-def _plainness(entry: "FontEntry") -> tuple[bool, bool, bool]:
-    return entry.style == "normal", entry.weight in (400, "normal", "regular"), "Sans" in entry.name
