@@ -89,7 +89,8 @@ def _installed_fonts() -> dict[str, str]:
     families = {
         entry.name
         for entry in manager.ttflist
-        if not any(word in f"{entry.name} {entry.fname}".lower() for word in _NO_REAL_FONTS)
+        if (entry.style, entry.weight) in (("normal", 400), ("normal", "normal"))
+        and not any(word in f"{entry.name} {entry.fname}".lower() for word in _NO_REAL_FONTS)
     }
     return {family: manager.findfont(family) for family in sorted(families)}
 
