@@ -82,7 +82,7 @@ def test_a_flag_that_is_gone_is_ignored_where_it_had_its_default(tuned: Path) ->
     edit_config(tuned, gone=3)
     assert run_dir.read_config(tuned) == run_dir.read_config(TUNED)
     edit_config(tuned, gone=4)
-    with pytest.raises(UserError, match="no flag --gone in this version, .* has --gone=4"):
+    with pytest.raises(UserError, match=r"no flag --gone in this version, .* has --gone=4"):
         run_dir.read_config(tuned)
 
 

@@ -127,6 +127,11 @@ def edit(path: Path, **changes: Any) -> None:
         ("test_accuracy_interval", [0.3]),
         ("command", 'python -m ssgan_tf.train --data_dir="a b'),
         ("versions", "2.21"),
+        ("balanced_accuracy", 1.5),
+        ("recall", [0.5]),
+        ("recall", {"3": 7}),
+        ("recall", {"3": "high"}),
+        ("test_ids_digest", 7),
     ],
 )
 def test_an_edited_results_file_is_named_with_the_field(
