@@ -11,7 +11,7 @@ from typing import Any
 
 from absl import logging
 
-from ssgan_tf import finished_run
+from ssgan_tf import chart_text, finished_run
 from ssgan_tf.config import UserError, expand_user
 from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
 from ssgan_tf.records import write_json
@@ -120,13 +120,14 @@ def table(result: dict[str, Any]) -> str:
     if "p_real_auroc" in result:
         auroc = result["p_real_auroc"]
         lines.append(f"p_real, AUROC      {auroc:.3f}  (these images against generated ones)")
-    width = max(5, *(len(row["name"]) for row in result["classes"]))
+    width = max(5, *(chart_text.width(row["name"]) for row in result["classes"]))
     lines += ["", f"{'class':<{width}}  {'images':>6}  {'precision':>9}  {'recall':>6}"]
     for row in result["classes"]:
         precision, recall = (
             "-" if row[key] is None else f"{row[key]:.1%}" for key in ("precision", "recall")
         )
-        lines.append(f"{row['name']:<{width}}  {row['images']:>6,}  {precision:>9}  {recall:>6}")
+        name = row["name"] + " " * (width - chart_text.width(row["name"]))
+        lines.append(f"{name}  {row['images']:>6,}  {precision:>9}  {recall:>6}")
     return "\n".join(lines)
 
 
