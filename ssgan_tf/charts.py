@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_LEGEND = 60  # letters in a line of a legend
 MOST_NAMES = 20  # classes; beyond that neither names nor numbers can be read
 _INK = "#010203"  # stands for the page's own ink, light or dark
 _COLORS = ("#d1495b", "#3a7ca5", "#6a994e", "#9d6b9e", "#e09f3e", "#7f7f7f")
@@ -127,7 +128,14 @@ def _curves(
     axes.grid(alpha=0.3)
     texts, style, key = chart_text.labels([name for name, _, _ in lines], first=1)
     # As texts of the legend, since matplotlib leaves out lines whose name begins with "_".
-    legend = axes.legend(axes.get_lines(), list(map(str, range(len(lines)))), frameon=False)
+    columns = max(1, _LEGEND // (max(map(chart_text.width, texts)) + 6))
+    legend = figure.legend(
+        axes.get_lines(),
+        list(map(str, range(len(lines)))),
+        loc="outside upper left",  # above the chart: no curve is covered
+        ncols=columns,
+        frameon=False,
+    )
     for text, name in zip(legend.get_texts(), texts, strict=True):
         text.set(text=name, **style)
     return [{"svg": _svg(figure, title), "caption": _with_key(caption, key)}]
@@ -154,9 +162,8 @@ def _svg(figure: "Figure", title: str) -> str:
             spine.set_color(_INK)
         for text in (axes.xaxis.label, axes.yaxis.label, axes.title):
             text.set_color(_INK)
-        if legend := axes.get_legend():
-            for text in legend.get_texts():
-                text.set_color(_INK)
+    for text in (text for legend in figure.legends for text in legend.get_texts()):
+        text.set_color(_INK)
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
