@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import logging
 
-from ssgan_tf import charts, finished_run, run_dir
+from ssgan_tf import charts, finished_run
 from ssgan_tf.config import Config, UserError, expand_user
 from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
 from ssgan_tf.records import written_aside
+from ssgan_tf.results import read_results, same_test_images
 
 if TYPE_CHECKING:
     from ssgan_tf.datasets import Dataset, Split
@@ -55,7 +56,7 @@ def write_report(
     import jinja2
     from scipy.special import expit, logsumexp, softmax
 
-    others = [(path, run_dir.read_results(path)) for path in compare]
+    others = [(path, read_results(path)) for path in compare]
     probabilities = softmax(evaluation.logits.astype(np.float64), axis=1)
     p_real = expit(logsumexp(evaluation.logits.astype(np.float64), axis=1))
     runs = [(directory, results), *others]
@@ -261,9 +262,9 @@ def report_run(directory: Path, compare: Sequence[Path] = (), data_dir: str = ""
         UserError: if one of the directories holds no finished run, or its data is not there.
     """
     finished_run.read_config(directory)
-    results, *others = [run_dir.read_results(path) for path in (directory, *compare)]
+    results, *others = [read_results(path) for path in (directory, *compare)]
     for path, other in zip(compare, others, strict=True):
-        if not run_dir.same_test_images(results, other):
+        if not same_test_images(results, other):
             raise UserError(
                 f"--compare={path}: has other test images ({other['dataset']}, "
                 f"{other['test_images']:,}) than this run ({results['dataset']}, "

@@ -36,6 +36,7 @@ from ssgan_tf.device import (
 )
 from ssgan_tf.interruption import Interrupted, Interruption
 from ssgan_tf.records import ids_digest, write_json
+from ssgan_tf.results import read_results
 
 if TYPE_CHECKING:
     from ssgan_tf.datasets import Dataset
@@ -79,7 +80,7 @@ def train_and_evaluate(config: Config) -> Results:
     if (directory / "results.json").exists() and not run_dir.longer(
         run_dir.read_config(directory), config
     ):
-        results = run_dir.read_results(directory)
+        results = read_results(directory)
         images = f"{results['train_images']:,} training images of {results['dataset']}"
         print(f"{directory} is finished already, with {images}.")
         return results

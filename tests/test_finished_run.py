@@ -13,6 +13,7 @@ from test_folder import write_image
 
 from ssgan_tf import evaluate, export, finished_run, predict, run_dir, sample
 from ssgan_tf.config import Config, UserError
+from ssgan_tf.results import read_results, same_test_images
 from ssgan_tf.train import train_and_evaluate
 
 
@@ -123,9 +124,9 @@ def test_a_run_goes_on_with_a_folder_that_has_moved(
     (directory / "results.json").unlink()
     results = train_and_evaluate(config)
     assert "Going on from step 2" in capsys.readouterr().out
-    before = run_dir.read_results(pets[1])
+    before = read_results(pets[1])
     assert results["test_accuracy"] == before["test_accuracy"]
-    assert run_dir.same_test_images(results, before)
+    assert same_test_images(results, before)
     # From now on it is found in the new place.
     assert run_dir.read_config(directory).dataset == config.dataset
     assert evaluate.evaluate_run(directory, write=False)["images"] == before["test_images"]
@@ -174,4 +175,4 @@ def test_a_moved_folder_can_be_evaluated_by_its_new_place(
     with pytest.raises(UserError, match="no such folder"):
         evaluate.evaluate_run(directory, write=False)
     found = evaluate.evaluate_run(directory, data_dir=f"{folder}/", write=False)
-    assert found["accuracy"] == run_dir.read_results(directory)["test_accuracy"]
+    assert found["accuracy"] == read_results(directory)["test_accuracy"]

@@ -12,6 +12,7 @@ from test_report import Page
 from ssgan_tf import label_split, report, run_dir
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.evaluation import Evaluation
+from ssgan_tf.results import read_results, same_test_images
 
 FIXTURES = Path(__file__).parent / "fixtures"
 ARTICLE, TUNED = FIXTURES / "run_0_1_0_article", FIXTURES / "run_0_1_0_tuned"
@@ -97,7 +98,7 @@ def test_results_have_no_recall_and_no_digest_and_still_make_a_report(
     directory: Path, tmp_path: Path
 ) -> None:
     run = Path(shutil.copytree(directory, tmp_path / "run"))
-    results = run_dir.read_results(run)
+    results = read_results(run)
     assert not {"recall", "balanced_accuracy", "test_ids_digest"} & results.keys()
     dataset = make_dataset(train=40, test=20)
     labels = dataset.test.labels
@@ -112,6 +113,6 @@ def test_results_have_no_recall_and_no_digest_and_still_make_a_report(
 
 
 def test_an_older_and_a_newer_run_are_compared_by_name_and_number() -> None:
-    old = run_dir.read_results(ARTICLE)
-    assert run_dir.same_test_images(old, old | {"test_ids_digest": "ab"})
-    assert not run_dir.same_test_images(old, old | {"test_ids_digest": "ab", "test_images": 21})
+    old = read_results(ARTICLE)
+    assert same_test_images(old, old | {"test_ids_digest": "ab"})
+    assert not same_test_images(old, old | {"test_ids_digest": "ab", "test_images": 21})

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ssgan_tf import report, run_dir
+from ssgan_tf import report
 from ssgan_tf.config import UserError
+from ssgan_tf.results import same_test_images
 
 
 class Page(HTMLParser):
@@ -142,7 +143,7 @@ def test_the_name_of_a_folder_does_not_matter(dataset: str, other: str, same: bo
     first, second = (
         {"dataset": name, "test_images": 9, "test_ids_digest": "ab"} for name in (dataset, other)
     )
-    assert run_dir.same_test_images(first, second) is same
+    assert same_test_images(first, second) is same
 
 
 def test_a_report_without_curves_says_so(copy: Path) -> None:
