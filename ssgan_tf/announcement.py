@@ -4,7 +4,6 @@ import math
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from ssgan_tf import run_dir
 from ssgan_tf.config import (
     AUTOMATIC,
     LEAST_STEPS,
@@ -13,6 +12,7 @@ from ssgan_tf.config import (
     UserError,
     is_folder,
 )
+from ssgan_tf.results import read_results, same_test_images
 
 if TYPE_CHECKING:
     from ssgan_tf.datasets import Dataset
@@ -144,7 +144,7 @@ def _beside_the_other_method(config: Config, results: Results) -> list[str]:
     other = config.control() if semi else _counterpart(config)
     directory = other.resolved_run_dir()
     try:
-        found = run_dir.read_results(directory)
+        found = read_results(directory)
     except (UserError, OSError):
         found = None
     if found is None or not _same_task(results, found):
@@ -173,11 +173,12 @@ def _counterpart(config: Config) -> Config:
 
 def _same_task(results: Results, found: Results) -> bool:
     """Whether two runs have the same test images, number of labels and steps."""
-    keys = ["dataset", "test_images", "labeled", "steps"]
-    if "test_ids_digest" in results and "test_ids_digest" in found:
-        keys = ["test_ids_digest", "labeled", "steps"]
-    differ = results["method"] != found["method"]
-    return differ and all(results[key] == found[key] for key in keys)
+    same = same_test_images(results, found)
+    return (
+        same
+        and results["method"] != found["method"]
+        and all(results[key] == found[key] for key in ("labeled", "steps"))
+    )
 
 
 def gain_and_chance(with_unlabeled: Results, alone: Results) -> tuple[float, float]:

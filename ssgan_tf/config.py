@@ -583,13 +583,22 @@ class Config:
         return dataclasses.asdict(self)
 
     def resolved_run_dir(self) -> Path:
-        """`run_dir`, or the default name, such as `runs/svhn_cropped-1000-article-supervised-0`."""
+        """`run_dir`, or the default name, such as `runs/svhn_cropped-1000-article-supervised-0`.
+
+        Raises:
+            UserError: if the name depends on `labels_from`, and that is not a usable file.
+        """
         if self.run_dir:
             return expand_user(self.run_dir)
+        labeled = self.labeled
+        if self.labels_from:  # what is in it counts
+            from ssgan_tf import label_split
+
+            labeled = label_split.count_labels(self.labels_from)
         dataset = self.dataset
         if is_folder(dataset):
             dataset = expand_user(dataset.removeprefix(FOLDER)).absolute().name
-        parts = (dataset, self.labeled, self.preset, self.method, self.seed)
+        parts = (dataset, labeled, self.preset, self.method, self.seed)
         slug = "-".join(re.sub(r"[^\w.]+", "_", str(part)).strip("._") for part in parts)
         return Path("runs") / slug
 

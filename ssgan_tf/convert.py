@@ -82,7 +82,7 @@ def convert(directory: Path, form: str, output: Path, images: np.ndarray) -> flo
         directory: of the SavedModel.
         form: "tflite" or "onnx".
         output: the new directory.
-        images: uint8 (N, S, S, C), real ones, on which both must agree.
+        images: uint8 (N, S, S, C), on which both must agree.
 
     Returns:
         The largest difference of a logit, in parts of the largest logit.

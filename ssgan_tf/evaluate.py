@@ -11,7 +11,7 @@ from typing import Any
 
 from absl import logging
 
-from ssgan_tf import finished_run, streams
+from ssgan_tf import chart_text, finished_run, streams
 from ssgan_tf.config import UserError, expand_user
 from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
 from ssgan_tf.records import write_json
@@ -67,6 +67,7 @@ def evaluate_run(
         "step": int(trainer.step),
         "accuracy": found.accuracy,
         "accuracy_interval": found.interval,
+        "balanced_accuracy": found.balanced_accuracy,
         "log_loss": calibration.log_loss(found.logits, found.labels),
         "expected_calibration_error": calibration.expected_calibration_error(
             probabilities, found.labels
@@ -83,6 +84,11 @@ def evaluate_run(
         "confusion": found.confusion.tolist(),
     }
     if trainer.generator is not None:
+        # Both by moving averages, as p_real of the exported model is: a batch of generated images
+        # alone has statistics of its own, which would tell it from real ones.
+        moving = found
+        if config.bn_inference != "moving":
+            moving = Evaluator(trainer.classifier, "moving", config.batch_size)(images)
         z = tf.random.stateless_normal((2048, config.latent_dim), (config.seed, 0))
         fakes = [
             losses.gan_logit(
@@ -92,7 +98,7 @@ def evaluate_run(
             )
             for part_of_z in tf.split(z, 16)
         ]
-        result["p_real_auroc"] = auroc(logsumexp(found.logits, axis=1), np.concatenate(fakes))
+        result["p_real_auroc"] = auroc(logsumexp(moving.logits, axis=1), np.concatenate(fakes))
     if write:
         write_json(directory / f"evaluation_{part}.json", result)
         picture = summaries.confusion_picture(found, dataset.class_names)
@@ -107,19 +113,21 @@ def table(result: dict[str, Any]) -> str:
         f"{result['part']}: {result['images']:,} images, step {result['step']:,}",
         "",
         f"accuracy           {result['accuracy']:.1%}  (95% interval {low:.1%} to {high:.1%})",
+        f"balanced accuracy  {result['balanced_accuracy']:.1%}  (mean recall of the classes)",
         f"log loss           {result['log_loss']:.3f}",
         f"calibration error  {result['expected_calibration_error']:.3f}",
     ]
     if "p_real_auroc" in result:
         auroc = result["p_real_auroc"]
         lines.append(f"p_real, AUROC      {auroc:.3f}  (these images against generated ones)")
-    width = max(5, *(len(row["name"]) for row in result["classes"]))
+    width = max(5, *(chart_text.width(row["name"]) for row in result["classes"]))
     lines += ["", f"{'class':<{width}}  {'images':>6}  {'precision':>9}  {'recall':>6}"]
     for row in result["classes"]:
         precision, recall = (
             "-" if row[key] is None else f"{row[key]:.1%}" for key in ("precision", "recall")
         )
-        lines.append(f"{row['name']:<{width}}  {row['images']:>6,}  {precision:>9}  {recall:>6}")
+        name = row["name"] + " " * (width - chart_text.width(row["name"]))
+        lines.append(f"{name}  {row['images']:>6,}  {precision:>9}  {recall:>6}")
     return "\n".join(lines)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -59,6 +60,27 @@ class Evaluation:
         with np.errstate(invalid="ignore"):
             right = np.diag(confusion)
             return right / confusion.sum(axis=0), right / confusion.sum(axis=1)
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean recall of the classes that have images, 0 to 1: each class counts the same."""
+        return float(np.nanmean(self.precision_and_recall[1]))
+
+    def per_class(self, names: list[str]) -> dict[str, Any]:
+        """What a run's records say of the classes.
+
+        Args:
+            names: of the K classes.
+
+        Returns:
+            `balanced_accuracy`, and `recall` by name, None for a class without images.
+        """
+        recall = self.precision_and_recall[1].tolist()
+        found = {
+            name: None if math.isnan(value) else value
+            for name, value in zip(names, recall, strict=True)
+        }
+        return {"balanced_accuracy": self.balanced_accuracy, "recall": found}
 
     def first_half(self) -> "Evaluation":
         """The half of the test images, by id, that the article's code tested on."""

@@ -10,17 +10,21 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 from absl import logging
 
 from ssgan_tf import errors, finished_run, streams
 from ssgan_tf.config import UserError, expand_user
 from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
 
+if TYPE_CHECKING:
+    from ssgan_tf.trainer import Trainer
+
 FORMATS = ("saved_model", "tflite", "onnx")
 FEW_IMAGES = 100  # a temperature fitted on fewer is hardly more than noise
-CHECKED = 64  # real images on which a converted model must agree
+CHECKED = 64  # images on which a converted model must agree
 
 
 class Calibration(NamedTuple):
@@ -54,7 +58,8 @@ def export_run(
         output: must not be there yet.
         calibrate: fit a temperature on the run's validation images and store it in the model.
         checkpoint: a step, or "last".
-        data_dir: where TFDS keeps the data now; empty: where it was in training.
+        data_dir: where TFDS keeps the data, or the folder of images is, now; empty: where it was
+            in training. Needed for `calibrate`, and for runs of earlier versions.
         form: one of `FORMATS`; TFLite and ONNX have the classifier alone (`convert.convert`).
 
     Returns:
@@ -75,29 +80,16 @@ def export_run(
             "--calibrate: the run has no validation images to calibrate on; train with "
             "--validation_fraction=0.1."
         )
-    run = finished_run.load(directory, checkpoint, data_dir)
-    import tensorflow as tf
-    from scipy.special import softmax
-
-    from ssgan_tf import calibration, convert, saved_model
-    from ssgan_tf.evaluation import Evaluator
-
     found = None
     if calibrate:
-        if not len(run.split.validation):
-            raise UserError(
-                f"--calibrate: --validation_fraction={config.validation_fraction} of this data is "
-                "no image at all; train with a larger part."
-            )
-        validation = run.dataset.train.take(run.split.validation)
-        evaluation = Evaluator(run.trainer.classifier, "moving", config.batch_size)(validation)
-        logits, labels = evaluation.logits, evaluation.labels
-        temperature = calibration.fit_temperature(logits, labels)
-        found_errors = [
-            calibration.expected_calibration_error(softmax(logits / t, axis=1), labels)
-            for t in (1.0, temperature)
-        ]
-        found = Calibration(temperature, len(labels), *found_errors)
+        run = finished_run.load(directory, checkpoint, data_dir)
+        found = _calibrate(run)
+        trainer, class_names = run.trainer, run.dataset.class_names
+    else:
+        _, class_names, trainer = finished_run.load_models(directory, checkpoint, data_dir)
+    import tensorflow as tf
+
+    from ssgan_tf import convert, saved_model
 
     # Written aside and then renamed: whatever is at `output` is whole.
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -105,9 +97,9 @@ def export_run(
         try:
             saved_model.save(
                 Path(aside) / "saved_model",
-                run.trainer.classifier,
-                run.trainer.generator,
-                run.dataset.class_names,
+                trainer.classifier,
+                trainer.generator,
+                class_names,
                 found.temperature if found else 1.0,
                 config.fit,
             )
@@ -118,10 +110,50 @@ def export_run(
         made = Path(aside) / "saved_model"
         if form != "saved_model":
             made = Path(aside) / form
-            images = run.dataset.test.images[:CHECKED]
+            images = _images_to_check(trainer)
             convert.convert(Path(aside) / "saved_model", form, made, images)
         made.rename(output)
     return found
+
+
+def _calibrate(run: finished_run.FinishedRun) -> Calibration:
+    """Fits a temperature on the validation images of a run.
+
+    Raises:
+        UserError: if there are none.
+    """
+    from scipy.special import softmax
+
+    from ssgan_tf import calibration
+    from ssgan_tf.evaluation import Evaluator
+
+    config = run.config
+    if not len(run.split.validation):
+        raise UserError(
+            f"--calibrate: --validation_fraction={config.validation_fraction} of this data is no "
+            "image at all; train with a larger part."
+        )
+    validation = run.dataset.train.take(run.split.validation)
+    evaluation = Evaluator(run.trainer.classifier, "moving", config.batch_size)(validation)
+    logits, labels = evaluation.logits, evaluation.labels
+    temperature = calibration.fit_temperature(logits, labels)
+    errors = [
+        calibration.expected_calibration_error(softmax(logits / t, axis=1), labels)
+        for t in (1.0, temperature)
+    ]
+    return Calibration(temperature, len(labels), *errors)
+
+
+def _images_to_check(trainer: "Trainer") -> np.ndarray:
+    """(64, S, S, channels) uint8 that need no data: generated ones, else coarse patterns."""
+    from ssgan_tf.trainer import unscale
+
+    rng, side = np.random.default_rng(0), trainer.config.image_size
+    if trainer.generator is not None:
+        z = rng.normal(size=(CHECKED, trainer.config.latent_dim)).astype(np.float32)
+        return unscale(trainer.generator(z, statistics="moving")).numpy()
+    patterns = rng.integers(0, 256, (CHECKED, 8, 8, trainer.channels), np.uint8)
+    return patterns.repeat(side // 8, axis=1).repeat(side // 8, axis=2)
 
 
 FLAGS = (
@@ -158,7 +190,7 @@ def main(argv: list[str] | None = None) -> None:
         )
         if found.images < FEW_IMAGES:
             print(f"note: {found.images} images are too few to trust it; set more aside.")
-    checked = "" if values.format == "saved_model" else ", equal on real images to the SavedModel"
+    checked = "" if values.format == "saved_model" else ", equal to the SavedModel on 64 images"
     print(f"Classifier  {output}{checked}")
 
 

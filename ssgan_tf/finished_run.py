@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ssgan_tf import label_split, run_dir
-from ssgan_tf.config import FOLDER, Config, UserError
+from ssgan_tf.config import FOLDER, Config, UserError, is_folder
 from ssgan_tf.device import prepare_device, quiet_start
 from ssgan_tf.flags import Flag
 
@@ -20,6 +20,20 @@ RUN_FLAGS = (
     Flag("checkpoint", "last", "The step whose weights are used, or 'last'."),
     Flag("data_dir", "", "Where the data is now (TFDS' directory, the folder), if it moved."),
 )
+
+
+class FinishedModels(NamedTuple):
+    """What `load_models` gives.
+
+    Attributes:
+        config: of the run.
+        class_names: of the K classes.
+        trainer: with the weights of the checkpoint; `trainer.classifier` is the one to use.
+    """
+
+    config: Config
+    class_names: list[str]
+    trainer: "Trainer"
 
 
 class FinishedRun(NamedTuple):
@@ -69,8 +83,31 @@ def find_checkpoint(directory: Path, checkpoint: str) -> Path:
     return found[int(checkpoint)]
 
 
+def load_models(directory: Path, checkpoint: str = "last", data_dir: str = "") -> FinishedModels:
+    """Loads the networks of the run in `directory`, which need none of its data.
+
+    Args:
+        directory: what training wrote.
+        checkpoint: a step, or "last".
+        data_dir: see `load`; the data is loaded for runs of earlier versions alone, which do not
+            say what its classes are.
+
+    Raises:
+        UserError: if it is not a run, or has no such checkpoint.
+    """
+    config = _config_here(directory, data_dir)
+    path = find_checkpoint(directory, checkpoint)
+    labels = directory / "labels.json"
+    facts = label_split.model_facts(labels) if labels.exists() else None
+    if facts is None:
+        run = load(directory, checkpoint, data_dir)
+        return FinishedModels(run.config, run.dataset.class_names, run.trainer)
+    class_names, channels = facts
+    return FinishedModels(config, class_names, _trainer(config, len(class_names), channels, path))
+
+
 def load(directory: Path, checkpoint: str = "last", data_dir: str = "") -> FinishedRun:
-    """Loads the run in `directory`.
+    """Loads the run in `directory` with its data.
 
     Args:
         directory: what training wrote.
@@ -81,29 +118,45 @@ def load(directory: Path, checkpoint: str = "last", data_dir: str = "") -> Finis
     Raises:
         UserError: if it is not a run, has no such checkpoint, or its data is not what it was.
     """
-    # One device and full precision, whatever it was trained with: checkpoints fit all of them.
+    config = _config_here(directory, data_dir)
+    path = find_checkpoint(directory, checkpoint)
+    _start(config)
+    from ssgan_tf import datasets
+
+    dataset = datasets.load_for(config, prepare=False)
+    chosen = config
+    if config.labels_from:  # that file may be gone; the run has the same labels in its own
+        chosen = dataclasses.replace(config, labels_from=str(directory / "labels.json"))
+    split = label_split.split_labels(chosen, dataset)
+    label_split.check(directory / "labels.json", config, dataset, split)
+    trainer = _trainer(config, dataset.num_classes, dataset.channels, path)
+    return FinishedRun(config, dataset, split, trainer)
+
+
+def _config_here(directory: Path, data_dir: str) -> Config:
+    """One device and full precision, whatever it was trained with: checkpoints fit all of them."""
     config = dataclasses.replace(
         read_config(directory), precision="float32", strategy="none", jit_compile="false"
     )
-    moved_folder = data_dir and config.dataset.startswith(FOLDER)
-    if moved_folder:
-        config = dataclasses.replace(config, dataset=FOLDER + data_dir.rstrip("/"))
-    elif data_dir:
-        config = dataclasses.replace(config, data_dir=data_dir)
-    path = find_checkpoint(directory, checkpoint)
+    if not data_dir:
+        return config
+    if is_folder(config.dataset):
+        return dataclasses.replace(config, dataset=FOLDER + data_dir)
+    return dataclasses.replace(config, data_dir=data_dir)
+
+
+def _start(config: Config) -> None:
     with quiet_start():
         import tensorflow  # noqa: F401
 
         prepare_device(config.deterministic)
-    from ssgan_tf import checkpoints, datasets
+
+
+def _trainer(config: Config, num_classes: int, channels: int, checkpoint: Path) -> "Trainer":
+    _start(config)
+    from ssgan_tf import checkpoints
     from ssgan_tf.trainer import Trainer
 
-    dataset = datasets.load_for(config, prepare=False)
-    if moved_folder:  # it may have another name now
-        name = label_split.read(str(directory / "labels.json"))["dataset"]
-        dataset = dataclasses.replace(dataset, name=name)
-    split = label_split.split_labels(config, dataset)
-    label_split.check(directory / "labels.json", config, dataset, split)
-    trainer = Trainer(config, dataset.num_classes, dataset.channels)
-    checkpoints.restore(trainer.checkpoint, path)
-    return FinishedRun(config, dataset, split, trainer)
+    trainer = Trainer(config, num_classes, channels)
+    checkpoints.restore(trainer.checkpoint, checkpoint)
+    return trainer

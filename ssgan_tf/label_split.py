@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ssgan_tf.config import Config, UserError, expand_user
-from ssgan_tf.records import read_json, write_json
+from ssgan_tf.config import FOLDER, Config, UserError, expand_user
+from ssgan_tf.records import ids_digest, read_json, write_json
 
 if TYPE_CHECKING:  # that module needs TensorFlow, this one does not: its errors come at once
     from ssgan_tf.datasets import Dataset
@@ -158,12 +158,22 @@ def check(path: Path, config: Config, dataset: "Dataset", split: LabelSplit) -> 
     Raises:
         UserError: if it does not.
     """
-    if read(str(path)) != _content(config, dataset, split):
+    stored, found = read(str(path)), _content(config, dataset, split)
+    if str(stored.get("dataset", "")).startswith(FOLDER) and dataset.name.startswith(FOLDER):
+        found["dataset"] = stored["dataset"]  # it may have moved; its ids tell
+    for name in _SINCE_MODELS_NEED_NO_DATA:
+        if name not in stored:
+            del found[name]
+    if stored != found:
         raise UserError(
             f"--run_dir={path.parent}: its run had other data or labels (see {path.name}) than "
             f"{dataset.name} with {len(dataset.train):,} training images, as found now; use the "
             "same data, or another --run_dir."
         )
+
+
+# What the files of earlier versions lack.
+_SINCE_MODELS_NEED_NO_DATA = ("channels", "class_names", "train_ids_digest", "test_ids_digest")
 
 
 def _content(config: Config, dataset: "Dataset", split: LabelSplit) -> dict[str, Any]:
@@ -177,6 +187,10 @@ def _content(config: Config, dataset: "Dataset", split: LabelSplit) -> dict[str,
         "labeled": len(split.labeled),
         "ids": ids[split.labeled].tolist(),
         "validation_ids": ids[split.validation].tolist(),
+        "channels": dataset.channels,
+        "class_names": dataset.class_names,
+        "train_ids_digest": ids_digest(ids.tolist()),
+        "test_ids_digest": ids_digest(dataset.test.ids.tolist()),
     }
 
 
@@ -201,11 +215,43 @@ def read(path: str) -> dict[str, Any]:
     return content
 
 
+def count_labels(path: str) -> int:
+    """How many labels a `labels.json` gives.
+
+    Raises:
+        UserError: if it is not such a file.
+    """
+    return len(read(path)["ids"])
+
+
+def model_facts(path: Path) -> tuple[list[str], int] | None:
+    """Class names, and channels of the images, by a run's `labels.json`.
+
+    Returns:
+        None where it lacks them, as those of earlier versions do.
+
+    Raises:
+        UserError: if it is not such a file, or what it says of them cannot be.
+    """
+    content = read(str(path))
+    if "class_names" not in content or "channels" not in content:
+        return None
+    names, channels = content["class_names"], content["channels"]
+    named = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not named or len(names) < 2 or channels not in (1, 3):
+        raise UserError(
+            f"{path}: its class_names must be two names or more, its channels 1 or 3; put the "
+            "original back."
+        )
+    return names, channels
+
+
 def _resolve(path: str, dataset: "Dataset") -> tuple[np.ndarray, np.ndarray]:
     """Indices of the labelled and of the validation images named in a `labels.json`."""
     content = read(path)
     written_for = str(content.get("dataset", dataset.name))
-    if written_for.partition("/")[0] != dataset.name.partition("/")[0]:
+    folders = written_for.startswith(FOLDER) and dataset.name.startswith(FOLDER)  # the ids decide
+    if not folders and written_for.partition("/")[0] != dataset.name.partition("/")[0]:
         raise UserError(f"--labels_from={path}: is of {written_for}, not of {dataset.name}.")
     index_of = {identity: index for index, identity in enumerate(dataset.train.ids.tolist())}
     unknown = [
@@ -218,6 +264,12 @@ def _resolve(path: str, dataset: "Dataset") -> tuple[np.ndarray, np.ndarray]:
             f"--labels_from={path}: {len(unknown)} of its ids are not training images of this "
             f"{dataset.name}, such as {unknown[0]!r}."
         )
+    for identity in content["ids"] + content["validation_ids"]:
+        if dataset.train.labels[index_of[identity]] < 0:
+            raise UserError(
+                f"--labels_from={path}: names {identity!r}, whose class is not known; name images "
+                "with a label alone."
+            )
 
     def indices(names: list[str]) -> np.ndarray:
         return np.array([index_of[name] for name in names], np.int64)

@@ -13,21 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import logging
 
-from ssgan_tf import finished_run, run_dir, streams
+from ssgan_tf import charts, finished_run, streams
 from ssgan_tf.config import Config, UserError, expand_user
 from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
 from ssgan_tf.records import written_aside
+from ssgan_tf.results import read_results, same_test_images
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from ssgan_tf.datasets import Dataset, Split
     from ssgan_tf.evaluation import Evaluation
     from ssgan_tf.label_split import LabelSplit
 
 SHOWN = 16  # images in a strip
-_INK = "#010203"  # stands for the page's own ink, light or dark, in the charts
-_COLORS = ("#d1495b", "#3a7ca5", "#6a994e", "#9d6b9e", "#e09f3e", "#7f7f7f")
 
 
 def write_report(
@@ -59,7 +56,7 @@ def write_report(
     import jinja2
     from scipy.special import expit, logsumexp, softmax
 
-    others = [(path, run_dir.read_results(path)) for path in compare]
+    others = [(path, read_results(path)) for path in compare]
     probabilities = softmax(evaluation.logits.astype(np.float64), axis=1)
     p_real = expit(logsumexp(evaluation.logits.astype(np.float64), axis=1))
     runs = [(directory, results), *others]
@@ -73,18 +70,20 @@ def write_report(
         test_images=f"{len(dataset.test):,}",
         interval=_interval(results),
         rows=[_row(path, found, results) for path, found in runs],
-        charts=_charts(runs),
+        charts=charts.learning(runs),
         samples=_samples(directory),
-        confusion=_confusion(evaluation, dataset.class_names),
+        confusion=charts.confusion(evaluation.confusion, dataset.class_names),
         strips=_strips(dataset.test, dataset.class_names, probabilities, p_real),
-        split=_split(dataset, split),
+        classes=_classes(dataset, split, evaluation),
+        balanced=_balanced(dataset, evaluation),
         facts=_facts(results),
         command=results["command"],
         configuration=sorted(config.to_dict().items()),
     )
     path = directory / "report.html"
     with written_aside(path) as partial:
-        partial.write_text(page, encoding="utf-8")
+        # Paths may have bytes that are not UTF-8.
+        partial.write_bytes(page.encode("utf-8", "backslashreplace"))
     return path
 
 
@@ -117,68 +116,6 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def _figure(width: float, height: float) -> "Figure":
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained", facecolor="none")
-
-
-def _svg(figure: "Figure", title: str) -> str:
-    """The figure as an element of the page, in the page's ink, with a title for screen readers."""
-    import matplotlib
-
-    for axes in figure.axes:
-        axes.set_facecolor("none")
-        axes.tick_params(colors=_INK)
-        for spine in axes.spines.values():
-            spine.set_color(_INK)
-        for text in (axes.xaxis.label, axes.yaxis.label, axes.title):
-            text.set_color(_INK)
-        if legend := axes.get_legend():
-            for text in legend.get_texts():
-                text.set_color(_INK)
-    buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :].replace(_INK, "currentColor")
-    return text.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
-
-
-def _charts(runs: Sequence[tuple[Path, dict[str, Any]]]) -> list[dict[str, str]]:
-    """Accuracy over steps of all runs, losses of the first."""
-    figure = _figure(5, 3.2)
-    axes = figure.add_subplot()
-    for (path, results), color in zip(runs, _COLORS * len(runs), strict=False):
-        rows = run_dir.read_metrics(path, results["steps"])
-        steps = [int(row["step"]) for row in rows]
-        name = path.absolute().name if len(runs) > 1 else "test"
-        axes.plot(steps, [100 * float(row["test_accuracy"]) for row in rows], color, label=name)
-        if len(runs) == 1:
-            train = [100 * float(row["train_labeled_accuracy"]) for row in rows]
-            axes.plot(steps, train, _COLORS[1], linestyle="--", label="labelled images")
-    axes.set(xlabel="steps", ylabel="accuracy, %")
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
-    caption = "Accuracy after each epoch; nothing was chosen by it."
-    charts = [{"svg": _svg(figure, "Accuracy over steps"), "caption": caption}]
-
-    figure = _figure(5, 3.2)
-    axes = figure.add_subplot()
-    path, results = runs[0]
-    rows = run_dir.read_metrics(path, results["steps"])
-    columns = [name for name in rows[0] if name.startswith("loss_") and rows[0][name]]
-    for column, color in zip(columns, _COLORS * len(columns), strict=False):
-        values = [float(row[column]) if row[column] else np.nan for row in rows]
-        label = column.removeprefix("loss_").replace("_", " ")
-        axes.plot([int(row["step"]) for row in rows], values, color, label=label)
-    axes.set(xlabel="steps", ylabel="loss, mean of the epoch")
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
-    charts.append({"svg": _svg(figure, "Losses over steps"), "caption": "The losses."})
-    return charts
-
-
 def _samples(directory: Path) -> list[dict[str, str]]:
     """The first, a middle and the last grid of generated images."""
     files = sorted((directory / "samples").glob("step_*.png"))
@@ -196,34 +133,6 @@ def _samples(directory: Path) -> list[dict[str, str]]:
             }
         )
     return samples
-
-
-def _confusion(evaluation: "Evaluation", names: list[str]) -> dict[str, str]:
-    from ssgan_tf import summaries
-
-    counts = evaluation.confusion
-    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-    figure = _figure(5, 4.6)
-    axes = figure.add_subplot()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    if len(names) <= 20:
-        labels = [summaries.plain_text(name) for name in names]
-        axes.set_xticks(range(len(names)), labels, rotation=45 if max(map(len, names)) > 2 else 0)
-        axes.set_yticks(range(len(names)), labels)
-        for row, column in np.ndindex(shares.shape):
-            text, shade = f"{100 * shares[row, column]:.0f}", shares[row, column]
-            color = "white" if shade > 0.5 else "black"
-            axes.text(column, row, text, ha="center", va="center", color=color, size=8)
-    axes.set(xlabel="taken for", ylabel="shows")
-    wrong = counts - np.diag(np.diag(counts))
-    shows, taken = np.unravel_index(np.argmax(wrong), wrong.shape)
-    caption = "Percent of the images of each class (rows)."
-    if wrong.any():
-        caption += (
-            f" The most frequent mistake: {names[shows]} taken for {names[taken]}, "
-            f"{wrong[shows, taken]:,} times."
-        )
-    return {"svg": _svg(figure, "Confusion matrix"), "caption": caption}
 
 
 def _strips(
@@ -284,20 +193,29 @@ def _png(image: np.ndarray) -> str:
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _split(dataset: "Dataset", split: "LabelSplit") -> dict[str, Any]:
-    """Images per class and part."""
+def _balanced(dataset: "Dataset", evaluation: "Evaluation") -> str:
+    """The balanced accuracy; empty where it is the accuracy, since all classes are as large."""
+    sizes = np.bincount(evaluation.labels, minlength=dataset.num_classes)
+    return "" if sizes.min() == sizes.max() else f"{evaluation.balanced_accuracy:.1%}"
+
+
+def _classes(dataset: "Dataset", split: "LabelSplit", evaluation: "Evaluation") -> dict[str, Any]:
+    """Images per class and part, and how well each class is recognized."""
     labels = dataset.train.labels
     parts = {
-        "labelled": labels[split.labeled],
+        "labeled": labels[split.labeled],
         "without their label": labels[split.unlabeled],
         "validation": labels[split.validation],
         "test": dataset.test.labels,
     }
     parts = {name: found for name, found in parts.items() if len(found)}
+    precision, recall = evaluation.precision_and_recall
     rows = [
         {
             "name": name,
             "counts": [f"{np.sum(found == label):,}" for found in parts.values()],
+            "recall": _share(recall[label]),
+            "precision": _share(precision[label]),
         }
         for label, name in enumerate(dataset.class_names)
     ]
@@ -312,13 +230,17 @@ def _split(dataset: "Dataset", split: "LabelSplit") -> dict[str, Any]:
     return {"parts": list(parts), "rows": rows}
 
 
+def _share(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.1%}"
+
+
 def _facts(results: dict[str, Any]) -> list[tuple[str, str]]:
     facts = [
         ("data", f"{results['dataset']}: {results['train_images']:,} training images"),
         ("time", f"{_clock(results['wall_seconds'])}, loading and evaluations included"),
         ("hardware", results["device"]),
         ("versions", ", ".join(f"{k} {v}" for k, v in results["versions"].items())),
-        ("labelled images", f"{results['train_labeled_accuracy']:.1%} classified rightly"),
+        ("labeled images", f"{results['train_labeled_accuracy']:.1%} classified correctly"),
     ]
     if "validation_accuracy" in results:
         facts.append(("validation images", f"{results['validation_accuracy']:.1%}"))
@@ -340,15 +262,14 @@ def report_run(directory: Path, compare: Sequence[Path] = (), data_dir: str = ""
         UserError: if one of the directories holds no finished run, or its data is not there.
     """
     finished_run.read_config(directory)
-    results, *others = [run_dir.read_results(path) for path in (directory, *compare)]
+    results, *others = [read_results(path) for path in (directory, *compare)]
     for path, other in zip(compare, others, strict=True):
-        for key in ("dataset", "test_images"):
-            if other[key] != results[key]:
-                raise UserError(
-                    f"--compare={path}: has other test images ({other['dataset']}, "
-                    f"{other['test_images']:,}) than this run ({results['dataset']}, "
-                    f"{results['test_images']:,}); accuracies on them do not compare."
-                )
+        if not same_test_images(results, other):
+            raise UserError(
+                f"--compare={path}: has other test images ({other['dataset']}, "
+                f"{other['test_images']:,}) than this run ({results['dataset']}, "
+                f"{results['test_images']:,}); accuracies on them do not compare."
+            )
     run = finished_run.load(directory, data_dir=data_dir)
     from ssgan_tf.evaluation import Evaluator
 

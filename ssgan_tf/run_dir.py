@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ssgan_tf import __version__, errors
-from ssgan_tf.config import LARGEST, Config, UserError
+from ssgan_tf.config import FOLDER, Config, UserError, expand_user, is_folder
 from ssgan_tf.device import worker
 from ssgan_tf.records import read_json, write_json, written_aside
 
@@ -35,37 +35,6 @@ _FREE = (
     "steps_per_call",
     "strategy",
 )
-
-_NUMBER = (int, float)
-_RESULTS = {
-    "test_accuracy": _NUMBER,
-    "test_accuracy_interval": list,
-    "test_images": int,
-    "train_images": int,
-    "train_labeled_accuracy": _NUMBER,
-    "dataset": str,
-    "labeled": int,
-    "method": str,
-    "steps": int,
-    "wall_seconds": _NUMBER,
-    "device": str,
-    "versions": dict,
-    "command": str,
-}
-# Their ranges, and those of what only some runs have; a NaN is in none of them.
-_RANGES = {
-    "test_accuracy": (0, 1),
-    "test_accuracy_raw": (0, 1),
-    "test_accuracy_first_half": (0, 1),
-    "validation_accuracy": (0, 1),
-    "validation_accuracy_raw": (0, 1),
-    "train_labeled_accuracy": (0, 1),
-    "test_images": (1, LARGEST),
-    "train_images": (1, LARGEST),
-    "labeled": (1, LARGEST),
-    "steps": (1, LARGEST),
-    "wall_seconds": (0, LARGEST),
-}
 
 METRICS_COLUMNS = (
     "step",
@@ -108,9 +77,10 @@ def claim(directory: Path, config: Config) -> None:
             raise UserError(f"{flag}: is not empty and holds no run; give another directory.")
         _check_writable(flag, directory)
         return
-    then, now = read_config(directory).to_dict(), config.to_dict()
-    changed = [name for name in now if name not in _FREE and then[name] != now[name]]
-    if changed and not longer(read_config(directory), config):
+    recorded = read_config(directory)
+    _check_moved(flag, directory, recorded, config)
+    then, now, changed = recorded.to_dict(), config.to_dict(), _changed(recorded, config)
+    if changed and not longer(recorded, config):
         had = " ".join(f"--{name}={then[name]}" for name in changed)
         asked = " ".join(f"--{name}={now[name]}" for name in changed)
         suffix = "-".join(f"{name}_{now[name]}" for name in changed if "/" not in str(now[name]))
@@ -132,13 +102,41 @@ def longer(then: Config, now: Config) -> bool:
     So it is under the exponential schedule of runs counted in epochs alone; all else, and the ramp,
     stretches with the run.
     """
-    names = [
+    fixed = now.schedule == "exponential" and not now.unsupervised_ramp and not now.steps
+    return _changed(then, now) == ["epochs"] and 0 < then.epochs < now.epochs and fixed
+
+
+def _changed(then: Config, now: Config) -> list[str]:
+    """Names of the flags that make `now` another run than `then`."""
+    free = _FREE + (("dataset",) if _moved(then, now) else ())
+    return [
         name
         for name, value in now.to_dict().items()
-        if name not in _FREE and getattr(then, name) != value
+        if name not in free and getattr(then, name) != value
     ]
-    fixed = now.schedule == "exponential" and not now.unsupervised_ramp and not now.steps
-    return names == ["epochs"] and 0 < then.epochs < now.epochs and fixed
+
+
+def _moved(then: Config, now: Config) -> bool:
+    """Whether the images are in another folder; `label_split.check` compares what is in it."""
+    return then.dataset != now.dataset and is_folder(then.dataset) and is_folder(now.dataset)
+
+
+def _check_moved(flag: str, directory: Path, then: Config, now: Config) -> None:
+    """Names a wrong folder at once; a finished run would not look into it at all.
+
+    Raises:
+        UserError: if a labeled image of the run is not in the folder.
+    """
+    if not _moved(then, now) or not (directory / "labels.json").exists():
+        return
+    root = expand_user(now.dataset.removeprefix(FOLDER))
+    for identity in read_json(directory / "labels.json", {"ids": list})["ids"]:
+        # Other letters may be written in another way on this disk; loading will tell.
+        if str(identity).isascii() and not (root / str(identity)).exists():
+            raise UserError(
+                f"{flag}: holds a run on {then.dataset}, and {identity} of it is not in {root}; "
+                "give the folder with the same images, or another --run_dir."
+            )
 
 
 def _check_writable(flag: str, directory: Path) -> None:
@@ -231,12 +229,17 @@ def errors_explained(directory: Path) -> Iterator[None]:
 def write_config(directory: Path, config: Config) -> None:
     """Writes `config.json`, all that is needed to run it again; a resumed run keeps the first.
 
-    A run that is made longer gets another, and its `results.json` is put aside.
+    A run that is made longer gets another, and its `results.json` is put aside. Where its folder of
+    images has moved, the new place is noted.
     """
     path = directory / "config.json"
     if path.exists():
         then = read_config(directory)
         if not longer(then, config):
+            if _moved(then, config):
+                content = read_json(path, {"config": dict})
+                content["config"]["dataset"] = config.dataset
+                write_json(path, content)
             return
         if (directory / "results.json").exists():
             aside = directory / f"results-{then.epochs}-epochs.json"
@@ -282,47 +285,6 @@ def read_config(directory: Path) -> Config:
         return Config.from_dict(content["config"], defaults if isinstance(defaults, dict) else None)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-
-
-def read_results(directory: Path) -> dict[str, Any]:
-    """What `results.json` holds.
-
-    Raises:
-        UserError: if there is none, or it is not what a run wrote.
-    """
-    path = directory / "results.json"
-    if not path.exists():
-        raise UserError(f"{directory}: holds no finished run (no results.json); let it end.")
-    results = read_json(path, _RESULTS)
-    for name, (low, high) in _RANGES.items():
-        if name in results and not _is_number(results[name], low, high):
-            raise UserError(
-                f"{path}: {name!r} is {results[name]!r}, which is not a number from {low} to "
-                f"{high:,}; put the original back."
-            )
-    interval = results["test_accuracy_interval"]
-    rounding = 1e-9  # at 0 and 1 the formula of the interval ends a little beyond
-    if (
-        len(interval) != 2
-        or not all(_is_number(value, -rounding, 1 + rounding) for value in interval)
-        or interval[0] > interval[1]
-    ):
-        raise UserError(
-            f"{path}: 'test_accuracy_interval' is {interval!r}, which is not two numbers from 0 "
-            "to 1, the smaller one first; put the original back."
-        )
-    try:
-        shlex.split(results["command"])
-    except ValueError as error:
-        raise UserError(
-            f"{path}: 'command' is {results['command']!r}, which is not a command "
-            f"({error}); put the original back."
-        ) from error
-    return results
-
-
-def _is_number(value: Any, low: float, high: float) -> bool:
-    return isinstance(value, _NUMBER) and not isinstance(value, bool) and low <= value <= high
 
 
 def finished_steps(directory: Path) -> set[int]:

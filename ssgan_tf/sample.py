@@ -64,7 +64,7 @@ def sample_run(
         seed: other seeds, other images.
         interpolate: see `latent_points`.
         checkpoint: a step, or "last".
-        data_dir: where TFDS keeps the data now; empty: where it was in training.
+        data_dir: where the data is now, for runs of earlier versions alone: others need none.
 
     Raises:
         UserError: if it is not a run, has no such checkpoint, or no generator.
@@ -72,7 +72,7 @@ def sample_run(
     config = finished_run.read_config(directory)
     if config.method == "supervised":
         raise UserError(f"--run_dir={directory}: was trained on labels alone; it has no generator.")
-    trainer = finished_run.load(directory, checkpoint, data_dir).trainer
+    trainer = finished_run.load_models(directory, checkpoint, data_dir).trainer
     from ssgan_tf.trainer import unscale
 
     z = latent_points(n, config.latent_dim, seed, interpolate)

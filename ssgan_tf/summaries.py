@@ -12,6 +12,7 @@ from PIL import Image
 from tensorboard.compat.proto import event_pb2
 from tensorboard.plugins.hparams import api as hparams
 
+from ssgan_tf import charts
 from ssgan_tf.config import Config
 from ssgan_tf.evaluation import Evaluation
 from ssgan_tf.paths import literal
@@ -140,35 +141,19 @@ def image_grid(images: np.ndarray, columns: int = 8, zoom: int = 2, gap: int = 1
 def confusion_picture(evaluation: Evaluation, class_names: list[str]) -> np.ndarray:
     """Draws the confusion matrix: what an image shows (rows), what it was taken for (columns).
 
+    Where no font has the letters of the names, classes have their numbers, from 0.
+
     Returns:
         (H, W, 3) uint8.
     """
-    counts = evaluation.confusion
-    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))  # of each class
-    classes = range(len(class_names))
     figure = Figure(figsize=(6, 6), dpi=100, layout="constrained")
     axes = figure.add_subplot()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    if charts.draw_confusion(axes, evaluation.confusion, class_names):
+        axes.set(xlabel="taken for class number", ylabel="shows class number")
     axes.set_title(f"accuracy {evaluation.accuracy:.1%} of {len(evaluation.labels):,} images")
-    axes.set_xlabel("taken for")
-    axes.set_ylabel("shows")
-    if len(class_names) <= 20:  # beyond that neither names nor numbers can be read
-        names = [plain_text(name) for name in class_names]
-        axes.set_xticks(classes, names, rotation=45 if max(map(len, class_names)) > 2 else 0)
-        axes.set_yticks(classes, names)
-        for row in classes:
-            for column in classes:
-                shade = "white" if shares[row, column] > 0.5 else "black"
-                text = f"{100 * shares[row, column]:.0f}"
-                axes.text(column, row, text, ha="center", va="center", color=shade, size=8)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3]
-
-
-def plain_text(name: str) -> str:
-    """A class name for a chart: what stands between two $ would be taken for a formula."""
-    return name.replace("$", r"\$")
 
 
 def save_png(path: Path, image: np.ndarray) -> None:

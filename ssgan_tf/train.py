@@ -34,7 +34,8 @@ from ssgan_tf.device import (
     worker,
 )
 from ssgan_tf.interruption import Interrupted, Interruption
-from ssgan_tf.records import write_json
+from ssgan_tf.records import ids_digest, write_json
+from ssgan_tf.results import read_results
 
 if TYPE_CHECKING:
     from ssgan_tf.datasets import Dataset
@@ -78,7 +79,7 @@ def train_and_evaluate(config: Config) -> Results:
     if (directory / "results.json").exists() and not run_dir.longer(
         run_dir.read_config(directory), config
     ):
-        results = run_dir.read_results(directory)
+        results = read_results(directory)
         images = f"{results['train_images']:,} training images of {results['dataset']}"
         print(f"{directory} is finished already, with {images}.")
         return results
@@ -247,7 +248,9 @@ def _run(config: Config, resumed: Path, directory: Path, start: float) -> Result
     results: Results = {
         "test_accuracy": evaluations["test"].accuracy,
         "test_accuracy_interval": evaluations["test"].interval,
+        **evaluations["test"].per_class(dataset.class_names),
         "test_images": len(dataset.test),
+        "test_ids_digest": ids_digest(dataset.test.ids.tolist()),
         "train_images": len(dataset.train),
         "train_labeled_accuracy": evaluations["train_labeled"].accuracy,
     }

@@ -29,6 +29,12 @@ def test_the_test_part_has_the_accuracy_that_training_reported(
     assert confusion.sum() == found["images"] == 40
     assert np.trace(confusion) / 40 == pytest.approx(found["accuracy"])
     assert [row["images"] for row in found["classes"]] == confusion.sum(axis=1).tolist()
+    assert found["balanced_accuracy"] == trained["balanced_accuracy"]
+    recall = {row["name"]: row["recall"] for row in found["classes"]}
+    assert recall == trained["recall"]
+    known = [value for value in recall.values() if value is not None]
+    assert found["balanced_accuracy"] == pytest.approx(sum(known) / len(known))
+    assert f"balanced accuracy  {found['balanced_accuracy']:.1%}" in shown
     assert 0 <= found["p_real_auroc"] <= 1
     assert 0 <= found["expected_calibration_error"] <= 1
     assert found["log_loss"] > 0
@@ -78,3 +84,14 @@ def test_a_mistake_is_named(
         evaluate.main(["evaluate", *map(fill, arguments)])
     for word in words:
         assert fill(word) in str(error.value)
+
+
+def test_real_and_generated_images_are_normalized_alike_for_the_auroc(copy: Path) -> None:
+    """Also where accuracy is by the statistics of the batch: p_real of the export never is."""
+    moving = evaluate.evaluate_run(copy, write=False)
+    content = json.loads((copy / "config.json").read_text())
+    content["config"]["bn_inference"] = "batch"
+    (copy / "config.json").write_text(json.dumps(content))
+    batch = evaluate.evaluate_run(copy, write=False)
+    assert batch["log_loss"] != moving["log_loss"]
+    assert batch["p_real_auroc"] == moving["p_real_auroc"]

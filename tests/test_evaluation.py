@@ -56,3 +56,15 @@ def test_every_image_is_evaluated_and_the_batch_size_does_not_matter() -> None:
         np.testing.assert_array_equal(evaluation.predictions, expected)
         np.testing.assert_array_equal(evaluation.labels, part.labels)
         assert evaluation.logits.shape == (30, 10)
+
+
+def test_balanced_accuracy_is_the_mean_recall_of_the_classes_that_have_images() -> None:
+    labels = np.array([0] * 8 + [1] * 2)
+    predicted = np.array([0] * 7 + [1] + [1, 0])
+    found = Evaluation(labels, np.eye(3, dtype=np.float32)[predicted])
+    assert found.accuracy == 0.8
+    assert found.balanced_accuracy == (7 / 8 + 1 / 2) / 2
+    assert found.per_class(["a", "b", "c"]) == {
+        "balanced_accuracy": 0.6875,
+        "recall": {"a": 0.875, "b": 0.5, "c": None},
+    }

@@ -177,3 +177,53 @@ def test_images_without_a_label_are_never_labelled_nor_set_aside() -> None:
     assert set(range(40)) <= set(found.unlabeled.tolist())
     with pytest.raises(UserError, match="60 labelled training images"):
         split(dataset, labeled=61)
+
+
+@pytest.mark.parametrize("key", ["ids", "validation_ids"])
+def test_an_image_whose_class_is_not_known_is_refused_as_a_label(key: str, tmp_path: Path) -> None:
+    dataset, path = make_dataset(), tmp_path / "labels.json"
+    dataset.train.labels[:3] = -1  # as a folder's unlabeled/ has them
+    content = {"ids": ["train_000007"], "validation_ids": ["train_000008"]}
+    content[key] = [*content[key], "train_000002", "train_000001"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="'train_000002', whose class is not known") as error:
+        split(dataset, labels_from=str(path))
+    assert str(error.value).startswith(f"--labels_from={path}: ")
+
+
+def test_the_default_name_of_a_run_has_the_number_of_labels_that_the_file_gives(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps({"ids": [f"train_{index:06d}" for index in range(137)]}))
+    for dataset, name in (("svhn_cropped", "svhn_cropped-137-"), ("folder:a/b", "b-137-")):
+        config = Config(dataset=dataset, preset="article", labels_from=str(path))
+        assert config.resolved_run_dir().name == f"{name}article-semi_supervised-0"
+        assert config.control().resolved_run_dir().name == f"{name}article-supervised-0"
+    path.unlink()
+    with pytest.raises(UserError, match="--labels_from="):
+        config.resolved_run_dir()
+    assert Config(labels_from=str(path), run_dir="here").resolved_run_dir() == Path("here")
+
+
+def test_the_file_names_the_classes_and_tells_images_apart(tmp_path: Path) -> None:
+    path, config, dataset = tmp_path / "labels.json", Config(labeled=30), make_dataset()
+    label_split.save(path, config, dataset, split(labeled=30))
+    assert label_split.model_facts(path) == ([str(label) for label in range(10)], 3)
+    ids = dataset.test.ids.copy()
+    ids[4] = "test_other"  # as many as before
+    other = dataclasses.replace(dataset, test=dataclasses.replace(dataset.test, ids=ids))
+    with pytest.raises(UserError, match="other data or labels"):
+        label_split.save(path, config, other, split(labeled=30))
+
+
+def test_a_folder_may_have_another_name_and_other_data_sets_may_not(tmp_path: Path) -> None:
+    path, config = tmp_path / "labels.json", Config(labeled=30)
+    one, moved = (dataclasses.replace(make_dataset(), name=f"folder:{name}") for name in "ab")
+    label_split.save(path, config, one, split(labeled=30))
+    label_split.save(path, config, moved, split(labeled=30))
+    np.testing.assert_array_equal(
+        split(moved, labels_from=str(path)).labeled, split(labeled=30).labeled
+    )
+    with pytest.raises(UserError, match="other data or labels"):
+        label_split.save(path, config, make_dataset(), split(labeled=30))

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import re
 import shutil
@@ -8,6 +9,7 @@ import pytest
 
 from ssgan_tf import report
 from ssgan_tf.config import UserError
+from ssgan_tf.results import same_test_images
 
 
 class Page(HTMLParser):
@@ -106,3 +108,56 @@ def test_a_mistake_is_named(
         report.main(["report", *map(fill, arguments)])
     for word in words:
         assert fill(word) in str(error.value)
+
+
+def test_results_name_recall_and_test_images(run: Path) -> None:
+    results = json.loads((run / "results.json").read_text())
+    ids = "\n".join(f"test_{index:06d}" for index in range(40))
+    assert results["test_ids_digest"] == hashlib.sha256(ids.encode()).hexdigest()
+    assert list(results["recall"]) == [str(label) for label in range(10)]
+    known = [value for value in results["recall"].values() if value is not None]
+    assert results["balanced_accuracy"] == pytest.approx(sum(known) / len(known))
+    text = (run / "report.html").read_text()
+    assert f"balanced accuracy {results['balanced_accuracy']:.1%}" in text
+    row = re.search(r"<td>3</td>(.*?)</tr>", text, re.S)[1]
+    assert f">{results['recall']['3']:.1%}<" in row
+
+
+def test_a_run_on_as_many_other_test_images_is_not_compared(copy: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(copy, tmp_path / "other"))
+    results = json.loads((other / "results.json").read_text()) | {"test_ids_digest": "ab" * 32}
+    (other / "results.json").write_text(json.dumps(results))
+    with pytest.raises(UserError, match="has other test images"):
+        report.report_run(copy, [other])
+
+
+@pytest.mark.parametrize(
+    ("dataset", "other", "same"),
+    [
+        ("folder:a", "folder:b", True),
+        ("mnist/3.0.1", "fashion_mnist/3.0.1", False),  # both count test_000000, test_000001, ...
+        ("folder:a", "mnist/3.0.1", False),
+    ],
+)
+def test_the_name_of_a_folder_does_not_matter(dataset: str, other: str, same: bool) -> None:
+    first, second = (
+        {"dataset": name, "test_images": 9, "test_ids_digest": "ab"} for name in (dataset, other)
+    )
+    assert same_test_images(first, second) is same
+
+
+def test_a_report_without_curves_says_so(copy: Path) -> None:
+    (copy / "metrics.csv").unlink()
+    text = report.report_run(copy).read_text()
+    assert "No curves: metrics.csv is missing or empty." in text
+    assert Page(text).charts == ["Confusion matrix"]
+
+
+@pytest.mark.filterwarnings("error:Glyph")
+def test_names_of_every_kind_are_text_of_the_page(copy: Path, tmp_path: Path) -> None:
+    names = ["$a$ <b>", "実験", "_x", "caf\udce9"]
+    others = [Path(shutil.copytree(copy, tmp_path / name)) for name in names]
+    page = report.report_run(copy, others).read_bytes().decode("utf-8")
+    for shown in ("<td>$a$ &lt;b&gt;</td>", "<td>実験</td>", r"<td>caf\udce9</td>"):
+        assert shown in page
+    assert "run <1>" not in page

@@ -9,6 +9,7 @@ import pytest
 
 from ssgan_tf import run_dir
 from ssgan_tf.config import Config, UserError
+from ssgan_tf.results import read_results
 
 
 def test_a_new_or_empty_directory_may_be_used_and_is_not_made(tmp_path: Path) -> None:
@@ -127,16 +128,21 @@ def edit(path: Path, **changes: Any) -> None:
         ("test_accuracy_interval", [0.3]),
         ("command", 'python -m ssgan_tf.train --data_dir="a b'),
         ("versions", "2.21"),
+        ("balanced_accuracy", 1.5),
+        ("recall", [0.5]),
+        ("recall", {"3": 7}),
+        ("recall", {"3": "high"}),
+        ("test_ids_digest", 7),
     ],
 )
 def test_an_edited_results_file_is_named_with_the_field(
     field: str, value: object, run: Path, tmp_path: Path
 ) -> None:
     path = Path(shutil.copy(run / "results.json", tmp_path))
-    assert run_dir.read_results(tmp_path)["steps"] == 6
+    assert read_results(tmp_path)["steps"] == 6
     edit(path, **{field: value})
     with pytest.raises(UserError) as error:
-        run_dir.read_results(tmp_path)
+        read_results(tmp_path)
     for word in (str(path), repr(field), "put the original back"):
         assert word in str(error.value)
     assert "\n" not in str(error.value)
@@ -145,7 +151,7 @@ def test_an_edited_results_file_is_named_with_the_field(
 def test_an_interval_that_ends_at_none_or_all_is_a_good_one(run: Path, tmp_path: Path) -> None:
     path = Path(shutil.copy(run / "results.json", tmp_path))
     edit(path, test_accuracy_interval=[-1e-17, 1 + 2e-16])  # as rounding leaves it
-    assert len(run_dir.read_results(tmp_path)["test_accuracy_interval"]) == 2
+    assert len(read_results(tmp_path)["test_accuracy_interval"]) == 2
 
 
 @pytest.mark.parametrize(

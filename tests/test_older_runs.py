@@ -1,0 +1,118 @@
+"""The files of version 0.1.0, kept as fixtures: before flags came and went."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import make_dataset
+from test_report import Page
+
+from ssgan_tf import label_split, report, run_dir
+from ssgan_tf.config import Config, UserError
+from ssgan_tf.evaluation import Evaluation
+from ssgan_tf.results import read_results, same_test_images
+
+FIXTURES = Path(__file__).parent / "fixtures"
+ARTICLE, TUNED = FIXTURES / "run_0_1_0_article", FIXTURES / "run_0_1_0_tuned"
+WIDTHS = {"generator_width": 2, "discriminator_width": 2}
+
+
+@pytest.fixture
+def tuned(tmp_path: Path) -> Path:
+    """A copy to be written into."""
+    return Path(shutil.copytree(TUNED, tmp_path / "run"))
+
+
+def edit_config(directory: Path, **changes: object) -> None:
+    content = json.loads((directory / "config.json").read_text())
+    content["config"] |= changes
+    content["defaults"] = Config().to_dict() | {"gone": 3}
+    (directory / "config.json").write_text(json.dumps(content))
+
+
+def test_a_run_of_the_article_is_read_as_it_was() -> None:
+    config = run_dir.read_config(ARTICLE)
+    stored = json.loads((ARTICLE / "config.json").read_text())["config"]
+    assert {name: getattr(config, name) for name in stored} == stored
+    assert (config.augment_flip, config.balance_classes, config.cache_dir) == (False, "false", "")
+
+
+def test_a_run_on_a_folder_has_its_own_values_and_not_what_folders_have_now() -> None:
+    config = run_dir.read_config(TUNED)
+    stored = json.loads((TUNED / "config.json").read_text())["config"]
+    assert stored.pop("augment_shift") == 2  # pixels of 32
+    assert config.augment_shift == 2 / 32
+    assert {name: getattr(config, name) for name in stored} == stored
+    assert (config.augment_flip, config.precision, config.batch_size) == (False, "float32", 8)
+    now = Config(dataset="folder:pets")
+    assert (now.augment_flip, now.precision, now.batch_size) == (True, "auto", 0)
+
+
+@pytest.mark.parametrize(
+    ("directory", "flags"),
+    [
+        (ARTICLE, {"dataset": "house_numbers", "labeled": 10, "batch_size": 8}),
+        (
+            TUNED,
+            {
+                "dataset": "folder:pets",
+                "preset": "tuned",
+                "labeled_batch_size": 4,
+                "batch_size": 8,
+                "epochs": 40,
+            },
+        ),
+    ],
+)
+def test_the_command_of_an_older_run_goes_on_with_it(
+    directory: Path, flags: dict, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_bytes((directory / "config.json").read_bytes())
+    asked = Config(**flags, **WIDTHS, steps=2, run_dir=str(tmp_path))
+    run_dir.claim(tmp_path, run_dir.continued(tmp_path, asked))
+    run_dir.write_config(tmp_path, run_dir.continued(tmp_path, asked))
+    assert (tmp_path / "config.json").read_bytes() == (directory / "config.json").read_bytes()
+    other = Config(**flags, **WIDTHS, steps=2, augment_shift=0.125)
+    with pytest.raises(UserError, match=r"not --augment_shift=0\.125"):
+        run_dir.claim(tmp_path, run_dir.continued(tmp_path, other))
+
+
+def test_a_flag_that_is_gone_is_ignored_where_it_had_its_default(tuned: Path) -> None:
+    edit_config(tuned, gone=3)
+    assert run_dir.read_config(tuned) == run_dir.read_config(TUNED)
+    edit_config(tuned, gone=4)
+    with pytest.raises(UserError, match=r"no flag --gone in this version, .* has --gone=4"):
+        run_dir.read_config(tuned)
+
+
+def test_labels_json_does_not_name_the_classes_and_is_still_compared() -> None:
+    path = ARTICLE / "labels.json"
+    assert label_split.model_facts(path) is None
+    assert label_split.count_labels(str(path)) == 10
+
+
+@pytest.mark.parametrize("directory", [ARTICLE, TUNED])
+def test_results_have_no_recall_and_no_digest_and_still_make_a_report(
+    directory: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(directory, tmp_path / "run"))
+    results = read_results(run)
+    assert not {"recall", "balanced_accuracy", "test_ids_digest"} & results.keys()
+    dataset = make_dataset(train=40, test=20)
+    labels = dataset.test.labels
+    evaluation = Evaluation(labels, np.eye(10, dtype=np.float32)[labels])
+    split = label_split.split_labels(Config(labeled=10), dataset)
+    other = [run] if directory == ARTICLE else []
+    report.write_report(
+        run, run_dir.read_config(run), dataset, split, evaluation, results, compare=other
+    )
+    page = Page((run / "report.html").read_text())
+    assert page.charts == ["Accuracy over steps", "Losses over steps", "Confusion matrix"]
+
+
+def test_an_older_and_a_newer_run_are_compared_by_name_and_number() -> None:
+    old = read_results(ARTICLE)
+    assert same_test_images(old, old | {"test_ids_digest": "ab"})
+    assert not same_test_images(old, old | {"test_ids_digest": "ab", "test_images": 21})
