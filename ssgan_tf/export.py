@@ -137,11 +137,11 @@ def _calibrate(run: finished_run.FinishedRun) -> Calibration:
     evaluation = Evaluator(run.trainer.classifier, "moving", config.batch_size)(validation)
     logits, labels = evaluation.logits, evaluation.labels
     temperature = calibration.fit_temperature(logits, labels)
-    errors = [
+    both = [
         calibration.expected_calibration_error(softmax(logits / t, axis=1), labels)
         for t in (1.0, temperature)
     ]
-    return Calibration(temperature, len(labels), *errors)
+    return Calibration(temperature, len(labels), *both)
 
 
 def _images_to_check(trainer: "Trainer") -> np.ndarray:
