@@ -196,7 +196,7 @@ def test_what_tensorflow_would_get_wrong_is_refused(exported: tuple) -> None:
     Image.new("L", (8, 8)).save(content := io.BytesIO(), "JPEG")
     junk = content.getvalue()[:20] + b"junk" + content.getvalue()[20:]
     assert read_image(io.BytesIO(junk), 8).shape == (8, 8, 3)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="segments .* are damaged"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"segments .* are damaged"):
         signature(encoded_images=tf.constant([junk]))
     with pytest.raises(tf.errors.InvalidArgumentError, match="neither a PNG nor a JPEG"):
         signature(encoded_images=tf.constant([b"RIFF"]))
