@@ -442,7 +442,7 @@ def test_the_command_in_a_bad_place(model: tuple, folder: tuple) -> None:
     assert process.returncode == 0
 
 
-COMMANDS = ("train", "evaluate", "predict", "sample", "export", "report")
+COMMANDS = ("train", "evaluate", "predict", "sample", "export", "report", "cache", "verify_gpu")
 
 
 def test_every_command_helps_without_docstrings_and_with_closed_streams() -> None:
