@@ -125,6 +125,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     description = "Does everything that needs a GPU work on this machine? A table, pass or fail."
     with errors_as_sentences():
         values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
+        if not __debug__:  # without assertions no check can fail
+            raise UserError("PYTHONOPTIMIZE: switches the checks off; unset it, and leave out -O.")
         failed, checks = verify(values.cpu_devices, values.quick)
     if failed:
         sys.exit(f"\n{failed} of {checks} checks failed.")
