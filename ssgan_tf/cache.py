@@ -21,7 +21,7 @@ import numpy as np
 import PIL
 from tqdm import tqdm
 
-from ssgan_tf import __version__, cache_store
+from ssgan_tf import __version__, cache_store, streams
 from ssgan_tf.cache_store import NEVER, UNREADABLE, CacheError, Entry, Store
 from ssgan_tf.config import UserError, expand_user
 from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
@@ -293,9 +293,11 @@ FLAGS = (
 )
 
 
+@streams.used()
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
-    program, description = "python -m ssgan_tf.cache", __doc__.splitlines()[0]
+    program = "python -m ssgan_tf.cache"
+    description = "Shows what the cache of decoded images holds, or removes it."
     with errors_as_sentences():
         values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
         try:

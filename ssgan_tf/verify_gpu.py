@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ssgan_tf import errors
+from ssgan_tf import errors, streams
 from ssgan_tf.config import UserError
 from ssgan_tf.device import gpus, quiet_start
 from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
@@ -118,11 +118,15 @@ def verify(cpu_devices: int = 0, quick: bool = False) -> tuple[int, int]:
     return failed, len(CHECKS)
 
 
+@streams.used()
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line; exit status 1 if a check fails, or there is no GPU."""
-    program, description = "python -m ssgan_tf.verify_gpu", __doc__.splitlines()[0]
+    program = "python -m ssgan_tf.verify_gpu"
+    description = "Does everything that needs a GPU work on this machine? A table, pass or fail."
     with errors_as_sentences():
         values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
+        if not __debug__:  # without assertions no check can fail
+            raise UserError("PYTHONOPTIMIZE: switches the checks off; unset it, and leave out -O.")
         failed, checks = verify(values.cpu_devices, values.quick)
     if failed:
         sys.exit(f"\n{failed} of {checks} checks failed.")

@@ -442,7 +442,7 @@ def test_the_command_in_a_bad_place(model: tuple, folder: tuple) -> None:
     assert process.returncode == 0
 
 
-COMMANDS = ("train", "evaluate", "predict", "sample", "export", "report")
+COMMANDS = ("train", "evaluate", "predict", "sample", "export", "report", "cache", "verify_gpu")
 
 
 def test_every_command_helps_without_docstrings_and_with_closed_streams() -> None:
@@ -464,6 +464,7 @@ def test_closed_streams_are_said_where_they_are_needed(model: tuple) -> None:
 predict="$PYTHON -m ssgan_tf.predict --model=nowhere"
 $predict x.png >&-; echo $?
 $predict - 0<&-; echo $?
+$PYTHON -O -m ssgan_tf.verify_gpu; echo $?
 $PYTHON -m ssgan_tf.train --help | head -1
 $PYTHON -c "
 import os, ssgan_tf, sys
@@ -479,11 +480,12 @@ print('lost', file=sys.stderr)
         timeout=60,
         check=True,
     )
-    first, second, help_line, number = done.stdout.splitlines()
-    assert (first, second) == ("1", "1")
+    *statuses, help_line, number = done.stdout.splitlines()
+    assert statuses == ["1", "1", "1"]
     assert help_line.startswith("Trains")
     assert int(number) > 2  # nothing that is opened later is taken for a standard stream
     errors = done.stderr.splitlines()
-    assert len(errors) == 2, done.stderr
+    assert len(errors) == 3, done.stderr
     assert "standard output: is closed" in errors[0]
     assert "standard input is closed" in errors[1]
+    assert "PYTHONOPTIMIZE" in errors[2]
