@@ -317,14 +317,14 @@ def test_after_a_divergence_the_next_start_goes_on_from_the_last_good_checkpoint
 ) -> None:
     from ssgan_tf.trainer import Trainer
 
-    original = Trainer.unsupervised_weight
+    original = Trainer._weight
 
-    def nan_in_step_7(self: Trainer) -> tf.Tensor:
-        return original(self) * tf.where(self.step == 6, np.float32(np.nan), 1.0)
+    def nan_in_step_7(self: Trainer, term: str) -> tf.Tensor:
+        return original(self, term) * tf.where(self.step == 6, np.float32(np.nan), 1.0)
 
     flags = [*f"{SHORT} {FLAGS}".split(), f"--data_dir={data_dir}", f"--run_dir={tmp_path}"]
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "unsupervised_weight", nan_in_step_7)
+        patch.setattr(Trainer, "_weight", nan_in_step_7)
         assert "error: losses/discriminator is NaN at step 7:" in fail(*flags)
     assert run_dir.finished_steps(tmp_path / "checkpoints") == {4, 5, 6}
     capsys.readouterr()
