@@ -5,7 +5,8 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from ssgan_tf.config import (
-    AUTOMATIC,
+    FOLDER_PRESET,
+    LARGEST_BATCH,
     LEAST_STEPS,
     PASSES,
     Config,
@@ -41,8 +42,7 @@ def header(
     """
     from ssgan_tf import pipeline, schedule
 
-    steps_per_epoch = max(1, len(split.train) // config.batch_size)
-    total_steps = config.steps or config.epochs * steps_per_epoch
+    steps_per_epoch, total_steps = config.length(len(split.train))
     validation = f", {len(split.validation):,} for validation" if len(split.validation) else ""
     lines = [
         f"Data:     {dataset.name}: {len(split.train):,} training images, "
@@ -64,16 +64,19 @@ def header(
 
 
 def reasons(asked: Config, config: Config, images: int, precision: str) -> list[str]:
-    """What was chosen for the user, each with its reason; empty if nothing was."""
-    found = []
-    if is_folder(asked.dataset):
-        found.append(f"--preset={config.preset}: gains most over the labels alone")
-    if asked.batch_size == AUTOMATIC["batch_size"]:
-        found.append(f"--batch_size={config.batch_size}: at most half of the {images:,} images")
-    if asked.labeled_batch_size == AUTOMATIC["labeled_batch_size"]:
+    """What was chosen by the images and the device, each with its reason; empty if nothing was."""
+    found, automatic = [], asked.automatic()
+    if is_folder(asked.dataset) and config.preset == FOLDER_PRESET:
+        found.append(f"--preset={config.preset}: the recipe for few labels")
+    if "batch_size" in automatic:
+        why = f"at most half of the {images:,} images"
+        if config.batch_size == LARGEST_BATCH:
+            why = "there are enough images for the usual size"
+        found.append(f"--batch_size={config.batch_size}: {why}")
+    if "labeled_batch_size" in automatic:
         size = config.labeled_batch_size
         found.append(f"--labeled_batch_size={size}: half of --batch_size")
-    if asked.steps == 0 and asked.epochs == AUTOMATIC["epochs"]:
+    if "steps" in automatic:
         passes = f"{PASSES} passes over the images"
         found.append(f"--steps={config.steps}: {passes}, but at least {LEAST_STEPS:,} steps")
     if asked.precision == "auto":
@@ -82,7 +85,10 @@ def reasons(asked: Config, config: Config, images: int, precision: str) -> list[
         found.append("--augment_flip=true: for photos; give false for digits, letters, left/right")
     if not found:
         return []
-    return ["chosen here, each can be given by its flag:", *(f"  {line}" for line in found)]
+    return [
+        "settings for these images and this device; change any with its flag:",
+        *(f"  {line}" for line in found),
+    ]
 
 
 def closing_lines(config: Config, results: Results) -> str:

@@ -9,6 +9,7 @@ import dataclasses
 import math
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Self
 
@@ -37,7 +38,7 @@ LARGEST = 2**31 - 1  # of the integers
 FITS = ("crop", "pad", "stretch")
 FOLDER = "folder:"  # what stands before the path of one's own images
 
-# What the control cannot use: its batches are labelled, all of them.
+# What the control cannot use: its batches are labeled, all of them.
 SEMI_SUPERVISED_ONLY = ("labeled_batch_size", "consistency_weight", "entropy_weight")
 # What makes the control of `article` stronger (experiments/README.md, "house_numbers").
 ARTICLE_CONTROL = {"schedule": "linear", "drop_rate": 0.5}
@@ -141,7 +142,7 @@ class Config:
         choices=FITS,
     )
     channels: int = _field(
-        0, "Data", "3 for colour, 1 for grey, 0 for what the data set has.", choices=(0, 1, 3)
+        0, "Data", "3 for color, 1 for gray, 0 for what the data set has.", choices=(0, 1, 3)
     )
     test_fraction: float = _field(
         0.2,
@@ -228,7 +229,7 @@ class Config:
     bn_inference: str = _field(
         "moving",
         "Networks",
-        "How evaluation normalises: moving averages, or the statistics of the test batch.",
+        "How evaluation normalizes: moving averages, or the statistics of the test batch.",
         choices=("moving", "batch"),
     )
     bn_averages: str = _field(
@@ -251,7 +252,7 @@ class Config:
     generator_loss: str = _field(
         "feature_matching",
         "Losses",
-        "What the generator minimises; adversarial is the original, non-saturating GAN loss.",
+        "What the generator minimizes; adversarial is the original, non-saturating GAN loss.",
         choices=("feature_matching", "adversarial"),
     )
     unsupervised_weight: float = _field(
@@ -269,7 +270,7 @@ class Config:
     consistency_weight: float = _field(
         0.0,
         "Losses",
-        "Weight of the consistency term on unlabelled images; needs --ema_decay.",
+        "Weight of the consistency term on unlabeled images; needs --ema_decay.",
         minimum=0,
     )
     consistency_threshold: float = _field(
@@ -282,7 +283,7 @@ class Config:
     entropy_weight: float = _field(
         0.0,
         "Losses",
-        "Weight of the entropy of the predictions on unlabelled images.",
+        "Weight of the entropy of the predictions on unlabeled images.",
         minimum=0,
     )
 
@@ -407,7 +408,7 @@ class Config:
     eval_every: int = _field(
         1,
         "Run",
-        "Epochs (of small folders: rounds of 10 steps) between two evaluations.",
+        "Epochs between two evaluations; of folders: fortieths of the run, of at least 10 steps.",
         minimum=1,
     )
     keep_checkpoints: int = _field(3, "Run", "Checkpoints kept, the newest ones.", minimum=1)
@@ -438,7 +439,7 @@ class Config:
         """Raises `UserError` where a value does not go with another."""
         if self.labeled != "all" and (type(self.labeled) is not int or self.labeled < 1):
             raise UserError(
-                f"--labeled={self.labeled}: give the number of labelled images, or 'all'."
+                f"--labeled={self.labeled}: give the number of labeled images, or 'all'."
             )
         if self.dataset == FOLDER:
             raise UserError("--dataset=folder: needs a path, as in --dataset=folder:my_images.")
@@ -459,7 +460,7 @@ class Config:
             for name in SEMI_SUPERVISED_ONLY:
                 if value := getattr(self, name):
                     raise UserError(
-                        f"--{name}={value}: --method=supervised trains on labelled images alone "
+                        f"--{name}={value}: --method=supervised trains on labeled images alone "
                         "and has no use for it; leave it out."
                     )
 
@@ -567,16 +568,27 @@ class Config:
             self, batch_size=batch_size, labeled_batch_size=labeled_batch_size, steps=steps
         )
 
-    def chosen_as(self, other: Self) -> Self:
-        """This configuration with `other`'s numbers where they are to be chosen."""
-        values = {
-            name: getattr(other, name)
-            for name, automatic in AUTOMATIC.items()
-            if getattr(self, name) == automatic
-        }
-        if not self.steps and not self.epochs:
-            values["steps"] = other.steps
-        return dataclasses.replace(self, **values)
+    def length(self, images: int) -> tuple[int, int]:
+        """Steps of an epoch, and of the whole run, on so many training images."""
+        steps_per_epoch = max(1, images // self.batch_size)
+        return steps_per_epoch, self.steps or self.epochs * steps_per_epoch
+
+    def automatic(self) -> list[str]:
+        """Names of the numbers that are still to be chosen (`fit_to`)."""
+        names = [name for name, value in AUTOMATIC.items() if getattr(self, name) == value]
+        if "epochs" in names:
+            names[names.index("epochs")] = "steps"
+        return names if not self.steps else [name for name in names if name != "steps"]
+
+    def chosen_as(self, other: Self, chosen: Collection[str]) -> Self:
+        """This configuration with `other`'s numbers where they are to be chosen, and were there.
+
+        Args:
+            other: of the same run, with numbers.
+            chosen: those that were chosen in it; the others were given.
+        """
+        names = [name for name in self.automatic() if name in chosen]
+        return dataclasses.replace(self, **{name: getattr(other, name) for name in names})
 
     def to_dict(self) -> dict[str, Any]:
         """All values by name."""

@@ -9,7 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -226,11 +226,16 @@ def errors_explained(directory: Path) -> Iterator[None]:
         ) from error
 
 
-def write_config(directory: Path, config: Config) -> None:
+def write_config(directory: Path, config: Config, chosen: Sequence[str] = ()) -> None:
     """Writes `config.json`, all that is needed to run it again; a resumed run keeps the first.
 
     A run that is made longer gets another, and its `results.json` is put aside. Where its folder of
     images has moved, the new place is noted.
+
+    Args:
+        directory: of the run.
+        config: of the run, with numbers everywhere.
+        chosen: names of the numbers that were not given (`Config.automatic`).
     """
     path = directory / "config.json"
     if path.exists():
@@ -246,6 +251,7 @@ def write_config(directory: Path, config: Config) -> None:
             (directory / "results.json").replace(aside)
     content = {
         "config": config.to_dict(),
+        "chosen": list(chosen),  # so that the same flags choose them again
         "defaults": Config().to_dict(),  # so that another version knows which flags matter
         "command": shlex.join(config.command()),
         "versions": versions(),
@@ -262,14 +268,15 @@ def continued(directory: Path, config: Config) -> Config:
     path = directory / "config.json"
     if not path.exists():
         return config
-    then, known = read_config(directory), read_json(path, {"config": dict})["config"]
+    then, content = read_config(directory), read_json(path, {"config": dict})
+    known, chosen = content["config"], content.get("chosen", [])
     given = config.changes()
     younger = {
         name: value
         for name, value in then.to_dict().items()
         if name not in known and name not in given
     }
-    return dataclasses.replace(config.chosen_as(then), **younger)
+    return dataclasses.replace(config.chosen_as(then, chosen), **younger)
 
 
 def read_config(directory: Path) -> Config:

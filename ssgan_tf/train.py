@@ -118,8 +118,7 @@ def _run(config: Config, resumed: Path, directory: Path, start: float) -> Result
     split = label_split.split_labels(config, dataset)
     replicas, precision = strategy.num_replicas_in_sync, resolve_precision(config.precision)
     asked, config = config, config.fit_to(len(split.train), replicas)
-    steps_per_epoch = max(1, len(split.train) // config.batch_size)
-    total_steps = config.steps or config.epochs * steps_per_epoch
+    steps_per_epoch, total_steps = config.length(len(split.train))
     print(announcement.header(asked, config, dataset, split, precision), flush=True)
     if config.batch_size > len(split.train):
         fitting = 1 << max(0, (len(split.train) // 2).bit_length() - 1)
@@ -133,7 +132,7 @@ def _run(config: Config, resumed: Path, directory: Path, start: float) -> Result
         config, dataset.num_classes, dataset.channels, steps_per_epoch, total_steps, strategy
     )
     label_split.save(directory / "labels.json", config, dataset, split)
-    run_dir.write_config(directory, config)
+    run_dir.write_config(directory, config, asked.automatic())
     saver = checkpoints.Checkpoints(
         trainer.checkpoint, directory / "checkpoints", config.keep_checkpoints
     )

@@ -123,6 +123,12 @@ def test_what_was_chosen_for_a_folder_is_said_with_the_reason_and_what_was_given
         "--preset=tuned",
         "--precision=float32",
     ]
+    article = Config(dataset="folder:photos", preset="article", augment_flip=False)
+    text = "\n".join(announcement.reasons(article, article.fit_to(900), 900, "float32"))
+    assert "--preset" not in text and "usual size" in text
+    few = Config(dataset="folder:photos")
+    text = "\n".join(announcement.reasons(few, few.fit_to(90), 90, "float32"))
+    assert "--batch_size=32: at most half of the 90 images" in text
     assert announcement.reasons(Config(), Config().fit_to(900), 900, "float32") == []
 
 

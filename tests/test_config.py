@@ -62,12 +62,23 @@ def test_a_folder_has_the_recipe_that_gains_most_and_sizes_by_its_images() -> No
     assert fitted(1000, preset="article") == [128, 0, 0]
 
 
+def test_the_length_of_a_run_is_in_epochs_or_in_steps() -> None:
+    assert Config().length(1000) == (7, 175)
+    assert Config(steps=9).length(1000) == (7, 9)
+    assert Config().length(100) == (1, 25)
+
+
 def test_what_was_chosen_once_is_chosen_again_when_a_run_goes_on() -> None:
     plain = Config(dataset="folder:a")
     run = plain.fit_to(100)
-    assert plain.chosen_as(run) == run
-    assert Config(dataset="folder:a", batch_size=8).chosen_as(run).batch_size == 8
-    assert Config(dataset="folder:a", epochs=3).chosen_as(run).steps == 0
+    chosen = plain.automatic()
+    assert chosen == ["batch_size", "labeled_batch_size", "steps"]
+    assert plain.chosen_as(run, chosen) == run
+    assert Config(dataset="folder:a", batch_size=8).chosen_as(run, chosen).batch_size == 8
+    assert Config(dataset="folder:a", epochs=3).chosen_as(run, chosen).steps == 0
+    assert Config().automatic() == []
+    # What was given to the run is another matter: `claim` compares it.
+    assert plain.chosen_as(run, ["steps"]).batch_size == 0
 
 
 def test_the_command_is_that_of_the_configuration() -> None:

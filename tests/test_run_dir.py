@@ -191,3 +191,12 @@ def test_a_run_goes_on_with_the_values_of_flags_that_are_younger_than_it(tmp_pat
     other = run_dir.continued(tmp_path, dataclasses.replace(config, augment_flip=True))
     with pytest.raises(UserError, match="--augment_flip=False, not --augment_flip=True"):
         run_dir.claim(tmp_path, other)
+
+
+def test_numbers_that_were_given_to_a_run_are_not_taken_for_chosen(tmp_path: Path) -> None:
+    plain = Config(dataset="folder:a", run_dir=str(tmp_path))
+    asked = dataclasses.replace(plain, epochs=1, batch_size=16)
+    run_dir.write_config(tmp_path, asked.fit_to(100), asked.automatic())
+    with pytest.raises(UserError, match="--epochs=1 --batch_size=16, not"):
+        run_dir.claim(tmp_path, run_dir.continued(tmp_path, plain))
+    run_dir.claim(tmp_path, run_dir.continued(tmp_path, asked))
