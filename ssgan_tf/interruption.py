@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM: noted first, obeyed when the step is done and the checkpoint written."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -48,4 +49,5 @@ class Interruption:
             os._exit(128 + signum)
         self.signum = signum
         message = "\nStopping after this step, with a checkpoint; once more stops at once.\n"
-        os.write(sys.stderr.fileno(), message.encode())  # print is not safe in a handler
+        with contextlib.suppress(OSError, ValueError):  # a notebook's stream has no number
+            os.write(sys.stderr.fileno(), message.encode())  # print is not safe in a handler

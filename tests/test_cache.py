@@ -373,7 +373,7 @@ def test_a_disk_that_becomes_full_costs_the_cache_alone(
 
 
 SLOW = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from ssgan_tf import cache
 read = cache.read_picture
@@ -383,6 +383,7 @@ def slow(path, *form):
     sys.stdout.flush()
     return read(path, *form)
 cache.read_picture = slow
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 cache._AT_ONCE = 10
 root = Path(sys.argv[1])
 found = cache.decode_files(root, sorted(root.rglob("*.bmp")), 8, 3, "crop", sys.argv[2], 1e-9)

@@ -1,3 +1,4 @@
+import io
 import os
 import signal
 import subprocess
@@ -49,3 +50,12 @@ def test_in_another_thread_it_changes_nothing() -> None:
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_a_signal_is_noted_where_standard_error_is_no_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())  # as in a notebook
+    with Interruption() as interruption:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert interruption.signum == signal.SIGTERM

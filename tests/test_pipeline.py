@@ -99,7 +99,6 @@ def test_balanced_indices_differ_between_seeds_and_streams() -> None:
         ({"dataset": "cifar10"}, [50, 20], False),
         ({"dataset": "cifar10", "balance_classes": "true"}, [50, 20], True),
         ({"labeled_batch_size": 0}, [50, 20], False),
-        ({"labeled_batch_size": 0, "balance_classes": "true"}, [50, 20], False),
         ({"labeled_batch_size": 0, "method": "supervised"}, [50, 20], True),
     ],
 )
