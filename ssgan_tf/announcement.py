@@ -4,6 +4,7 @@ import math
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from ssgan_tf import run_dir
 from ssgan_tf.config import (
     FOLDER_PRESET,
     LARGEST_BATCH,
@@ -150,7 +151,7 @@ def _beside_the_other_method(config: Config, results: Results) -> list[str]:
     other = config.control() if semi else _counterpart(config)
     directory = other.resolved_run_dir()
     try:
-        found = read_results(directory)
+        found, there = read_results(directory), run_dir.read_config(directory)
     except (UserError, OSError):
         found = None
     if found is None or not _same_task(results, found):
@@ -166,7 +167,20 @@ def _beside_the_other_method(config: Config, results: Results) -> list[str]:
     else:
         verdict = f"no clear gain from the unlabeled images: {words}"
     name = "Labels alone" if semi else "With unlabeled"
-    return [f"{name:<18} {found['test_accuracy']:.1%}  ({directory})", f"  {verdict}"]
+    lines = [f"{name:<18} {found['test_accuracy']:.1%}  ({directory})", f"  {verdict}"]
+    if differ := _differences(*((config, there) if semi else (there, config))):
+        lines.append(f"  (the runs also differ in {', '.join(differ)})")
+    return lines
+
+
+def _differences(semi: Config, alone: Config) -> list[str]:
+    """Flags in which the run `alone` is not the control of the run `semi`."""
+    free = {*run_dir.FREE, "dataset"}
+    return [
+        f"--{name}"
+        for name, value in semi.control().to_dict().items()
+        if name not in free and value != getattr(alone, name)
+    ]
 
 
 def _counterpart(config: Config) -> Config:

@@ -303,6 +303,8 @@ def main(argv: list[str] | None = None) -> None:
         try:
             given = values.cache_dir
             place = expand_user(given) if given else cache_store.default_directory()
+            if values.cache_dir and not place.is_dir():
+                raise UserError(f"--cache_dir={values.cache_dir}: there is no such directory.")
             _clear(place) if values.clear else _show(place)
         except CacheError as error:
             raise UserError(f"--cache_dir={values.cache_dir}: {error}.") from error

@@ -588,6 +588,8 @@ class Config:
             chosen: those that were chosen in it; the others were given.
         """
         names = [name for name in self.automatic() if name in chosen]
+        if self.epochs == AUTOMATIC["epochs"] and "epochs" in chosen:
+            names.append("epochs")
         return dataclasses.replace(self, **{name: getattr(other, name) for name in names})
 
     def to_dict(self) -> dict[str, Any]:
@@ -609,7 +611,7 @@ class Config:
             labeled = label_split.count_labels(self.labels_from)
         dataset = self.dataset
         if is_folder(dataset):
-            dataset = expand_user(dataset.removeprefix(FOLDER)).absolute().name
+            dataset = os.path.basename(os.path.abspath(expand_user(dataset.removeprefix(FOLDER))))
         parts = (dataset, labeled, self.preset, self.method, self.seed)
         slug = "-".join(re.sub(r"[^\w.]+", "_", str(part)).strip("._") for part in parts)
         return Path("runs") / slug

@@ -18,6 +18,7 @@ def prepare() -> None:
     if "keras" in sys.modules:
         return
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.pop("TF_USE_LEGACY_KERAS", None)  # tf.keras would be Keras 2, which is not there
     for name in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"):
         if not os.environ.get(name, "0").isdecimal():
             del os.environ[name]

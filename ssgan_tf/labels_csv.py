@@ -12,6 +12,7 @@ import csv
 import io
 import itertools
 import posixpath
+import re
 import unicodedata
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -193,4 +194,6 @@ def _header(cells: list[str], files: _Files) -> tuple[int, int] | None:
     label = next((place for place, name in enumerate(names) if name in _LABEL), None)
     if file is not None and label is not None:
         return file, label
-    return (0, 1) if len(cells) == 2 else None
+    # Other words of other languages; a name of a file that is not there is no header.
+    words = all(re.fullmatch(r"[^\W\d_][^\d./\\]*", name) for name in names)
+    return (0, 1) if len(cells) == 2 and words else None

@@ -44,6 +44,8 @@ def read_json(path: Path, types: dict[str, Any], hand_made: bool = False) -> dic
         UserError: if it cannot be read, is of another version, or lacks one of these fields.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would wait for ever
+            raise UserError(f"{path}: is not a plain file; give one.")
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}).") from error

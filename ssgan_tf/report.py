@@ -283,10 +283,10 @@ def run_directories(text: str) -> list[Path]:
     parts, found = text.split(","), []
     while parts:
         for count in range(len(parts), 0, -1):  # as much as names a directory that is there
-            path = expand_user(",".join(parts[:count]))
+            path = expand_user(",".join(parts[:count]).strip())
             if count == 1 or path.is_dir():
                 break
-        if any(parts[:count]):
+        if any(part.strip() for part in parts[:count]):
             found.append(path)
         parts = parts[count:]
     return found

@@ -16,13 +16,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ssgan_tf import __version__, errors
-from ssgan_tf.config import FOLDER, Config, UserError, expand_user, is_folder
+from ssgan_tf.config import AUTOMATIC, FOLDER, Config, UserError, expand_user, is_folder
 from ssgan_tf.device import worker
 from ssgan_tf.records import read_json, write_json, written_aside
 
 # Flags that may differ between a run and its resumption: where things are, when they are written,
 # what it is computed on and how.
-_FREE = (
+FREE = (
     "run_dir",
     "data_dir",
     "cache_dir",
@@ -108,7 +108,7 @@ def longer(then: Config, now: Config) -> bool:
 
 def _changed(then: Config, now: Config) -> list[str]:
     """Names of the flags that make `now` another run than `then`."""
-    free = _FREE + (("dataset",) if _moved(then, now) else ())
+    free = FREE + (("dataset",) if _moved(then, now) else ())
     return [
         name
         for name, value in now.to_dict().items()
@@ -269,7 +269,8 @@ def continued(directory: Path, config: Config) -> Config:
     if not path.exists():
         return config
     then, content = read_config(directory), read_json(path, {"config": dict})
-    known, chosen = content["config"], content.get("chosen", [])
+    known = content["config"]
+    chosen = content.get("chosen", [*AUTOMATIC, "steps"])  # earlier versions do not say
     given = config.changes()
     younger = {
         name: value

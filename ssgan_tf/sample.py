@@ -89,7 +89,7 @@ def _check_output(output: Path, grid: bool, slash: bool) -> None:
         raise UserError(f"--output={output}: give a .png file, or a folder ending in /.")
     if not grid and output.exists() and not output.is_dir():
         raise UserError(f"--output={output}: is a file; give a folder, or a .png file.")
-    if output.exists() and (output.is_dir() if grid else any(output.iterdir())):
+    if output.exists() and (grid or any(output.iterdir())):
         raise UserError(f"--output={output}: is there already; give another name.")
     place = next(path for path in output.absolute().parents if path.exists())
     if not place.is_dir():

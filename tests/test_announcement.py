@@ -1,12 +1,13 @@
 """What a run says before it trains and after."""
 
+import dataclasses
 import json
 import shlex
 from pathlib import Path
 
 import pytest
 
-from ssgan_tf import announcement
+from ssgan_tf import announcement, run_dir
 from ssgan_tf.config import Config
 from ssgan_tf.flags import parse_config
 from tests.conftest import make_dataset
@@ -28,8 +29,9 @@ RESULTS = {
 }
 
 
-def write(directory: Path, **changes: object) -> None:
-    directory.mkdir(parents=True)
+def write(config: Config, **changes: object) -> None:
+    directory = config.resolved_run_dir()
+    run_dir.write_config(directory, config)
     (directory / "results.json").write_text(json.dumps({"schema": 1} | RESULTS | changes))
 
 
@@ -78,9 +80,9 @@ def test_both_methods_say_what_the_unlabeled_images_add_once_both_are_there(
     monkeypatch.chdir(tmp_path)
     config = Config(dataset="folder:photos").fit_to(900)
     control = config.control()
-    write(control.resolved_run_dir(), test_accuracy=alone, method="supervised")
+    write(control, test_accuracy=alone, method="supervised")
     assert words in announcement.closing_lines(config, RESULTS)
-    write(config.resolved_run_dir())
+    write(config)
     text = announcement.closing_lines(
         control, RESULTS | {"test_accuracy": alone, "method": "supervised"}
     )
@@ -94,8 +96,23 @@ def test_a_run_that_had_another_task_is_no_control(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     config = Config(dataset="folder:photos").fit_to(900)
-    write(config.control().resolved_run_dir(), method="supervised", **other)
+    write(config.control(), method="supervised", **other)
     assert "python -m ssgan_tf.train" in announcement.closing_lines(config, RESULTS)
+
+
+def test_what_else_differs_between_a_run_and_its_control_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = Config(dataset="folder:photos").fit_to(900)
+    control = config.control()
+    other = dataclasses.replace(control, image_size=64, augment_color=0.0, steps_per_call=20)
+    write(other, method="supervised")
+    assert "also differ in --image_size, --augment_color)" in announcement.closing_lines(
+        config, RESULTS
+    )
+    text = announcement.closing_lines(control, RESULTS | {"method": "supervised"})
+    assert "also differ" not in text
 
 
 def test_balanced_accuracy_and_the_recall_of_each_class_stand_beside_accuracy() -> None:

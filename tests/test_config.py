@@ -79,6 +79,19 @@ def test_what_was_chosen_once_is_chosen_again_when_a_run_goes_on() -> None:
     assert Config().automatic() == []
     # What was given to the run is another matter: `claim` compares it.
     assert plain.chosen_as(run, ["steps"]).batch_size == 0
+    # Runs of earlier versions had epochs in any case.
+    older = dataclasses.replace(run, epochs=40, steps=2)
+    assert plain.chosen_as(older, [*chosen, "epochs"]) == older
+
+
+def test_a_folder_that_is_named_by_dots_has_its_own_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "photos" / "sub").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "photos" / "sub")
+    for path in ("..", "../", "../sub/.."):
+        name = Config(dataset=f"folder:{path}").resolved_run_dir().name
+        assert name.startswith("photos-all-tuned")
 
 
 def test_the_command_is_that_of_the_configuration() -> None:

@@ -135,6 +135,7 @@ def test_a_run_ends_well_with_strange_settings_without_docstrings_and_with_strea
     environment = os.environ | {
         "KERAS_HOME": str(tmp_path),
         "KERAS_BACKEND": "torch",
+        "TF_USE_LEGACY_KERAS": "1",
         "PYTHONOPTIMIZE": "2",
         "PYTHONIOENCODING": "ascii",
     }

@@ -69,6 +69,9 @@ def test_files_that_cannot_be_read_may_be_named(tmp_path: Path) -> None:
 
 
 def test_mistakes_are_named_with_their_lines(tmp_path: Path) -> None:
+    # A first line is a header only if its cells are words; a wrong name is none.
+    for wrong in ("photo 0", "a.jpeg2000x", "sub/a"):
+        assert wrong in message(tmp_path, f"{wrong},dog\na.png,cat\nb.png,dog\n")
     text = message(tmp_path, "a.png,cat\nx.png,dog\ny.png,dog\n")
     assert "2 of its lines name no image in the folder (line 2: x.png; line 3: y.png)" in text
     assert "; there is photos/c d.jpg." in message(tmp_path, "a.png,cat\nc d.jpg,dog\n")

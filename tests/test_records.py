@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,9 @@ def test_the_digest_is_that_of_the_ids_in_whatever_order() -> None:
     assert ids_digest(["b", "a"]) == hashlib.sha256(b"a\nb").hexdigest()
     assert ids_digest(["a", "c"]) != ids_digest(["a", "b"])
     assert ids_digest(["猫"]) == hashlib.sha256("猫".encode()).hexdigest()
+
+
+def test_what_is_no_plain_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "labels.json")
+    with pytest.raises(UserError, match="is not a plain file"):
+        read_json(tmp_path / "labels.json", {})

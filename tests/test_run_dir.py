@@ -193,6 +193,20 @@ def test_a_run_goes_on_with_the_values_of_flags_that_are_younger_than_it(tmp_pat
         run_dir.claim(tmp_path, other)
 
 
+def test_a_run_that_does_not_say_what_was_chosen_goes_on_by_the_same_command(
+    tmp_path: Path,
+) -> None:
+    run = Config(
+        dataset="folder:a", run_dir=str(tmp_path), epochs=40, steps=2, batch_size=8
+    ).fit_to(100)
+    run_dir.write_config(tmp_path, run)
+    content = json.loads((tmp_path / "config.json").read_text())
+    del content["chosen"]
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    asked = Config(dataset="folder:a", run_dir=str(tmp_path), steps=2, batch_size=8)
+    run_dir.claim(tmp_path, run_dir.continued(tmp_path, asked))
+
+
 def test_numbers_that_were_given_to_a_run_are_not_taken_for_chosen(tmp_path: Path) -> None:
     plain = Config(dataset="folder:a", run_dir=str(tmp_path))
     asked = dataclasses.replace(plain, epochs=1, batch_size=16)

@@ -55,6 +55,7 @@ def test_the_control_has_no_generator(run: Path, tmp_path: Path) -> None:
         (["--run_dir={run}"], ["--output", "missing"]),
         (["--run_dir={run}", "--output=grid.jpg"], ["--output=grid.jpg", ".png"]),
         (["--run_dir={run}", "--output={run}/"], ["--output={run}", "already"]),
+        (["--run_dir={run}", "--output={run}/samples/step_000006.png"], ["step_000006", "already"]),
         (["--run_dir={run}", "--output={run}/.lock/x.png"], ["--output={run}/.lock/x", "a file"]),
         (["--run_dir={run}", "--output={run}/.lock/x/"], ["--output={run}/.lock/x:", "a file"]),
         (["--run_dir={run}", "--output={run}/.lock"], ["--output={run}/.lock: is a file"]),
