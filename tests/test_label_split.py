@@ -227,7 +227,7 @@ def test_images_of_the_same_names_and_other_pixels_are_other_data(tmp_path: Path
     # Other decoders may give other pixels, and prepared data has no such digest.
     for digest in ("rule/one", "later/two", ""):
         label_split.save(path, config, with_pixels(digest), split(labeled=30))
-    with pytest.raises(UserError, match="images of the same names as toy.*, but other pixels"):
+    with pytest.raises(UserError, match=r"images of the same names as toy.*, but other pixels"):
         label_split.save(path, config, with_pixels("rule/two"), split(labeled=30))
 
 
