@@ -8,6 +8,7 @@ import functools
 import hashlib
 import importlib.metadata
 import importlib.resources
+import json
 import os
 import shlex
 import sys
@@ -96,6 +97,23 @@ def decode_files(
             reading.give_up(error)
         reading.decode()
         return reading.result()
+
+
+def pixels_digest(ids: Sequence[str], digests: Sequence[bytes]) -> str:
+    """A text that tells the pixels of a data set's images: RULE/DIGEST.
+
+    Where RULE differs, other versions of the decoders were at work: the same files may have other
+    digests then.
+
+    Args:
+        ids: of the images, in any order.
+        digests: of the pixels of each, see `Decoded`.
+    """
+    text = hashlib.sha256()
+    for identity, digest in sorted(zip(ids, digests, strict=True)):
+        text.update(f"{identity}\n{digest.hex()}\n".encode(errors="surrogateescape"))
+    rule = hashlib.sha256(json.dumps(_rule(), sort_keys=True).encode())
+    return f"{rule.hexdigest()[:16]}/{text.hexdigest()}"
 
 
 @functools.cache

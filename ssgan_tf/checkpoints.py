@@ -81,6 +81,23 @@ class Checkpoints:
         return []
 
 
+def shapes(path: Path) -> dict[str, list[int]]:
+    """Shapes of the variables in a checkpoint by their names there.
+
+    Raises:
+        UserError: if it is damaged.
+    """
+    with literal(path.parent) as directory:
+        try:
+            found = tf.train.load_checkpoint(str(directory / path.name))
+            suffix = "/.ATTRIBUTES/VARIABLE_VALUE"
+            shapes = found.get_variable_to_shape_map()
+            return {name.removesuffix(suffix): shape for name, shape in shapes.items()}
+        except Exception as error:  # a flipped bit can make the readers object to anything
+            words = errors.cause(error)[:200]
+            raise UserError(f"{path}: is damaged or of another run ({words}).") from error
+
+
 def restore(checkpoint: tf.train.Checkpoint, path: Path) -> None:
     """Takes the state from one checkpoint; every tensor's checksum is looked at first.
 

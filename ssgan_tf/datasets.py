@@ -59,6 +59,9 @@ class Dataset:
         train, test: its two parts.
         report: what a person should know of it before training, in lines.
         validation_ids: of training images that are not to be trained on (a folder's valid/).
+        pixels_digest: of the images of a folder, see `cache.pixels_digest`; else empty.
+        source_shape: (height, width) that the images of a TFDS set have before they are brought to
+            S x S, None where they differ; of folders always None.
     """
 
     name: str
@@ -67,6 +70,8 @@ class Dataset:
     test: Split
     report: tuple[str, ...] = ()
     validation_ids: frozenset[str] = frozenset()
+    pixels_digest: str = ""
+    source_shape: tuple[int, int] | None = None
 
     @property
     def num_classes(self) -> int:
@@ -194,6 +199,13 @@ def _load(
     def read(part: str, further: Sequence[str] = ()) -> Split:
         return _read(builder, part, further, image_key, label_key, form, storage)
 
+    height, width = builder.info.features[image_key].shape[:2]
+    source_shape = (height, width) if height and width else None
+
+    def made(train: Split, test: Split) -> Dataset:
+        name = builder.info.full_name
+        return Dataset(name, names, train, test, tuple(report), source_shape=source_shape)
+
     report = []
     if further:
         count = splits["+".join(further)].num_examples
@@ -203,11 +215,9 @@ def _load(
         if test is not None and (test.labels >= 0).all():  # some keep their test labels secret
             if part != "test":
                 report.append("no test part: its validation part is taken")
-            train = read("train", further)
-            return Dataset(builder.info.full_name, names, train, test, tuple(report))
+            return made(read("train", further), test)
     report.append("no test part: the last fifth of the training part is taken")
-    train, test = read("train[:80%]", further), read("train[80%:]")
-    return Dataset(builder.info.full_name, names, train, test, tuple(report))
+    return made(read("train[:80%]", further), read("train[80%:]"))
 
 
 def _further_parts(builder: tfds.core.DatasetBuilder, unlabeled_splits: str) -> list[str]:

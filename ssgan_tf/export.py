@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from absl import logging
 
-from ssgan_tf import errors, finished_run, streams
+from ssgan_tf import errors, finished_run, label_split, streams
 from ssgan_tf.config import UserError, expand_user
 from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
 
@@ -69,16 +69,16 @@ def export_run(
         UserError: if the directory is not a run with a checkpoint, its data has changed, `output`
             is there, or there are no validation images to calibrate on.
     """
-    config = finished_run.read_config(directory)
+    config, labels = finished_run.read_config(directory), directory / "labels.json"
     if output.exists():
         raise UserError(f"--output={output}: is there already; give a new directory.")
     parent = next(path for path in output.absolute().parents if path.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise UserError(f"--output={output}: cannot be made, since {parent} cannot be written to.")
-    if calibrate and not config.validation_fraction:
+    if calibrate and not (labels.exists() and label_split.has_validation(labels)):
         raise UserError(
-            "--calibrate: the run has no validation images to calibrate on; train with "
-            "--validation_fraction=0.1."
+            "--calibrate: the run has no validation images to calibrate on; train with a larger "
+            "--validation_fraction, such as 0.1, or with a folder that has valid/."
         )
     found = None
     if calibrate:
@@ -117,24 +117,14 @@ def export_run(
 
 
 def _calibrate(run: finished_run.FinishedRun) -> Calibration:
-    """Fits a temperature on the validation images of a run.
-
-    Raises:
-        UserError: if there are none.
-    """
+    """Fits a temperature on the validation images of a run, at least one."""
     from scipy.special import softmax
 
     from ssgan_tf import calibration
     from ssgan_tf.evaluation import Evaluator
 
-    config = run.config
-    if not len(run.split.validation):
-        raise UserError(
-            f"--calibrate: --validation_fraction={config.validation_fraction} of this data is no "
-            "image at all; train with a larger part."
-        )
     validation = run.dataset.train.take(run.split.validation)
-    evaluation = Evaluator(run.trainer.classifier, "moving", config.batch_size)(validation)
+    evaluation = Evaluator(run.trainer.classifier, "moving", run.config.batch_size)(validation)
     logits, labels = evaluation.logits, evaluation.labels
     temperature = calibration.fit_temperature(logits, labels)
     both = [

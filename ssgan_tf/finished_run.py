@@ -90,7 +90,7 @@ def load_models(directory: Path, checkpoint: str = "last", data_dir: str = "") -
         directory: what training wrote.
         checkpoint: a step, or "last".
         data_dir: see `load`; the data is loaded for runs of earlier versions alone, which do not
-            say what its classes are.
+            say what its classes are, and only if they lack their `saved_model/`, too.
 
     Raises:
         UserError: if it is not a run, or has no such checkpoint.
@@ -99,6 +99,7 @@ def load_models(directory: Path, checkpoint: str = "last", data_dir: str = "") -
     path = find_checkpoint(directory, checkpoint)
     labels = directory / "labels.json"
     facts = label_split.model_facts(labels) if labels.exists() else None
+    facts = facts or _facts_of_models(directory, config, path)
     if facts is None:
         run = load(directory, checkpoint, data_dir)
         return FinishedModels(run.config, run.dataset.class_names, run.trainer)
@@ -120,6 +121,17 @@ def load(directory: Path, checkpoint: str = "last", data_dir: str = "") -> Finis
     """
     config = _config_here(directory, data_dir)
     path = find_checkpoint(directory, checkpoint)
+    dataset, split = load_data(directory, config)
+    trainer = _trainer(config, dataset.num_classes, dataset.channels, path)
+    return FinishedRun(config, dataset, split, trainer)
+
+
+def load_data(directory: Path, config: Config) -> tuple["Dataset", "LabelSplit"]:
+    """Loads the data of the run in `directory`, from where `config` says that it is.
+
+    Raises:
+        UserError: if it is not what it was in training.
+    """
     _start(config)
     from ssgan_tf import datasets
 
@@ -129,8 +141,30 @@ def load(directory: Path, checkpoint: str = "last", data_dir: str = "") -> Finis
         chosen = dataclasses.replace(config, labels_from=str(directory / "labels.json"))
     split = label_split.split_labels(chosen, dataset)
     label_split.check(directory / "labels.json", config, dataset, split)
-    trainer = _trainer(config, dataset.num_classes, dataset.channels, path)
-    return FinishedRun(config, dataset, split, trainer)
+    return dataset, split
+
+
+def _facts_of_models(
+    directory: Path, config: Config, checkpoint: Path
+) -> tuple[list[str], int] | None:
+    """Class names by the exported model, channels by the shape of conv1's weights.
+
+    Returns:
+        None where one of them cannot be found so.
+    """
+    names = directory / "saved_model" / "assets" / "class_names.txt"
+    try:
+        class_names = names.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except (OSError, ValueError):
+        return None
+    _start(config)
+    from ssgan_tf import checkpoints
+
+    shapes = checkpoints.shapes(checkpoint)
+    kernel = shapes.get("discriminator/conv1/_kernel", [])  # (3, 3, channels, width)
+    if len(kernel) != 4 or shapes.get("discriminator/classifier/bias") != [len(class_names)]:
+        return None
+    return class_names, kernel[2]
 
 
 def _config_here(directory: Path, data_dir: str) -> Config:

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from ssgan_tf.cache import Decoded, decode_files
+from ssgan_tf.cache import Decoded, decode_files, pixels_digest
 from ssgan_tf.config import UserError, expand_user
 from ssgan_tf.datasets import Dataset, Split
 from ssgan_tf.folder_layout import Layout, read_layout
@@ -68,6 +68,8 @@ def load(
                 f"--test_fraction={test_fraction}: leaves no test image of "
                 f"{np.sum(candidates != UNKNOWN):,} labeled ones; give more, or a folder test/."
             )
+    used = np.flatnonzero(parts != "")
+    pixels = pixels_digest([ids[i] for i in used], [decoded.digests[i] for i in used])
     everything = Split(decoded.images, labels, np.array(ids, dtype=str))
     return Dataset(
         f"folder:{os.path.basename(os.path.abspath(root))}",
@@ -76,6 +78,7 @@ def load(
         everything.take(np.flatnonzero(parts == "test")),
         (f"test images: {source}", *report(layout, decoded, copies, labels, parts)),
         frozenset(np.array(ids, dtype=object)[parts == "validation"]),
+        pixels,
     )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ssgan_tf import resize
 from ssgan_tf.config import FOLDER, Config, UserError, expand_user
 from ssgan_tf.records import ids_digest, read_json, write_json
 
@@ -49,6 +50,11 @@ def split_labels(config: Config, dataset: "Dataset") -> LabelSplit:
     known = np.flatnonzero(labels >= 0)  # a folder may have images without a label
     own = np.array([identity in dataset.validation_ids for identity in dataset.train.ids], bool)
     notes: list[str] = []
+    if own.any() and config.validation_fraction:
+        notes.append(
+            "the validation images are those of valid/; --validation_fraction="
+            f"{config.validation_fraction} is not used"
+        )
     if config.labels_from:
         labeled, stored = _resolve(config.labels_from, dataset)
         notes.append(f"the {len(labeled):,} labels are those of {config.labels_from}")
@@ -87,7 +93,8 @@ def split_labels(config: Config, dataset: "Dataset") -> LabelSplit:
         if config.label_selection == "first" or count == len(rest):
             labeled = rest[:count]  # the data set is in the order of its ids
         else:
-            labeled, notes = balanced(labels, rest, count, dataset.class_names, config.seed)
+            labeled, told = balanced(labels, rest, count, dataset.class_names, config.seed)
+            notes += told
     missing = set(range(dataset.num_classes)) - set(labels[labeled].tolist())
     if missing:
         names = ", ".join(dataset.class_names[label] for label in sorted(missing))
@@ -153,32 +160,60 @@ def save(path: Path, config: Config, dataset: "Dataset", split: LabelSplit) -> N
 
 
 def check(path: Path, config: Config, dataset: "Dataset", split: LabelSplit) -> None:
-    """Makes sure that a run's `labels.json` says what `split` says.
+    """Makes sure that a run's `labels.json` says what `split` says, and its pixels are the same.
 
     Raises:
         UserError: if it does not.
     """
+    flag = f"--run_dir={path.parent}"
     stored, found = read(str(path)), _content(config, dataset, split)
-    if str(stored.get("dataset", "")).startswith(FOLDER) and dataset.name.startswith(FOLDER):
+    earlier = [name for name in _YOUNGER if name not in stored]
+    for name in earlier:
+        found.pop(name, None)
+    of_folder = str(stored.get("dataset", "")).startswith(FOLDER)
+    if of_folder and dataset.name.startswith(FOLDER):
         found["dataset"] = stored["dataset"]  # it may have moved; its ids tell
-    for name in _SINCE_MODELS_NEED_NO_DATA:
-        if name not in stored:
-            del found[name]
+    had, has = (str(content.pop(_PIXELS, "")).partition("/") for content in (stored, found))
     if stored != found:
+        hint = ""
+        if of_folder and "test_ids_digest" in earlier:
+            hint = (
+                " It is of an earlier version, which chose the test images of a folder without "
+                "test/ in another way; train again in another --run_dir."
+            )
         raise UserError(
-            f"--run_dir={path.parent}: its run had other data or labels (see {path.name}) than "
+            f"{flag}: its run had other data or labels (see {path.name}) than "
             f"{dataset.name} with {len(dataset.train):,} training images, as found now; use the "
-            "same data, or another --run_dir."
+            f"same data, or another --run_dir.{hint}"
+        )
+    if had[0] == has[0] and had != has:  # other versions of the decoders may give other pixels
+        raise UserError(
+            f"{flag}: its run had images of the same names as {dataset.name}, but other pixels; "
+            "use the same images, or another --run_dir."
+        )
+    if _RULE in earlier and not of_folder and _had_black(dataset):
+        raise UserError(
+            f"{flag}: was trained on images with black around them; this version enlarges them; "
+            "train again, in another --run_dir."
         )
 
 
+_PIXELS, _RULE = "pixels_digest", "resize_rule"
 # What the files of earlier versions lack.
-_SINCE_MODELS_NEED_NO_DATA = ("channels", "class_names", "train_ids_digest", "test_ids_digest")
+_YOUNGER = ("channels", "class_names", "train_ids_digest", "test_ids_digest", _PIXELS, _RULE)
+
+
+def _had_black(dataset: "Dataset") -> bool:
+    """Whether earlier versions put black around images of TFDS, which smaller ones of 2 S did."""
+    side = dataset.train.images.shape[1]
+    if dataset.source_shape is None:  # they differ; some may have been as small as that
+        return True
+    return dataset.source_shape != (side, side) and side // 2 < max(dataset.source_shape) <= side
 
 
 def _content(config: Config, dataset: "Dataset", split: LabelSplit) -> dict[str, Any]:
     ids = dataset.train.ids
-    return {
+    content = {
         "dataset": dataset.name,
         "train_images": len(dataset.train),
         "test_images": len(dataset.test),
@@ -191,7 +226,11 @@ def _content(config: Config, dataset: "Dataset", split: LabelSplit) -> dict[str,
         "class_names": dataset.class_names,
         "train_ids_digest": ids_digest(ids.tolist()),
         "test_ids_digest": ids_digest(dataset.test.ids.tolist()),
+        _RULE: resize.RULE,
     }
+    if dataset.pixels_digest:
+        content[_PIXELS] = dataset.pixels_digest
+    return content
 
 
 def read(path: str) -> dict[str, Any]:
@@ -222,6 +261,15 @@ def count_labels(path: str) -> int:
         UserError: if it is not such a file.
     """
     return len(read(path)["ids"])
+
+
+def has_validation(path: Path) -> bool:
+    """Whether a run has validation images, by its `labels.json`.
+
+    Raises:
+        UserError: if it is not such a file.
+    """
+    return bool(read(str(path))["validation_ids"])
 
 
 def model_facts(path: Path) -> tuple[list[str], int] | None:

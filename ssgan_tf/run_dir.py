@@ -79,6 +79,7 @@ def claim(directory: Path, config: Config) -> None:
         return
     recorded = read_config(directory)
     _check_moved(flag, directory, recorded, config)
+    _check_version(flag, directory, recorded)
     then, now, changed = recorded.to_dict(), config.to_dict(), _changed(recorded, config)
     if changed and not longer(recorded, config):
         had = " ".join(f"--{name}={then[name]}" for name in changed)
@@ -108,7 +109,7 @@ def longer(then: Config, now: Config) -> bool:
 
 def _changed(then: Config, now: Config) -> list[str]:
     """Names of the flags that make `now` another run than `then`."""
-    free = FREE + (("dataset",) if _moved(then, now) else ())
+    free = FREE + (("dataset",) if moved(then, now) else ())
     return [
         name
         for name, value in now.to_dict().items()
@@ -116,7 +117,7 @@ def _changed(then: Config, now: Config) -> list[str]:
     ]
 
 
-def _moved(then: Config, now: Config) -> bool:
+def moved(then: Config, now: Config) -> bool:
     """Whether the images are in another folder; `label_split.check` compares what is in it."""
     return then.dataset != now.dataset and is_folder(then.dataset) and is_folder(now.dataset)
 
@@ -127,7 +128,7 @@ def _check_moved(flag: str, directory: Path, then: Config, now: Config) -> None:
     Raises:
         UserError: if a labeled image of the run is not in the folder.
     """
-    if not _moved(then, now) or not (directory / "labels.json").exists():
+    if not moved(then, now) or not (directory / "labels.json").exists():
         return
     root = expand_user(now.dataset.removeprefix(FOLDER))
     for identity in read_json(directory / "labels.json", {"ids": list})["ids"]:
@@ -137,6 +138,31 @@ def _check_moved(flag: str, directory: Path, then: Config, now: Config) -> None:
                 f"{flag}: holds a run on {then.dataset}, and {identity} of it is not in {root}; "
                 "give the folder with the same images, or another --run_dir."
             )
+
+
+def _check_version(flag: str, directory: Path, then: Config) -> None:
+    """Refuses to go on with what an earlier version began and this one would do in another way.
+
+    Raises:
+        UserError: if the run is not finished, and one of its flags has another meaning now.
+    """
+    known = read_json(directory / "config.json", {"config": dict})["config"]
+    begun = finished_steps(directory / "checkpoints")
+    if "bn_start" in known or (directory / "results.json").exists() or not begun:
+        return
+    reason = ""
+    if then.schedule == "exponential" and then.steps:
+        reason = f"the learning rate falls in other stairs with --steps={then.steps}"
+    if then.unsupervised_ramp and (then.consistency_weight or then.entropy_weight):
+        reason = (
+            f"--unsupervised_ramp={then.unsupervised_ramp} raises the weight of the GAN's terms "
+            "alone"
+        )
+    if reason:
+        raise UserError(
+            f"{flag}: holds an unfinished run of an earlier version, and in this one {reason}; "
+            "finish it with that version, or train again in another --run_dir."
+        )
 
 
 def _check_writable(flag: str, directory: Path) -> None:
@@ -241,7 +267,7 @@ def write_config(directory: Path, config: Config, chosen: Sequence[str] = ()) ->
     if path.exists():
         then = read_config(directory)
         if not longer(then, config):
-            if _moved(then, config):
+            if moved(then, config):
                 content = read_json(path, {"config": dict})
                 content["config"]["dataset"] = config.dataset
                 write_json(path, content)
@@ -277,6 +303,9 @@ def continued(directory: Path, config: Config) -> Config:
         for name, value in then.to_dict().items()
         if name not in known and name not in given
     }
+    shift = known.get("augment_shift")
+    if type(shift) is int and shift and "augment_shift" not in given:
+        younger["augment_shift"] = then.augment_shift  # it was in pixels, now as a fraction
     return dataclasses.replace(config.chosen_as(then, chosen), **younger)
 
 

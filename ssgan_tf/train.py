@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import logging
 
-from ssgan_tf import announcement, errors, flags, label_split, run_dir, streams
+from ssgan_tf import announcement, errors, finished_run, flags, label_split, run_dir, streams
 from ssgan_tf.config import PASSES, Config, UserError, is_folder
 from ssgan_tf.device import (
     describe_device,
@@ -80,6 +80,8 @@ def train_and_evaluate(config: Config) -> Results:
         run_dir.read_config(directory), config
     ):
         results = read_results(directory)
+        if run_dir.moved(run_dir.read_config(directory), config):
+            finished_run.load_data(directory, config)  # other images are another run
         images = f"{results['train_images']:,} training images of {results['dataset']}"
         print(f"{directory} is finished already, with {images}.")
         return results

@@ -31,6 +31,7 @@ RESULTS = {
 
 def write(config: Config, **changes: object) -> None:
     directory = config.resolved_run_dir()
+    directory.mkdir(parents=True)
     run_dir.write_config(directory, config)
     (directory / "results.json").write_text(json.dumps({"schema": 1} | RESULTS | changes))
 

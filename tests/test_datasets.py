@@ -80,6 +80,7 @@ def test_extra_images_join_after_the_training_images_without_their_labels(budget
     plain = datasets.load("toy", memory_budget_gb=budget)
     more = datasets.load("toy", memory_budget_gb=budget, unlabeled_splits="train+extra[:50%]")
     assert (len(more.train), len(more.test)) == (35, 5)
+    assert more.source_shape == plain.source_shape == (28, 28)
     np.testing.assert_array_equal(more.train.images[:20], plain.train.images)
     np.testing.assert_array_equal(more.train.labels, [*plain.train.labels, *[-1] * 15])
     assert all("extra" in identity for identity in more.train.ids[20:])

@@ -78,9 +78,9 @@ def test_a_mistake_is_named_and_nothing_is_written(
 def test_calibration_needs_validation_images(run: Path, tmp_path: Path) -> None:
     other = tmp_path / "run"
     other.mkdir()
-    content = json.loads((run / "config.json").read_text())
-    content["config"]["validation_fraction"] = 0.0
-    (other / "config.json").write_text(json.dumps(content))
+    (other / "config.json").write_bytes((run / "config.json").read_bytes())
+    content = json.loads((run / "labels.json").read_text()) | {"validation_ids": []}
+    (other / "labels.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match="--validation_fraction"):
         export.export_run(other, tmp_path / "out", calibrate=True)
 

@@ -53,13 +53,27 @@ def test_the_control_is_checked_on_images_that_need_no_data_either(
     assert found.shape == (64, 32, 32, 3) and found.dtype == np.uint8 and found.std() > 50
 
 
-def test_an_older_run_does_not_name_its_classes_and_needs_its_data(
-    alone: Path, data_dir: str
-) -> None:
-    content = json.loads((alone / "labels.json").read_text())
-    for name in ("class_names", "channels", "train_ids_digest", "test_ids_digest"):
+def made_older(directory: Path) -> None:
+    """Takes from `labels.json` what earlier versions did not write."""
+    content = json.loads((directory / "labels.json").read_text())
+    for name in ("class_names", "channels", "train_ids_digest", "test_ids_digest", "resize_rule"):
         del content[name]
-    (alone / "labels.json").write_text(json.dumps(content))
+    content.pop("pixels_digest", None)
+    (directory / "labels.json").write_text(json.dumps(content))
+
+
+def test_an_older_run_needs_its_data_only_without_its_exported_model(
+    alone: Path, run: Path, data_dir: str
+) -> None:
+    made_older(alone)
+    _, class_names, trainer = finished_run.load_models(alone)
+    assert class_names == [str(label) for label in range(10)] and trainer.channels == 3
+    np.testing.assert_array_equal(sample.sample_run(alone, n=4), sample.sample_run(run, n=4))
+    names = alone / "saved_model/assets/class_names.txt"
+    names.write_text("one\ntwo\n")  # of another model
+    with pytest.raises(UserError, match="holds no prepared house_numbers"):
+        sample.sample_run(alone, n=4)
+    names.unlink()
     with pytest.raises(UserError, match="holds no prepared house_numbers"):
         sample.sample_run(alone, n=4)
     assert sample.sample_run(alone, n=4, data_dir=data_dir).shape == (4, 32, 32, 3)
@@ -130,6 +144,42 @@ def test_a_run_goes_on_with_a_folder_that_has_moved(
     # From now on it is found in the new place.
     assert run_dir.read_config(directory).dataset == config.dataset
     assert evaluate.evaluate_run(directory, write=False)["images"] == before["test_images"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [("more", "had other data or labels"), ("repainted", "but other pixels")],
+)
+def test_a_finished_run_is_not_taken_for_that_of_other_images_below_the_same_name(
+    change: str, words: str, pets: tuple[Path, Path, Config], tmp_path: Path
+) -> None:
+    folder, directory, config = copied(pets, tmp_path)
+    folder = folder.rename(tmp_path / pets[0].name)
+    config = dataclasses.replace(config, dataset=f"folder:{folder}")
+    if change == "more":
+        write_image(folder / "train/cat/10.png", 60, (16, 16))
+    else:
+        write_image(folder / "train/cat/0.png", 60, (16, 16))
+    for unfinished in (False, True):
+        if unfinished:
+            (directory / "results.json").unlink()
+        with pytest.raises(UserError, match=words):
+            train_and_evaluate(config)
+    assert run_dir.read_config(directory).dataset == pets[2].dataset
+
+
+def test_validation_images_of_the_folder_calibrate(
+    pets: tuple[Path, Path, Config], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(pets[0], tmp_path / "pets"))
+    for index in range(3):
+        write_image(folder / f"valid/cat/{index}.png", 40 + index, (16, 16))
+        write_image(folder / f"valid/dög/{index}.png", 140 + index, (16, 16))
+    directory = tmp_path / "run"
+    place = {"dataset": f"folder:{folder}", "run_dir": str(directory)}
+    train_and_evaluate(dataclasses.replace(pets[2], steps=1, **place))
+    found = export.export_run(directory, tmp_path / "out", calibrate=True)
+    assert found is not None and found.images == 6
 
 
 def test_a_finished_run_is_found_with_a_folder_that_has_moved(

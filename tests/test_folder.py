@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import hashlib
 import json
 import os
@@ -207,6 +208,10 @@ def test_a_validation_folder_is_set_aside_and_not_trained_on(pictures: Path) -> 
         split = split_labels(config, dataset)
         assert set(dataset.train.ids[split.validation]) == dataset.validation_ids
         assert len(split.labeled) == 16 and len(split.train) == 22
+        ignored = "the validation images are those of valid/; --validation_fraction=0.5 is not used"
+        assert (ignored in split.notes) == bool(fraction)
+        few = split_labels(dataclasses.replace(config, labeled=4), dataset)  # drawn class by class
+        assert (ignored in few.notes) == bool(fraction)
     listing = pictures / "labels.json"
     listing.write_text(json.dumps({"ids": ["train/cat/photo_1.png", "valid/dog/1.png"]}))
     config = Config(dataset=f"folder:{pictures}", labels_from=str(listing))

@@ -217,6 +217,70 @@ def test_the_file_names_the_classes_and_tells_images_apart(tmp_path: Path) -> No
         label_split.save(path, config, other, split(labeled=30))
 
 
+def test_images_of_the_same_names_and_other_pixels_are_other_data(tmp_path: Path) -> None:
+    path, config = tmp_path / "labels.json", Config(labeled=30)
+
+    def with_pixels(digest: str) -> Dataset:
+        return dataclasses.replace(make_dataset(), pixels_digest=digest)
+
+    label_split.save(path, config, with_pixels("rule/one"), split(labeled=30))
+    # Other decoders may give other pixels, and prepared data has no such digest.
+    for digest in ("rule/one", "later/two", ""):
+        label_split.save(path, config, with_pixels(digest), split(labeled=30))
+    with pytest.raises(UserError, match=r"images of the same names as toy.*, but other pixels"):
+        label_split.save(path, config, with_pixels("rule/two"), split(labeled=30))
+
+
+@pytest.mark.parametrize(
+    ("shape", "black"),
+    [
+        ((28, 28), True),
+        ((17, 10), True),
+        ((32, 20), True),
+        ((16, 16), False),  # those were enlarged
+        ((32, 32), False),
+        ((64, 64), False),
+        (None, True),  # of all sizes
+    ],
+)
+def test_a_run_on_images_with_black_around_them_does_not_go_on_with_enlarged_ones(
+    shape: tuple[int, int] | None, black: bool, tmp_path: Path
+) -> None:
+    path, config = tmp_path / "labels.json", Config(labeled=30)
+    dataset = dataclasses.replace(make_dataset(), source_shape=shape)
+    label_split.save(path, config, dataset, split(labeled=30))
+    label_split.save(path, config, dataset, split(labeled=30))
+    content = json.loads(path.read_text())
+    assert content.pop("resize_rule") == "resize-1"
+    path.write_text(json.dumps(content))
+    if not black:
+        label_split.check(path, config, dataset, split(labeled=30))
+        return
+    with pytest.raises(UserError, match="trained on images with black around them"):
+        label_split.check(path, config, dataset, split(labeled=30))
+    # Folders were always brought to size by this rule.
+    path.write_text(json.dumps(content | {"dataset": "folder:toy"}))
+    pictures = dataclasses.replace(make_dataset(), name="folder:toy")
+    label_split.check(path, config, pictures, split(labeled=30))
+
+
+def test_a_folder_whose_test_images_were_chosen_otherwise_is_told_so(tmp_path: Path) -> None:
+    path, config = tmp_path / "labels.json", Config(labeled=30)
+    pictures = dataclasses.replace(make_dataset(), name="folder:toy")
+    label_split.save(path, config, pictures, split(labeled=30))
+    content = json.loads(path.read_text())
+    content["ids"][0] = "test_000001"
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError) as error:
+        label_split.check(path, config, pictures, split(labeled=30))
+    assert "earlier version" not in str(error.value)
+    for name in ("test_ids_digest", "resize_rule"):
+        del content[name]
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="earlier version, which chose the test images"):
+        label_split.check(path, config, pictures, split(labeled=30))
+
+
 def test_a_folder_may_have_another_name_and_other_data_sets_may_not(tmp_path: Path) -> None:
     path, config = tmp_path / "labels.json", Config(labeled=30)
     one, moved = (dataclasses.replace(make_dataset(), name=f"folder:{name}") for name in "ab")

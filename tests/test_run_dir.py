@@ -177,6 +177,53 @@ def test_an_edited_config_file_is_named_with_the_flag(
         run_dir.read_config(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"steps": 50}, "the learning rate falls in other stairs with --steps=50"),
+        (
+            {"unsupervised_ramp": 0.3, "consistency_weight": 1.0, "ema_decay": 0.9},
+            "--unsupervised_ramp=0.3 raises",
+        ),
+        ({"unsupervised_ramp": 0.3, "entropy_weight": 0.1}, "--unsupervised_ramp=0.3 raises"),
+        ({"steps": 50, "schedule": "linear"}, ""),
+        ({"unsupervised_ramp": 0.3}, ""),
+        ({}, ""),
+    ],
+)
+def test_what_an_earlier_version_began_otherwise_is_not_mixed(
+    changes: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    config = Config(**changes, bn_start="tf1")
+    run_dir.write_config(tmp_path, config)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/ckpt-7.index").write_bytes(b"\x57\xfb\x80\x8b\x24\x75\x47\xdb")
+    run_dir.claim(tmp_path, config)  # of this version
+    content = json.loads((tmp_path / "config.json").read_text())
+    del content["config"]["bn_start"]
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    if words:
+        with pytest.raises(UserError, match=words) as error:
+            run_dir.claim(tmp_path, run_dir.continued(tmp_path, config))
+        assert "unfinished run of an earlier version" in str(error.value)
+        (tmp_path / "results.json").touch()  # finished: nothing is mixed
+    run_dir.claim(tmp_path, run_dir.continued(tmp_path, config))
+
+
+@pytest.mark.parametrize("side", [16, 64])
+def test_a_shift_that_was_in_pixels_is_that_of_the_run(side: int, tmp_path: Path) -> None:
+    config = Config(preset="tuned", image_size=side, run_dir=str(tmp_path))
+    run_dir.write_config(tmp_path, config)
+    content = json.loads((tmp_path / "config.json").read_text())
+    edit(tmp_path / "config.json", config=content["config"] | {"augment_shift": 2})
+    again = run_dir.continued(tmp_path, config)
+    assert again.augment_shift == 2 / side
+    run_dir.claim(tmp_path, again)
+    given = dataclasses.replace(config, augment_shift=0.1)
+    with pytest.raises(UserError, match=r"not --augment_shift=0\.1"):
+        run_dir.claim(tmp_path, run_dir.continued(tmp_path, given))
+
+
 def test_a_run_goes_on_with_the_values_of_flags_that_are_younger_than_it(tmp_path: Path) -> None:
     config = Config(preset="tuned", run_dir=str(tmp_path))
     run_dir.write_config(tmp_path, config)
