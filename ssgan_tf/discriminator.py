@@ -76,7 +76,7 @@ class Discriminator(keras.Model):
             drop_rate: 0 to 0.9; the input is dropped at `drop_rate / 2.5`.
             conv7_input: "conv6" with same padding, or "conv5" with valid padding: what the
                 article's code did, which leaves conv6 without effect and without gradient.
-            channels: of the images, 3 for colour.
+            channels: of the images, 3 for color.
             input_noise: standard deviation of Gaussian noise on the input in training, which then
                 takes the place of dropout there; 0: dropout.
             conv1_stride: 2, or 1 for maps of twice the side from conv1 on, at 4 times the cost.
@@ -151,7 +151,7 @@ class Discriminator(keras.Model):
 
         Args:
             images: (B, S, S, channels) float in [-1, 1].
-            statistics: how batch norm normalises, see `layers.Statistics`.
+            statistics: how batch norm normalizes, see `layers.Statistics`.
             dropout_seed: (2,) int32 switches dropout on, its masks a function of the seed;
                 None, for inference, switches it off.
             momentum: of batch norm's moving averages, scalar.

@@ -23,7 +23,12 @@ _SUFFIXES = re.compile(r"(\s*\{\{node [^}]*\}\}|\s*\[Op:\S*\]|\s+name: ?)+\s*$")
 _PYTHON_ERROR = re.compile(r"(\w+\.)*\w*(Error|Exception|Warning)\b.*: ")
 _DISK_FULL = {os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT)}
 _OF_THE_SYSTEM = {os.strerror(code) for code in errno.errorcode}
-_MEMORY = re.compile(r"\bOOM\b|out of memory|OUT_OF_MEMORY|Failed to allocate|RESOURCE_EXHAUSTED")
+# Messages of CPUs, of GPUs and of the libraries of GPUs; "oom" may be a part of a file's name.
+_MEMORY = re.compile(
+    r"\bOOM\b|(?i:out[ _]of[ _]memory|(failed|unable|cannot|could not) (to )?allocate"
+    r"|bad_alloc|bad allocation|RESOURCE[ _]EXHAUSTED|Dst tensor is not initialized"
+    r"|CU[A-Z]+_(STATUS_)?(\w+_)?ALLOC(ATION)?_FAILED|CU(BLAS|SOLVER)_STATUS_NOT_INITIALIZED)"
+)
 _NOT_FINITE = re.compile(r"(\w+/\w+) : Tensor had (\w+)")
 
 
@@ -60,10 +65,10 @@ def disk_is_full(error: BaseException) -> bool:
 
 def kind_of(error: BaseException) -> Kind:
     """What has failed: the disk, the memory, the network, or this program."""
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return "memory"
     if isinstance(error, OSError):
         return "network" if isinstance(error, ConnectionError | TimeoutError) else "disk"
-    if isinstance(error, MemoryError):
-        return "memory"
     if "tensorflow" not in sys.modules:
         return "program"
     import tensorflow as tf
@@ -71,14 +76,17 @@ def kind_of(error: BaseException) -> Kind:
     if not isinstance(error, tf.errors.OpError):
         return "program"
     words = cause(error)
+    if disk_is_full(error):
+        return "disk"
+    if _MEMORY.search(str(error)):
+        return "memory"
     if (  # "PATH; No such file or directory", or what Python said when it read images
-        disk_is_full(error)
-        or isinstance(error, tf.errors.DataLossError)
+        isinstance(error, tf.errors.DataLossError)
         or words.rpartition("; ")[2] in _OF_THE_SYSTEM
         or "[Errno " in words
     ):
         return "disk"
-    if isinstance(error, tf.errors.ResourceExhaustedError) or _MEMORY.search(str(error)):
+    if isinstance(error, tf.errors.ResourceExhaustedError):
         return "memory"
     if isinstance(error, tf.errors.UnavailableError | tf.errors.DeadlineExceededError):
         return "network"

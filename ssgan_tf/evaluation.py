@@ -91,9 +91,9 @@ class Evaluation:
 def wilson_interval(correct: int, total: int, z: float = 1.959964) -> tuple[float, float]:
     """Wilson's score interval of a proportion; z = 1.96 for 95%."""
     fraction = correct / total
-    centre = fraction + z * z / (2 * total)
+    center = fraction + z * z / (2 * total)
     spread = z * math.sqrt(fraction * (1 - fraction) / total + z * z / (4 * total * total))
-    return (centre - spread) / (1 + z * z / total), (centre + spread) / (1 + z * z / total)
+    return (center - spread) / (1 + z * z / total), (center + spread) / (1 + z * z / total)
 
 
 def auroc(positive: np.ndarray, negative: np.ndarray) -> float:

@@ -46,7 +46,7 @@ class Generator(keras.Model):
         Args:
             width: m_g, the width multiplier.
             latent_dim: length of z.
-            channels: of the images, 3 for colour.
+            channels: of the images, 3 for color.
             image_size: S, 16, 32, 64 or 128.
             precision: of the convolutions, "float32", "bfloat16" or "float16"; weights and images
                 are float32 in any case.
@@ -97,7 +97,7 @@ class Generator(keras.Model):
 
         Args:
             z: (B, latent_dim) float, drawn from N(0, 1).
-            statistics: how batch norm normalises; training wants `batch_and_update`.
+            statistics: how batch norm normalizes; training wants `batch_and_update`.
             momentum: of its moving averages, scalar.
 
         Returns:

@@ -242,7 +242,8 @@ def check_run(setup: Setup) -> str:
     trained_on = contextlib.nullcontext() if gpus() else tf.device(setup.devices[-1])
     with tempfile.TemporaryDirectory() as name, trained_on:
         directory = Path(name)
-        write_images(directory / "images")
+        batch_size, per_class = sizes_of_run(len(setup.devices))
+        write_images(directory / "images", per_class)
         said = io.StringIO()
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
             for epochs in (1, 2):  # the second goes on from the checkpoint of the first
@@ -252,7 +253,7 @@ def check_run(setup: Setup) -> str:
                     run_dir=str(directory / "run"),
                     cache_dir=str(directory / "cache"),
                     labeled="all",
-                    batch_size=20,
+                    batch_size=batch_size,
                     labeled_batch_size=0,
                     image_size=16,
                     steps=0,
@@ -268,10 +269,16 @@ def check_run(setup: Setup) -> str:
         return f"{results['steps']} steps in two runs, test accuracy {results['test_accuracy']:.0%}"
 
 
-def write_images(directory: Path) -> None:
-    """Ten images of each of three classes for training, and two for the test; noise."""
+def sizes_of_run(devices: int) -> tuple[int, int]:
+    """The batch, which the devices can share, and the training images of each of three classes."""
+    batch_size = -(-20 // devices) * devices
+    return batch_size, batch_size  # three steps an epoch
+
+
+def write_images(directory: Path, per_class: int) -> None:
+    """Images of each of three classes for training, and two of each for the test; noise."""
     rng = np.random.default_rng(0)
-    for part, count in (("train", 20), ("test", 2)):
+    for part, count in (("train", per_class), ("test", 2)):
         for label in "abc":
             (directory / part / label).mkdir(parents=True)
             for number in range(count):
@@ -299,7 +306,7 @@ CHECKS: dict[str, Callable[[Setup], str]] = {
 
 
 def images_per_second(trainer: Trainer, steps_per_call: int, seconds: float) -> float:
-    """Of real images; labelled ones of the second batch are not counted."""
+    """Of real images; labeled ones of the second batch are not counted."""
     source, count = endless(trainer.config), tf.constant(steps_per_call)
     sums = trainer.no_metrics(batches_of(trainer.config, 20)[0])
 

@@ -1,7 +1,7 @@
 """`house_numbers`: an embedded data set of rendered house numbers, in the manner of SVHN.
 
 It needs no download: matplotlib's fonts, Pillow's drawing and numpy's random numbers make 12,000
-crops of 32x32 pixels, each with one digit to be recognised in its centre and often parts of its
+crops of 32x32 pixels, each with one digit to be recognized in its center and often parts of its
 neighbours at the sides. As a TensorFlow Datasets builder it is prepared once, in about a minute,
 cached, and loaded like any other. It is nearly as hard: with 1,000 labels a small supervised CNN
 gets 67% of the test images right, with dropout 80% (one run each; SVHN: 53% to 69%).
@@ -50,7 +50,7 @@ def render(split: str, index: int) -> tuple[np.ndarray, int]:
         index: from 0 to `NUM_EXAMPLES[split]` - 1.
 
     Returns:
-        The image, (32, 32, 3) uint8, and its label, the digit in the centre, from 0 to 9.
+        The image, (32, 32, 3) uint8, and its label, the digit in the center, from 0 to 9.
     """
     rng = np.random.default_rng([SEED, list(NUM_EXAMPLES).index(split), index])
     label = int(rng.choice(10, p=CLASS_PROBABILITIES))
@@ -88,7 +88,7 @@ def glyph(font: str, digit: int, stroke: int) -> Image.Image:
 
 
 def _draw_number(rng: np.random.Generator, label: int) -> tuple[Image.Image, Image.Image]:
-    """Masks of a number whose digit `label` is in the centre: its face, and face and rim."""
+    """Masks of a number whose digit `label` is in the center: its face, and face and rim."""
     font = FONTS[rng.integers(len(FONTS))]
     stroke = int(rng.choice(4, p=[0.4, 0.3, 0.2, 0.1]))
     rim_stroke = stroke + int(rng.integers(2, 5))
@@ -113,7 +113,7 @@ def _draw_number(rng: np.random.Generator, label: int) -> tuple[Image.Image, Ima
 
 
 def _color(rng: np.random.Generator, luminance: float) -> Color:
-    """A colour about as light as `luminance` (0 to 255): mostly greyish, at times vivid."""
+    """A color about as light as `luminance` (0 to 255): mostly grayish, at times vivid."""
     strength = rng.choice([6.0, 20.0, 60.0], p=[0.55, 0.33, 0.12])
     warmth, magenta = strength * rng.normal(0, (1.0, 0.3))
     rgb = luminance + np.array([warmth + magenta, -magenta, magenta - warmth])
@@ -196,7 +196,7 @@ def _paint_number(
 
 
 def _take_crop(rng: np.random.Generator, scene: Image.Image) -> Image.Image:
-    """Cuts out the digit in the centre, seen at an angle, a little off the middle.
+    """Cuts out the digit in the center, seen at an angle, a little off the middle.
 
     One mesh of 3x3 quadrilaterals does it all: rotation, slant, width, perspective, and an uneven
     stretch that makes of each font many.

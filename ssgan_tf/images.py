@@ -119,7 +119,7 @@ def _brought_to_size(decoded: _Decoded, size: int, fit: Fit) -> Picture:
     notes = decoded.notes
     result = np.asarray(resize.with_pillow(decoded.image, size, fit), np.uint8)
     if result.min() == result.max() and pixels.varies(decoded.original):
-        notes = (*notes, "every pixel is the same when it is read, though not in the file")
+        notes = (*notes, "became one flat color when it was resized; check the file")
     result = result.reshape(size, size, -1)
     return Picture(result, decoded.width, decoded.height, "; ".join(notes))
 

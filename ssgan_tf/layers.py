@@ -19,7 +19,7 @@ LARGEST_SMALL_MAP = 8  # side up to which `kernel_gradient` pays, measured on a 
 
 Padding = Literal["SAME", "VALID"]
 
-# How a batch norm normalises, and whether its moving averages follow:
+# How a batch norm normalizes, and whether its moving averages follow:
 #   batch_and_update: by this batch's statistics, which also move the averages (training, real)
 #   batch:            by this batch's statistics, averages untouched          (training, fakes)
 #   moving:           by the moving averages                                  (inference)
@@ -220,10 +220,10 @@ def sub_pixel_transpose_conv(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -
 
 
 class BatchNorm(keras.layers.Layer):
-    """Batch normalisation over all but the last axis, on TensorFlow's fused kernel.
+    """Batch normalization over all but the last axis, on TensorFlow's fused kernel.
 
     Keras' own layer either uses batch statistics and moves its averages, or neither. A
-    discriminator must do a third thing: normalise fakes by their own statistics while the averages,
+    discriminator must do a third thing: normalize fakes by their own statistics while the averages,
     which serve inference, follow real images alone (`Statistics`).
 
     With several replicas the statistics are those of the global batch. They are float32 whatever
@@ -292,8 +292,8 @@ class BatchNorm(keras.layers.Layer):
         """What the fused kernel returns, over the global batch: output, mean, unbiased variance."""
         whole = tf.cast(x, tf.float32)
         mean = mean_over_replicas(tf.reduce_mean(whole, axis=(0, 1, 2)))  # (C,)
-        centred = whole - mean  # first, as in the kernel: values near 0 keep their sign
-        variance = mean_over_replicas(tf.reduce_mean(tf.square(centred), axis=(0, 1, 2)))
-        y = centred * (self.gamma * tf.math.rsqrt(variance + BN_EPSILON)) + self.beta
+        centered = whole - mean  # first, as in the kernel: values near 0 keep their sign
+        variance = mean_over_replicas(tf.reduce_mean(tf.square(centered), axis=(0, 1, 2)))
+        y = centered * (self.gamma * tf.math.rsqrt(variance + BN_EPSILON)) + self.beta
         count = tf.cast(tf.size(x[..., 0]) * replica()[1], tf.float32)
         return tf.cast(y, x.dtype), mean, variance * count / (count - 1.0)

@@ -114,9 +114,9 @@ def training_batches(
     With several machines each reads its part of every global batch: `machine` is its number and how
     many there are.
 
-    Semi-supervised: of all training images, labelled or not; where `labeled_batch_size` is set each
-    comes with a second batch of labelled ones, and no label of the first is used. Supervised: of
-    the labelled images alone. Batches of labelled images alone may be drawn by class, see
+    Semi-supervised: of all training images, labeled or not; where `labeled_batch_size` is set each
+    comes with a second batch of labeled ones, and no label of the first is used. Supervised: of
+    the labeled images alone. Batches of labeled images alone may be drawn by class, see
     `balanced_by_class`.
     """
     labels = np.full(len(dataset.train), HIDDEN_LABEL, np.int64)

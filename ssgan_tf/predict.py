@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import logging
 
-from ssgan_tf import keras_settings, streams
+from ssgan_tf import errors, keras_settings, streams
 from ssgan_tf.ahead import Ahead
 from ssgan_tf.config import FITS, UserError, expand_user
 from ssgan_tf.device import prepare_device, quiet_start
@@ -58,7 +58,7 @@ class Classifier:
     Attributes:
         class_names: of the K classes.
         size: S, the side of the images that it takes, in pixels.
-        channels: of the images: 3 for colour, 1 for grey.
+        channels: of the images: 3 for color, 1 for gray.
         fit: how images that are not square were made square in training.
     """
 
@@ -264,7 +264,7 @@ def main(argv: list[str] | None = None) -> None:
             raise UserError("no images: give files, folders, globs, or - for a list on stdin.")
         failed = run(values, paths)
     except BrokenProcessPool:
-        sys.exit("error: a process that decodes images was ended, perhaps for want of memory.")
+        sys.exit("error: a process that decodes images was ended, perhaps because memory ran out.")
     except UserError as error:
         sys.exit(f"error: {error}")
     except BrokenPipeError:  # the reader, such as `head`, has had enough
@@ -280,6 +280,10 @@ def main(argv: list[str] | None = None) -> None:
         )
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if errors.kind_of(error) == "program":  # its traceback is what has to be reported
+            raise
+        sys.exit(f"error: {errors.cause(error)}.")
     if failed:
         sys.exit(1)
 

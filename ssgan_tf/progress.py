@@ -6,7 +6,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-TIMED_STEPS = 10  # that the estimate is made from
+TIMED_STEPS = 8  # that the estimate is made from; the shortest rounds have a few more
 
 
 class Progress:
@@ -25,12 +25,14 @@ class Progress:
         self._steps_per_epoch = steps_per_epoch
         self._first_step = self.step = self.epoch_start = first_step
         self._start = self._epoch_start_time = time.monotonic()
-        self._timed_from: tuple[int, float] | None = None
-        self._estimated = False
+        self._compiled = self._estimated = False
+        self._timed_from, self._timed_steps, self._timed_seconds = (first_step, 0.0), 0, 0.0
 
     def start_epoch(self, step: int, last_step: int) -> None:
         """Opens the bar of the steps `step` + 1 to `last_step`."""
         self.step = self.epoch_start = step
+        self._last_step = last_step
+        self.restart_clock()
         self._epoch_start_time = time.monotonic()
         self._bar = tqdm(
             total=last_step - step,
@@ -47,21 +49,31 @@ class Progress:
         self.step += steps
         self._bar.update(steps)
 
+    def restart_clock(self) -> None:
+        """Leaves what comes between two steps, such as a checkpoint, out of the estimate."""
+        self._timed_from = self.step, time.monotonic()
+
     def estimate(self, metrics: dict[str, Any]) -> None:
-        """Says once how long the run will take, from a few steps after those that were compiled.
+        """Says once how long the run will take, from the first steps after the compiled one.
+
+        The first call must come when everything has been compiled. Only time between the first
+        and the last step of a round counts, of several rounds if they are short.
 
         Args:
             metrics: of the last step; to read one is to wait until it is done.
         """
-        if self._estimated:
+        steps = self.step - self._timed_from[0]
+        enough = self._timed_steps + steps >= TIMED_STEPS
+        if self._estimated or not (enough or self.step == self._last_step or not self._compiled):
             return
-        if self._timed_from is None or self.step - self._timed_from[0] >= TIMED_STEPS:
-            float(next(iter(metrics.values())))
-        now = time.monotonic()
-        if self._timed_from is None:
-            self._timed_from = self.step, now
-        elif self.step - self._timed_from[0] >= TIMED_STEPS:
-            seconds = (now - self._timed_from[1]) / (self.step - self._timed_from[0])
+        float(next(iter(metrics.values())))
+        if self._compiled:
+            self._timed_steps += steps
+            self._timed_seconds += time.monotonic() - self._timed_from[1]
+        self._compiled = True
+        self.restart_clock()
+        if self._timed_steps >= TIMED_STEPS and self.step < self._total_steps:
+            seconds = self._timed_seconds / self._timed_steps
             left = _clock(seconds * (self._total_steps - self.step))
             tqdm.write(
                 f"Time:     about {left} from here ({1000 * seconds:,.0f} ms a step; evaluations "
@@ -87,7 +99,7 @@ class Progress:
     ) -> None:
         """Closes the bar and prints the line of the epoch."""
         self._bar.close()
-        shown = {"test": "test", "validation": "validation", "train_labeled": "labelled"}
+        shown = {"test": "test", "validation": "validation", "train_labeled": "labeled"}
         found = "  ".join(
             f"{label} {accuracies[name]:.1%}" for name, label in shown.items() if name in accuracies
         )

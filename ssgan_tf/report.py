@@ -42,7 +42,7 @@ def write_report(
         directory: of the run; its `metrics.csv` and `samples/` are read.
         config: of the run.
         dataset: its data.
-        split: which of its images were labelled.
+        split: which of its images were labeled.
         evaluation: of its classifier on the test images.
         results: what its `results.json` holds, or will hold.
         compare: other run directories, whose accuracy is put beside this one's.

@@ -1,4 +1,4 @@
-"""Trains a classifier from few labelled and many unlabelled images.
+"""Trains a classifier from few labeled and many unlabeled images.
 
     python -m ssgan_tf.train --labeled=1000
 
@@ -189,6 +189,8 @@ def _run(config: Config, resumed: Path, directory: Path, start: float) -> Result
             last_save = time.monotonic()
             while done < last_step:
                 count = min(config.steps_per_call, last_step - done, LOG_EVERY - done % LOG_EVERY)
+                if done == first_step:  # compiled, and not timed: the sooner there is an estimate
+                    count = 1
                 metrics, sums = _train_steps(trainer, batches, count, sums, directory)
                 done += count
                 progress.advance(count)
@@ -204,6 +206,7 @@ def _run(config: Config, resumed: Path, directory: Path, start: float) -> Result
                 if interruption.signum or 0 < config.checkpoint_every_minutes < minutes:
                     save_checkpoint()
                     last_save = time.monotonic()
+                    progress.restart_clock()
                 if interruption.signum:
                     raise Interrupted(interruption.signum, done)
             # The means of the epoch; its running accuracy in training mode is the article's.
@@ -303,8 +306,7 @@ def _train_steps(
 
     try:
         if trainer.is_uncompiled:  # alone, so that no other batch is lost if it has to be repeated
-            metrics = trainer.first_step(next(batches))
-            sums = {tag: sums[tag] + value for tag, value in metrics.items()}
+            metrics, sums = trainer.first_step(next(batches), sums)
             count -= 1
             if count == 0:
                 return metrics, sums

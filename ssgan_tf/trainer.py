@@ -23,10 +23,10 @@ class Batch(NamedTuple):
     """What one train step is given; images are uint8, scaled here.
 
     Attributes:
-        images: (B, S, S, channels) uint8, labelled or not.
+        images: (B, S, S, channels) uint8, labeled or not.
         labels: (B,) int64; whatever stands where the mask is 0 has no effect.
         label_mask: (B,) float32, 1 where the label may be used.
-        labeled_images: (L, S, S, channels) uint8, a second batch, all labelled; L = 0: none.
+        labeled_images: (L, S, S, channels) uint8, a second batch, all labeled; L = 0: none.
             If there is one it carries the whole supervised loss, and nothing else.
         labeled_labels: (L,) int64.
     """
@@ -47,7 +47,7 @@ class Noise(NamedTuple):
         fake_dropout_seed: (2,) int32, for its pass over fakes. None, in tests: no dropout.
         shift_seed: (2,) int32, for the shifts of the real images; None: no shifts.
         teacher_shift_seed: (2,) int32, for those of what the averaged classifier sees.
-        color_seed: (2,) int32, for the changes of colour of the real images; None: no changes.
+        color_seed: (2,) int32, for the changes of color of the real images; None: no changes.
         flip_seed: (2,) int32, for which real images are mirrored; None: none.
         teacher_flip_seed: (2,) int32, for which of those that the averaged classifier sees.
     """
@@ -253,32 +253,47 @@ class Trainer:
             sums = {tag: sums[tag] + value for tag, value in metrics.items()}
         return metrics, sums
 
-    def first_step(self, batch: Batch) -> Metrics:
-        """`train_step`, which goes on without XLA where `--jit_compile=auto` chose it in vain.
+    def first_step(self, batch: Batch, sums: Metrics) -> tuple[Metrics, Metrics]:
+        """`train_steps` of one batch, without XLA where `--jit_compile=auto` chose it in vain.
 
-        Compiled code changes the state when it ends, so that a step that fails has changed nothing.
+        It compiles the step and the loop around it: nothing is left to compile after it. Compiled
+        code changes the state when it ends, so that a step that fails has changed nothing, and the
+        batch is at hand to be taken again.
+
+        Args:
+            batch: as `train_steps` will have them, of the same shapes.
+            sums: of metrics so far, by tag.
+
+        Returns:
+            See `train_steps`.
 
         Raises:
             UserError: with `--jit_compile=true`, if XLA cannot compile the step.
-            tf.errors.OpError: see `train_step`.
+            tf.errors.OpError: see `train_step`; also if memory runs out.
         """
+
+        def one_step() -> tuple[Metrics, Metrics]:
+            batches = iter(tf.data.Dataset.from_tensors(batch))
+            return self.train_steps(batches, tf.constant(1), sums)
+
+        step = int(self.step)
         try:
-            metrics = self.train_step(batch)
+            found = one_step()
             self._compiled_once = True
-            return metrics
+            return found
         except tf.errors.OpError as error:
-            if errors.not_finite(error):
+            if errors.not_finite(error) or errors.kind_of(error) == "memory":
+                raise
+            if int(self.step) != step:  # it was taken: what failed is something else
                 raise
             if self.config.jit_compile == "true":
-                if errors.kind_of(error) == "memory":
-                    raise
                 raise UserError(
                     f"--jit_compile=true: XLA cannot compile the step ({errors.cause(error)}); "
                     "give --jit_compile=false."
                 ) from error
             print(f"note: XLA cannot compile the step ({errors.cause(error)}); going on without it")
         self._stop_compiling()
-        return self.train_step(batch)
+        return one_step()
 
     @property
     def is_uncompiled(self) -> bool:
@@ -307,7 +322,7 @@ class Trainer:
 
         Returns:
             Scalars by the names under which TensorBoard shows them, and `labeled_correct` and
-            `labeled_count`: how many labelled images of the batch were classified rightly, in
+            `labeled_count`: how many labeled images of the batch were classified correctly, in
             training mode, and how many there were. All are of the global batch.
 
         Raises:
@@ -342,7 +357,7 @@ class Trainer:
     def semi_supervised_update(self, batch: Batch, noise: Noise) -> Metrics:
         """The article's step: D(x), G(z), D(G(z)) once; both gradients from that; both updates."""
         config, generator, discriminator = self.config, self.generator, self.discriminator
-        batch_size = tf.shape(batch.images)[0]  # B; with a labelled batch, L more go through D
+        batch_size = tf.shape(batch.images)[0]  # B; with a labeled batch, L more go through D
         d_optimizer, g_optimizer = self.discriminator_optimizer, self.generator_optimizer
         fake_statistics = "batch" if config.bn_averages == "real" else "batch_and_update"
         passes = 1 if config.bn_averages == "real" else 2  # that the averages of D follow
@@ -547,7 +562,7 @@ class Trainer:
         Args:
             batch: this replica's.
             real_logits: (B, K), of the images of the global batch.
-            labeled_logits: (L / N, K), of this replica's labelled images.
+            labeled_logits: (L / N, K), of this replica's labeled images.
         """
         if self.config.labeled_batch_size == 0:
             return real_logits, gather([batch.labels])[0], gather([batch.label_mask])[0]
@@ -605,7 +620,7 @@ def _loss_scale_of(given: keras.optimizers.Optimizer) -> list[keras.Variable]:
 
 
 def _places(batch: Batch, labeled: bool = True) -> Places | None:
-    """Where a replica's images stand in the global batch: all images first, then the labelled."""
+    """Where a replica's images stand in the global batch: all images first, then the labeled."""
     index, replicas = replica()
     if replicas == 1:
         return None

@@ -62,18 +62,28 @@ def trained(jit_compile: str) -> tuple[Trainer, dict[str, float]]:
     return found, {tag: float(value) for tag, value in sums.items()}
 
 
+@pytest.fixture(scope="module")
+def plain() -> tuple[Trainer, dict[str, float]]:
+    """The same steps without XLA."""
+    return trained("false")
+
+
+def assert_same(found: tuple[Trainer, dict], expected: tuple[Trainer, dict]) -> None:
+    assert found[1] == expected[1]
+    assert int(found[0].step) == int(expected[0].step) == 4
+    weights = (one.discriminator.weights for one, _ in (found, expected))
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy(), one.path)
+
+
 def test_auto_goes_on_without_xla_from_the_same_step_where_it_cannot_compile(
-    not_compilable: None, capsys: pytest.CaptureFixture
+    plain: tuple, not_compilable: None, capsys: pytest.CaptureFixture
 ) -> None:
-    tried, sums = trained("auto")
+    tried = trained("auto")
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("note: XLA cannot compile the step (PyFunc (No registered")
     assert line.endswith("; going on without it")
-    plain, expected = trained("false")
-    assert sums == expected
-    assert int(tried.step) == int(plain.step) == 4
-    for one, other in zip(tried.discriminator.weights, plain.discriminator.weights, strict=True):
-        np.testing.assert_array_equal(one.numpy(), other.numpy(), one.path)
+    assert_same(tried, plain)
 
 
 def test_xla_that_was_asked_for_and_cannot_compile_is_one_sentence(not_compilable: None) -> None:
@@ -82,3 +92,58 @@ def test_xla_that_was_asked_for_and_cannot_compile_is_one_sentence(not_compilabl
     ) as told:
         trained("true")
     assert str(told.value).endswith("give --jit_compile=false.")
+
+
+def test_the_first_call_leaves_nothing_to_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The estimate of the time starts after it. Without XLA itself, which takes long."""
+    monkeypatch.setattr(Trainer, "is_uncompiled", property(lambda self: not self._compiled_once))
+    config = Config(method="supervised", labeled=20, jit_compile="false", **NARROW)
+    found, batches = Trainer(config, 10, 3, 10, 20), batches_of(config)
+    sums = found.no_metrics(batches.element_spec)
+    traced = []
+    for count in (1, 2):
+        _, sums = train._train_steps(found, batches, count, sums, Path("run"))
+        functions = (found.train_steps, found.train_step)
+        traced.append([each.experimental_get_tracing_count() for each in functions])
+    assert traced == [[1, 1], [1, 1]]
+    assert int(found.step) == 3
+
+
+def test_auto_goes_on_without_xla_where_it_cannot_compile_the_loop_alone(
+    plain: tuple, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """The loop fails after it has taken a batch; no batch is lost."""
+    steps = Trainer.train_steps.python_function
+
+    def loop(self: Trainer, batches: Iterator[Batch], count: tf.Tensor, sums: dict) -> object:
+        if self._jit_compile:
+            images = next(batches).images
+            with tf.control_dependencies([images]):
+                tf.debugging.assert_equal(count, 0, "Trying to access resource step/0")
+        return steps(self, batches, count, sums)
+
+    monkeypatch.setattr(Trainer, "train_steps", tf.function(loop))
+    monkeypatch.setattr(trainer, "resolve_jit_compile", lambda wanted, replicas: wanted != "false")
+    tried = trained("auto")
+    assert "Trying to access resource step/0" in capsys.readouterr().out
+    assert_same(tried, plain)
+
+
+@pytest.mark.parametrize("jit_compile", ["auto", "true"])
+def test_memory_that_runs_out_in_the_first_step_is_not_laid_to_xla(
+    jit_compile: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(trainer, "resolve_jit_compile", lambda wanted, replicas: True)
+    config = Config(method="supervised", labeled=20, jit_compile=jit_compile, **NARROW)
+    found, batches = Trainer(config, 10, 3, 10, 20), batches_of(config)
+    sums = found.no_metrics(batches.element_spec)
+    error = tf.errors.InternalError(None, None, "Dst tensor is not initialized.")
+
+    def no_room(*arguments: object) -> None:
+        raise error
+
+    found.train_step = found.train_steps = no_room
+    with pytest.raises(tf.errors.InternalError) as raised:
+        train._train_steps(found, batches, 2, sums, Path("run"))
+    assert raised.value is error
+    assert "XLA" not in capsys.readouterr().out

@@ -58,3 +58,18 @@ def test_what_the_documents_link_to_is_there_and_no_generated_part_is_empty(docu
         assert part.strip(), marker
         bare = re.search(r"^ *\|[-|]+\|$(?!\n *\|)", part, flags=re.M)
         assert not bare, f"{marker}: a table without rows"
+
+
+# Both spellings are understood there, or others are still to follow.
+SPELLED_OTHERWISE = {"folder_names.py", "labels_csv.py", "label_split.py", "finished_run.py"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in (ROOT / "ssgan_tf").rglob("*.*") if path.suffix in (".py", ".j2")],
+    ids=lambda path: path.name,
+)
+def test_words_are_spelled_as_the_flags_are(path: Path) -> None:
+    british = r"\w*(?:labell(?:ed|ing)|colour|\bgrey|centre|(?:normal|minim|recogn|color)is[ei])\w*"
+    if path.name not in SPELLED_OTHERWISE:
+        assert re.findall(british, path.read_text(), re.I) == []

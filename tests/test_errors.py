@@ -106,6 +106,52 @@ def test_the_cause_is_found_and_whose_it_is(make: object, cause: str, kind: str)
     assert errors.not_finite(error) == (("losses/generator", "NaN") if "NaN" in cause else None)
 
 
+# As GPUs and their libraries word it; cannot be had without one.
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Dst tensor is not initialized.",
+        "Failed copying input tensor from CPU:0 to GPU:0: Dst tensor is not initialized.",
+        "could not create cudnn handle: CUDNN_STATUS_ALLOC_FAILED",
+        "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+        "Out of memory while trying to allocate 2147483648 bytes.",
+        "failed to allocate 2.0G (2147483648 bytes) from device",
+        "Failed to allocate request for 2.00GiB (2147483648B) on device ordinal 0",
+        "failed to create cublas handle: CUBLAS_STATUS_ALLOC_FAILED",
+        "failed to create cublas handle: CUBLAS_STATUS_NOT_INITIALIZED",
+        "cuSolverDN call failed with status CUSOLVER_STATUS_ALLOC_FAILED",
+        "gpusolverDnCreate(&handle) == CUSOLVER_STATUS_NOT_INITIALIZED",
+        "cuFFT: CUFFT_ALLOC_FAILED",
+        "CUDA_ERROR_OUT_OF_MEMORY: out of memory",
+        "Allocator (GPU_0_bfc) ran out of memory trying to allocate 2.00GiB",
+        "RESOURCE_EXHAUSTED: 2.00GiB",
+        "std::bad_alloc",
+        "MemoryError: Unable to allocate 4.00 GiB for an array",
+        "/data/images.bin; Cannot allocate memory",
+        "OSError: [Errno 12] Cannot allocate memory",
+    ],
+)
+def test_memory_that_runs_out_is_no_fault_of_the_program(words: str) -> None:
+    for kind in (tf.errors.InternalError, tf.errors.UnknownError, tf.errors.InvalidArgumentError):
+        assert errors.kind_of(kind(None, None, words)) == "memory"
+    assert errors.kind_of(OSError(errno.ENOMEM, "Cannot allocate memory")) == "memory"
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("/data/oom/a.png; No such file or directory", "disk"),
+        ("/data/a.png; Too many open files", "disk"),
+        ("/data/a.png; No space left on device", "disk"),
+        ("Failed precondition: table not initialized.", "program"),
+        ("CUDNN_STATUS_EXECUTION_FAILED", "program"),
+        ("Tensor had a bad allocator name", "program"),
+    ],
+)
+def test_what_only_sounds_like_memory_is_not(words: str, kind: str) -> None:
+    assert errors.kind_of(tf.errors.InternalError(None, None, words)) == kind
+
+
 # As a GPU words it; cannot be had without one.
 ON_GPU = """2 root error(s) found.
   (0) INVALID_ARGUMENT:  Trying to access resource step/0 located in device CPU:0

@@ -347,7 +347,7 @@ def test_a_batch_larger_than_the_folder_is_named_after_the_report(
 
 
 def test_epochs_of_a_few_steps_go_together_and_the_run_ends_where_it_should(
-    pictures: Path, tmp_path: Path
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     config = Config.from_preset(
         "article",
@@ -362,3 +362,6 @@ def test_epochs_of_a_few_steps_go_together_and_the_run_ends_where_it_should(
     with (tmp_path / "run" / "metrics.csv").open(newline="") as file:
         steps = [(int(row["step"]), int(row["epoch"])) for row in csv.DictReader(file)]
     assert steps == [(10, 10), (20, 20), (25, 25)]
+    said = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line]
+    assert said.index("Time:") < said.index("epoch")  # known before the first ten steps are over
+    assert said.count("Time:") == 1

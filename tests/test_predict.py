@@ -8,11 +8,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import make_dataset
 from PIL import Image
 
@@ -215,7 +217,31 @@ def test_the_decoders_are_ended_however_the_command_ends(
         decoders.submit(int)
 
 
-def _raise(error: type[BaseException]) -> Callable:
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"),
+            "error: OOM when allocating tensor.",
+        ),
+        (MemoryError("Unable to allocate 4 GiB"), "error: Unable to allocate 4 GiB."),
+        (tf.errors.DataLossError(None, None, "truncated block"), "error: truncated block."),
+        (BrokenProcessPool(), "error: a process .* was ended, perhaps because memory ran out."),
+        (KeyError("logits"), None),
+        (tf.errors.InvalidArgumentError(None, None, "Incompatible shapes"), None),
+    ],
+)
+def test_a_failure_outside_the_program_is_one_sentence_and_a_fault_keeps_its_traceback(
+    error: Exception, sentence: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict, "run", lambda *_: _raise(error)())
+    expected = SystemExit if sentence else type(error)
+    with pytest.raises(expected, match=f"^{sentence}$" if sentence else None) as raised:
+        predict.main(["predict", "--model=somewhere", "photo.png"])
+    assert sentence or raised.value is error
+
+
+def _raise(error: BaseException | type[BaseException]) -> Callable:
     def function(*_: object) -> None:
         raise error
 

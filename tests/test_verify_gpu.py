@@ -10,6 +10,8 @@ import pytest
 from test_second_device import fast_to_compile
 
 from ssgan_tf import comparison, gpu_checks, verify_gpu
+from ssgan_tf.config import Config
+from ssgan_tf.device import check_divisible
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -53,6 +55,30 @@ def test_it_passes_as_users_call_it(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("| pass |") == len(gpu_checks.CHECKS)
     assert "| float32 | no | 2 |" in done.stdout
+
+
+@pytest.mark.parametrize("devices", [1, 2, 3, 6, 7, 8, 16])
+def test_the_run_of_the_check_can_be_divided_among_all_devices(
+    devices: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def checked(config: Config) -> dict[str, float]:
+        check_divisible(config, devices)
+        images = Path(config.dataset.removeprefix("folder:")) / "train"
+        steps = len(list(images.rglob("*.png"))) // config.batch_size
+        assert steps == 3
+        seen.append(config)
+        return {"steps": config.epochs * steps, "test_accuracy": 0.5}
+
+    monkeypatch.setattr(gpu_checks, "train_and_evaluate", checked)
+    names = tuple(f"/device:CPU:{number}" for number in range(devices))
+    config = Config(generator_width=2, discriminator_width=2)
+    setup = gpu_checks.Setup(config, names, None, 2, 2, 0.1, ("float32",))
+    with monkeypatch.context() as patch:
+        patch.setattr(gpu_checks, "gpus", lambda: list(names))
+        assert gpu_checks.check_run(setup) == "6 steps in two runs, test accuracy 50%"
+    assert len(seen) == 2
 
 
 def test_without_a_gpu_it_says_so_in_one_sentence(tmp_path: Path) -> None:
