@@ -55,8 +55,13 @@ def is_image_name(name: str) -> bool:
     It has one of the `SUFFIXES` and is not hidden. That leaves out what systems keep beside images,
     such as `._photo.jpg` of macOS, `Thumbs.db` of Windows, and the thumbnails of Synology's NAS.
     """
-    others = (".", "SYNOPHOTO_THUMB", "SYNOFILE_THUMB")
-    return name.lower().endswith(SUFFIXES) and not name.startswith(others)
+    hidden = name.startswith(".") or is_thumbnail_name(name)
+    return name.lower().endswith(SUFFIXES) and not hidden
+
+
+def is_thumbnail_name(name: str) -> bool:
+    """Whether a file's name is one that Synology's NAS give to thumbnails."""
+    return name.startswith(("SYNOPHOTO_THUMB", "SYNOFILE_THUMB"))
 
 
 def read_image(

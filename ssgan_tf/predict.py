@@ -4,6 +4,7 @@
 
 Needs the exported directory alone, neither the run nor its data. Files that cannot be read are
 named on standard error and counted; all others are still classified, and the exit status is 1.
+Hidden files and those that systems make, such as Thumbs.db, are left out.
 """
 
 import collections
@@ -320,9 +321,10 @@ def _write(found: Iterator[Prediction | Unreadable], writer: PredictionWriter) -
 
     done = failed = 0
     for item in tqdm(found, unit=" images", file=sys.stderr, disable=not sys.stderr.isatty()):
-        done += 1
+        counts = not isinstance(item, Unreadable) or item.failure
+        done += counts
         if isinstance(item, Unreadable):
-            failed += 1
+            failed += counts
             tqdm.write(f"{in_one_line(item.path)}: {item.reason}", file=sys.stderr)
         else:
             writer.write(item)
