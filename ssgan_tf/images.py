@@ -1,6 +1,7 @@
 """Image files -> arrays: one decoder for training, prediction and the report."""
 
 import contextlib
+import hashlib
 import os
 import stat
 import warnings
@@ -41,12 +42,16 @@ class Picture(NamedTuple):
         width: of the image in the file, after turning it, in pixels.
         height: the same.
         note: what a person should know of this file; empty: nothing.
+        digest: a hash of the decoded image before it is brought to size, turned and of 8 bits;
+            equal images have equal ones. A large JPEG is decoded at a part of its size, and so its
+            hash depends on S.
     """
 
     pixels: np.ndarray
     width: int
     height: int
     note: str
+    digest: bytes
 
 
 def is_image_name(name: str) -> bool:
@@ -126,7 +131,14 @@ def _brought_to_size(decoded: _Decoded, size: int, fit: Fit) -> Picture:
     if result.min() == result.max() and pixels.varies(decoded.original):
         notes = (*notes, "became one flat color when it was resized; check the file")
     result = result.reshape(size, size, -1)
-    return Picture(result, decoded.width, decoded.height, "; ".join(notes))
+    digest = _digest(decoded.image)
+    return Picture(result, decoded.width, decoded.height, "; ".join(notes), digest)
+
+
+def _digest(image: Image.Image) -> bytes:
+    found = hashlib.blake2b(f"{image.mode} {image.size}".encode(), digest_size=16)
+    found.update(image.tobytes())
+    return found.digest()
 
 
 @contextlib.contextmanager

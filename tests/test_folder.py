@@ -198,6 +198,15 @@ def test_two_labels_of_one_image_are_named_with_both_files(pictures: Path) -> No
         folder.load(str(pictures))
 
 
+def test_images_that_are_equal_after_resizing_alone_keep_their_labels(pictures: Path) -> None:
+    for index, name in enumerate(("cat/a", "dog/b")):
+        image = Image.new("RGB", (512, 512), "white")
+        image.putpixel((100 + index, 100), (254, 255, 255))
+        image.save(pictures / f"train/{name}.png")
+    report = "\n".join(folder.load(str(pictures)).report)
+    assert "two labels" not in report and "copies" not in report
+
+
 def test_copies_and_two_labels_of_the_validation_part_are_said(pictures: Path) -> None:
     for index, names in enumerate((("cat/1", "cat/1b"), ("cat/2", "dog/2"), ("dog/3",))):
         for name in names:
