@@ -25,6 +25,7 @@ from tqdm import tqdm
 from ssgan_tf import __version__, cache_store, streams
 from ssgan_tf.cache_store import NEVER, UNREADABLE, CacheError, Entry, Store
 from ssgan_tf.config import UserError, expand_user
+from ssgan_tf.device import cores
 from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
 from ssgan_tf.images import Fit, ImageError, read_picture
 from ssgan_tf.storage import Rows, Storage, give_back, rows
@@ -174,7 +175,7 @@ class _Reading:
     def decode(self) -> None:
         """Decodes what the cache did not have, and adds it part by part."""
         at_once = max(1, min(_AT_ONCE, _BYTES_AT_ONCE // int(np.prod(self.shape[1:]))))
-        executor = ThreadPoolExecutor(os.cpu_count() or 1)
+        executor = ThreadPoolExecutor(cores())
         bar = tqdm(total=len(self._files), desc="Reading images", disable=None, leave=False)
         try:
             while missing := [index for index, entry in enumerate(self._entries) if entry is None]:

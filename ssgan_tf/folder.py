@@ -108,6 +108,6 @@ def _check_left(
         if label not in left:
             raise UserError(
                 f"{flag}: all training images of class {name} are also test or validation images, "
-                "or in another class: no label is left to train on. Move them so that each image is "
-                "in one class and one part."
+                "or in another class: no label is left to train on. Move them so that each "
+                "image is in one class and one part."
             )

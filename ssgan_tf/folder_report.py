@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ssgan_tf import chart_text
 from ssgan_tf.cache import Decoded
 from ssgan_tf.folder_layout import Layout
 from ssgan_tf.folder_names import listed, shown
 from ssgan_tf.folder_parts import UNKNOWN, Copies
+from ssgan_tf.label_split import imbalanced
 
 _SHOWN = 5  # files that are named, of each kind
-_IMBALANCED = 2  # times the images of the smallest class
 
 
 def report(
@@ -42,11 +43,12 @@ def report(
 def _table(names: list[str], labels: np.ndarray, parts: np.ndarray) -> list[str]:
     """Images of each class and part."""
     columns = [part for part in ("train", "validation", "test") if np.any(parts == part)]
-    width = max(5, *map(len, names))
+    width = max(5, *map(chart_text.width, names))
     lines = [f"{'class':<{width}}  " + "  ".join(f"{part:>10}" for part in columns)]
     for label, name in enumerate(names):
         counts = (np.sum(labels[parts == part] == label) for part in columns)
-        lines.append(f"{name:<{width}}  " + "  ".join(f"{count:>10,}" for count in counts))
+        cells = [chart_text.padded(name, width), *(f"{count:>10,}" for count in counts)]
+        lines.append("  ".join(cells))
     unlabeled = np.sum(labels[parts == "train"] == UNKNOWN)
     return [*lines, f"{'':<{width}}  {unlabeled:>10,}  without a label"]
 
@@ -64,7 +66,7 @@ def _on_classes(layout: Layout, labels: np.ndarray, parts: np.ndarray) -> list[s
     names, lines = layout.class_names, []
     trained_on = labels[parts == "train"]
     counts = np.bincount(trained_on[trained_on != UNKNOWN], minlength=len(names))
-    if counts.max() > _IMBALANCED * counts.min():
+    if imbalanced(counts):
         most, least = counts.argmax(), counts.argmin()
         lines.append(
             f"imbalanced: {counts[most]:,} images of {names[most]} and {counts[least]:,} of "

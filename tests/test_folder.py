@@ -194,8 +194,16 @@ def test_two_labels_of_one_image_are_named_with_both_files(pictures: Path) -> No
     assert np.sum(dataset.train.labels == -1) == 7
     (pictures / "train/both").mkdir()
     copy(pictures / "train/cat/photo_1.png", pictures / "train/both/1.png")
-    with pytest.raises(UserError, match="all training images of class both are also.* Move them"):
+    with pytest.raises(UserError, match=r"all training images of class both are also.* Move them"):
         folder.load(str(pictures))
+
+
+def test_counts_stand_below_each_other_under_wide_letters(pictures: Path) -> None:
+    (pictures / "train/cat").rename(pictures / "train/三毛猫三毛猫")
+    lines = folder.load(str(pictures)).report
+    (wide,) = (line for line in lines if line.startswith("三毛猫三毛猫"))
+    assert wide == "三毛猫三毛猫           9           1"
+    assert "class              train        test" in lines
 
 
 def test_images_that_are_equal_after_resizing_alone_keep_their_labels(pictures: Path) -> None:
