@@ -4,7 +4,7 @@ import math
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from ssgan_tf import run_dir
+from ssgan_tf import chart_text, run_dir
 from ssgan_tf.config import (
     FOLDER_PRESET,
     LARGEST_BATCH,
@@ -136,13 +136,11 @@ def _recall(recall: dict[str, float | None]) -> list[str]:
     if len(recall) > MANY_CLASSES:
         return []
     cells = [f"{name} {'-' if r is None else format(r, '.0%')}" for name, r in recall.items()]
-    width = max(map(len, cells)) + 2
+    width = max(map(chart_text.width, cells)) + 2
     in_line = max(1, 80 // width)
     rows = [cells[start : start + in_line] for start in range(0, len(cells), in_line)]
-    return [
-        f"{'  recall' if index == 0 else '':<19}{''.join(c.ljust(width) for c in row).rstrip()}"
-        for index, row in enumerate(rows)
-    ]
+    lines = ["".join(chart_text.padded(cell, width) for cell in row).rstrip() for row in rows]
+    return [f"{'' if index else '  recall':<19}{line}" for index, line in enumerate(lines)]
 
 
 def _beside_the_other_method(config: Config, results: Results) -> list[str]:

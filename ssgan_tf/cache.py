@@ -25,6 +25,7 @@ from tqdm import tqdm
 from ssgan_tf import __version__, cache_store, streams
 from ssgan_tf.cache_store import NEVER, UNREADABLE, CacheError, Entry, Store
 from ssgan_tf.config import UserError, expand_user
+from ssgan_tf.device import cores
 from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
 from ssgan_tf.images import Fit, ImageError, read_picture
 from ssgan_tf.storage import Rows, Storage, give_back, rows
@@ -43,7 +44,7 @@ class Decoded(NamedTuple):
             file. Both are read by `images[indices]` and `len(images)`.
         kept: (M,) int64, ascending: which of the files these are.
         sizes: M times (width, height) in pixels, of the image in the file.
-        digests: M times a hash of the S x S pixels; equal images have equal ones.
+        digests: M times the hash of `images.Picture`: equal images in the files have equal ones.
         notes: index of a file -> what a person should know of it; only where there is something.
         problems: index of a file -> why it cannot be read. It is not among `kept`.
     """
@@ -174,7 +175,7 @@ class _Reading:
     def decode(self) -> None:
         """Decodes what the cache did not have, and adds it part by part."""
         at_once = max(1, min(_AT_ONCE, _BYTES_AT_ONCE // int(np.prod(self.shape[1:]))))
-        executor = ThreadPoolExecutor(os.cpu_count() or 1)
+        executor = ThreadPoolExecutor(cores())
         bar = tqdm(total=len(self._files), desc="Reading images", disable=None, leave=False)
         try:
             while missing := [index for index, entry in enumerate(self._entries) if entry is None]:
@@ -214,7 +215,7 @@ class _Reading:
             images,
             np.array(kept, np.int64),
             [(entries[index].width, entries[index].height) for index in kept],
-            [bytes.fromhex(entries[index].digest) for index in kept],
+            [bytes.fromhex(entries[index].original) for index in kept],
             {index: entries[index].remark for index in kept if entries[index].remark},
             {i: entry.remark for i, entry in entries.items() if entry.row == UNREADABLE},
         )
@@ -243,11 +244,12 @@ class _Reading:
         for _ in range(_TRIES):
             stamp, image = _stamp(path), None
             try:
-                image, width, height, remark = read_picture(path, *self._form)
-                entry = Entry(stamp, 0, width, height, remark, cache_store.digest(image))
+                image, width, height, remark, original = read_picture(path, *self._form)
+                found = cache_store.digest(image)
+                entry = Entry(stamp, 0, width, height, remark, found, original.hex())
             except ImageError as error:
                 lasting = not _of_the_system(error)
-                entry = Entry(stamp if lasting else NEVER, UNREADABLE, 0, 0, str(error), "")
+                entry = Entry(stamp if lasting else NEVER, UNREADABLE, 0, 0, str(error), "", "")
             if stamp == _stamp(path):
                 return entry, image
         return entry._replace(stamp=NEVER), image

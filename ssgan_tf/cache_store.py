@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from ssgan_tf.records import written_aside
 from ssgan_tf.storage import rows
 
-VERSION = 1  # of these files; to be raised when they change
+VERSION = 2  # of these files; to be raised when they change
 NEVER = (-1, -1, -1)  # the stamp of a file that is to be read again
 UNREADABLE = -1
 _DIRECTORY = re.compile(r"images-[0-9a-f]{16}")
@@ -44,7 +44,8 @@ class Entry(NamedTuple):
         width: of the image in the file, in pixels.
         height: the same.
         remark: a note, or why the file cannot be read.
-        digest: of the pixels, in hexadecimal digits.
+        digest: of the pixels, in hexadecimal digits, by which damage is found out.
+        original: the same of the decoded image before it was brought to size.
     """
 
     stamp: tuple[int, int, int]
@@ -53,6 +54,7 @@ class Entry(NamedTuple):
     height: int
     remark: str
     digest: str
+    original: str
 
 
 def digest(pixels: np.ndarray) -> str:

@@ -48,6 +48,11 @@ def width(name: str) -> int:
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in name)
 
 
+def padded(name: str, columns: int) -> str:
+    """A name with spaces after it, so that it is `columns` wide in a terminal."""
+    return name + " " * (columns - width(name))
+
+
 def fonts_for(text: str) -> list[str] | None:
     """Families that have what matplotlib's own font lacks of a text; None: not all can be had."""
     missing = frozenset(map(ord, text)) - _glyphs_of_base()

@@ -17,7 +17,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from ssgan_tf import errors, resize
-from ssgan_tf.config import FOLDER, Config, UserError, expand_user
+from ssgan_tf.config import FOLDER, Config, UserError, expand_user, is_folder
+from ssgan_tf.device import cores
 from ssgan_tf.images import ImageError, read_image
 from ssgan_tf.paths import is_plain, literal
 from ssgan_tf.storage import Rows, Storage, give_back, reordered, take
@@ -94,7 +95,7 @@ def load_for(config: Config, prepare: bool = True) -> Dataset:
     Raises:
         UserError: see `load` and `folder.load`.
     """
-    if config.dataset.startswith(FOLDER):
+    if is_folder(config.dataset):
         from ssgan_tf import folder
 
         return folder.load(
@@ -350,7 +351,7 @@ def _read(
             split=split, read_config=read_config, shuffle_files=False, decoders=decoders
         )
         parts = examples.map(select, tf.data.AUTOTUNE).batch(1024)
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as executor:
+        with concurrent.futures.ThreadPoolExecutor(cores()) as executor:
             for found, part_labels, part_ids in without_autotuning(parts).as_numpy_iterator():
                 place = slice(len(ids), len(ids) + len(part_labels))
                 images[place] = found if ready else list(executor.map(decode, found))

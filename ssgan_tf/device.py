@@ -78,8 +78,14 @@ def _cpu() -> str:
     if info.exists():
         models = [line for line in info.read_text().splitlines() if line.startswith("model name")]
         name = models[0].partition(":")[2].strip() if models else name
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"CPU: {name}, {cores} core{'s' if cores != 1 else ''}"
+    return f"CPU: {name}, {cores()} core{'s' if cores() != 1 else ''}"
+
+
+def cores() -> int:
+    """How many CPU cores this process may use, by its affinity where the system has one."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def worker() -> tuple[int, int]:

@@ -126,7 +126,7 @@ def table(result: dict[str, Any]) -> str:
         precision, recall = (
             "-" if row[key] is None else f"{row[key]:.1%}" for key in ("precision", "recall")
         )
-        name = row["name"] + " " * (width - chart_text.width(row["name"]))
+        name = chart_text.padded(row["name"], width)
         lines.append(f"{name}  {row['images']:>6,}  {precision:>9}  {recall:>6}")
     return "\n".join(lines)
 

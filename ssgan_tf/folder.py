@@ -43,7 +43,7 @@ def load(
         UserError: if the folder cannot be understood, see `folder_layout.read_layout`, or a part
             or class has no image that can be used.
     """
-    root = expand_user(path)
+    root = expand_user(path).absolute()
     flag = f"--dataset=folder:{path}"
     layout = read_layout(root, flag)
     files = [item.path for item in layout.items]
@@ -108,5 +108,6 @@ def _check_left(
         if label not in left:
             raise UserError(
                 f"{flag}: all training images of class {name} are also test or validation images, "
-                "or in another class: no label is left to train on. Sort them anew."
+                "or in another class: no label is left to train on. Move them so that each "
+                "image is in one class and one part."
             )

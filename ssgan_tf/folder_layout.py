@@ -74,7 +74,7 @@ def read_layout(root: Path, flag: str) -> Layout:
     """
     if not os.path.isdir(root):  # unlike Path.is_dir(), also where a folder above it is locked
         raise UserError(f"{flag}: there is no such folder.")
-    return _Reading(root, flag).layout()
+    return _Reading(root.absolute(), flag).layout()  # "." would begin no path below it
 
 
 class _File(NamedTuple):
@@ -211,7 +211,7 @@ class _Reading:
             elif part == "train" and PARTS.get(name.casefold()) == "unlabeled":
                 raise UserError(
                     f"{self._flag}: {folder}/{shown(name)}/ would be a class of that name; move "
-                    "it out of train/, beside it, or give it another name."
+                    "it out of train/, beside it, or rename it to something else."
                 )
             else:
                 self._add_class(f"{folder}/{name}", part)

@@ -94,14 +94,14 @@ def ask_about(folders: list[str], files: list[str], flag: str) -> list[str]:
             + (
                 "move all class folders into train/."
                 if classes_at_the_top
-                else "give it a name that is less like it."
+                else "rename it to something else."
             )
         )
     for name in files:
         if TABLE not in files and meant_table(name):
             raise UserError(
-                f"{flag}: is {shown(name)} meant as {TABLE}? Then rename it; if not, give it a "
-                "name that is less like it."
+                f"{flag}: is {shown(name)} meant as {TABLE}? Then rename it; if not, rename "
+                "it to something else."
             )
     return notes
 

@@ -19,6 +19,7 @@ class Copies(NamedTuple):
         of_test: how many training or validation images are left out as copies of test images.
         of_validation: how many training images are left out as copies of validation images.
         within_train: how many training images are left out as copies of training images.
+        within_validation: the same among validation images.
         within_test: how many test images are copies of other ones; they stay.
         two_labels: groups of indices: one image, several labels.
     """
@@ -28,6 +29,7 @@ class Copies(NamedTuple):
     of_test: int
     of_validation: int
     within_train: int
+    within_validation: int
     within_test: int
     two_labels: list[list[int]]
 
@@ -52,8 +54,9 @@ def find_copies(
     for index, digest in enumerate(digests):
         groups[digest].append(index)
     keep, labels = np.ones(len(labels), bool), labels.copy()
-    left_out = {"test": 0, "validation": 0, "train": 0}
-    within_test, two_labels = 0, []
+    left_out = dict.fromkeys(("test", "validation", "train"), 0)  # in the other parts, by this one
+    within = dict.fromkeys(("train", "validation", "test"), 0)
+    two_labels = []
     for group in groups.values():
         if len(group) == 1:
             continue
@@ -64,7 +67,7 @@ def find_copies(
         members = [index for index in group if parts[index] == first]
         if first == "test":
             stay = members
-            within_test += len(members) - 1
+            within["test"] += len(members) - 1
         else:
             known = {labels[index] for index in members} - {UNKNOWN}
             # By hash: an image for the test stays one when further copies of it come.
@@ -74,18 +77,16 @@ def find_copies(
             stay = [chosen] if first == "train" or len(known) == 1 else []
             if len(known) > 1:
                 labels[chosen] = UNKNOWN
-            left_out["train"] += len(members) - len(stay) if first == "train" else 0
+            within[first] += len(members) - 1
         keep[group] = False
         keep[stay] = True
-        if first != "train":
-            left_out[first] += len(group) - len(members)
+        left_out[first] += len(group) - len(members)
     return Copies(
         keep,
         labels,
         left_out["test"],
         left_out["validation"],
-        left_out["train"],
-        within_test,
+        *within.values(),
         two_labels,
     )
 
@@ -96,6 +97,9 @@ def set_aside(labels: np.ndarray, ids: Sequence[str], fraction: float) -> np.nda
     An image is one if the hash of its path within the folder is below `fraction`. So it stays one,
     whatever else is in the folder, and wherever the folder is. Each class keeps its image with the
     highest hash for training.
+
+    In a small folder no image may be below. Then the one with the lowest hash is taken, among the
+    classes of two images or more; with more images another one may be.
 
     Args:
         labels: (N,) int64; images that are `UNKNOWN` are not taken.
@@ -110,6 +114,10 @@ def set_aside(labels: np.ndarray, ids: Sequence[str], fraction: float) -> np.nda
     for label in np.unique(labels[chosen]):
         members = np.flatnonzero(labels == label)
         chosen[members[hashes[members].argmax()]] = False
+    if fraction > 0 and not chosen.any():
+        known, counts = np.unique(labels[labels != UNKNOWN], return_counts=True)
+        candidates = np.flatnonzero(np.isin(labels, known[counts > 1]))
+        chosen[candidates[np.argsort(hashes[candidates])[:1]]] = True
     return chosen
 
 

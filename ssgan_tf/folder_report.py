@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ssgan_tf import chart_text
 from ssgan_tf.cache import Decoded
 from ssgan_tf.folder_layout import Layout
 from ssgan_tf.folder_names import listed, shown
 from ssgan_tf.folder_parts import UNKNOWN, Copies
+from ssgan_tf.label_split import imbalanced
 
 _SHOWN = 5  # files that are named, of each kind
-_IMBALANCED = 2  # times the images of the smallest class
 
 
 def report(
@@ -42,11 +43,12 @@ def report(
 def _table(names: list[str], labels: np.ndarray, parts: np.ndarray) -> list[str]:
     """Images of each class and part."""
     columns = [part for part in ("train", "validation", "test") if np.any(parts == part)]
-    width = max(5, *map(len, names))
+    width = max(5, *map(chart_text.width, names))
     lines = [f"{'class':<{width}}  " + "  ".join(f"{part:>10}" for part in columns)]
     for label, name in enumerate(names):
         counts = (np.sum(labels[parts == part] == label) for part in columns)
-        lines.append(f"{name:<{width}}  " + "  ".join(f"{count:>10,}" for count in counts))
+        cells = [chart_text.padded(name, width), *(f"{count:>10,}" for count in counts)]
+        lines.append("  ".join(cells))
     unlabeled = np.sum(labels[parts == "train"] == UNKNOWN)
     return [*lines, f"{'':<{width}}  {unlabeled:>10,}  without a label"]
 
@@ -64,7 +66,7 @@ def _on_classes(layout: Layout, labels: np.ndarray, parts: np.ndarray) -> list[s
     names, lines = layout.class_names, []
     trained_on = labels[parts == "train"]
     counts = np.bincount(trained_on[trained_on != UNKNOWN], minlength=len(names))
-    if counts.max() > _IMBALANCED * counts.min():
+    if imbalanced(counts):
         most, least = counts.argmax(), counts.argmin()
         lines.append(
             f"imbalanced: {counts[most]:,} images of {names[most]} and {counts[least]:,} of "
@@ -80,10 +82,20 @@ def _on_classes(layout: Layout, labels: np.ndarray, parts: np.ndarray) -> list[s
     if twins:
         lines.append(f"classes that differ in upper and lower case alone: {listed(twins)}")
     tested = set(labels[parts == "test"].tolist())
-    untested = [name for label, name in enumerate(names) if label not in tested]
-    if untested:
-        why = "" if layout.has_test else ": too few images for --test_fraction"
-        lines.append(f"no test image of {listed(untested)}{why}")
+    untested = [label for label in range(len(names)) if label not in tested]
+    if layout.has_test:
+        reasons = {"": untested}
+    else:
+        alone = [label for label in untested if counts[label] == 1]
+        others = [label for label in untested if counts[label] > 1]
+        whose = "its" if len(others) == 1 else "their"
+        reasons = {
+            ": a single image is trained on; give test/": alone,
+            f": by chance none of {whose} images is set aside; give test/": others,
+        }
+    for why, labels_of in reasons.items():
+        if labels_of:
+            lines.append(f"no test image of {listed([names[label] for label in labels_of])}{why}")
     return lines
 
 
@@ -92,16 +104,31 @@ def _on_copies(copies: Copies, ids: list[str], labels: np.ndarray, parts: np.nda
         (copies.of_test, "of test images, left out of training"),
         (copies.of_validation, "of validation images, left out of training"),
         (copies.within_train, "within the training part, left out"),
+        (copies.within_validation, "within the validation part, left out"),
         (copies.within_test, "within the test part, where they stay"),
     )
     lines = [f"copies: {count:,} {what}" for count, what in counted if count]
     if copies.two_labels:
-        count = len(copies.two_labels)
-        what = "image is" if count == 1 else "images are"
-        lines.append(f"two labels: {count:,} {what} in several classes, and not trained on as any")
+        lines += _two_labels(copies.two_labels, parts)
         lines += _some(
             [" = ".join(shown(ids[i]) for i in group[:3]) for group in copies.two_labels]
         )
+    return lines
+
+
+def _two_labels(groups: list[list[int]], parts: np.ndarray) -> list[str]:
+    """How many images have two labels, by what becomes of them."""
+    stays_in = [next((parts[index] for index in group if parts[index]), "") for group in groups]
+    lines = []
+    for part, what in (
+        ("train", "used without a label"),
+        ("", "left out of the validation part"),
+        ("validation", "used with the label of the validation part"),
+        ("test", "used with the label of the test part"),
+    ):
+        if count := stays_in.count(part):
+            have = "image has" if count == 1 else "images have"
+            lines.append(f"two labels: {count:,} {have} more than one; {what}")
     return lines
 
 

@@ -8,21 +8,33 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from ssgan_tf.walk import walk_images
+from ssgan_tf.walk import is_system_path, walk_images
 
 _UTF_8_BOM = b"\xef\xbb\xbf"
 _UTF_16_BOMS = (b"\xff\xfe", b"\xfe\xff")  # of lists that Windows PowerShell writes
 
 
 class Unreadable(NamedTuple):
-    """A file that could not be classified, and why."""
+    """A file that is not classified.
+
+    Attributes:
+        path: of the file.
+        reason: why.
+        failure: False if it is left out on purpose, which is no error.
+    """
 
     path: str
     reason: str
+    failure: bool = True
 
 
 def expand(arguments: Sequence[str], standard_input: IO[str]) -> Iterator[str | Unreadable]:
     """Paths of image files: files, folders (all images below), globs, "-" for a list on stdin.
+
+    What is hidden or made by systems (`walk.is_system_path`) is never an image: neither below a
+    folder nor in what a glob matches or a list names, where it is left out in silence. A pattern
+    may have been expanded by the shell, so it is left out among the arguments too; but since a
+    person may have typed it, it is named there, and does not count as a failure.
 
     Args:
         arguments: as given. What names nothing stays, to be reported as unreadable.
@@ -35,11 +47,19 @@ def expand(arguments: Sequence[str], standard_input: IO[str]) -> Iterator[str | 
     for argument in arguments:
         if argument == "-":
             for line in read_list(standard_input):
-                yield from _images(line)
+                if not _is_left_out(line):
+                    yield from _images(line)
         elif not os.path.lexists(argument) and glob.has_magic(argument):
             yield from _matches(argument)
+        elif _is_left_out(argument):
+            yield Unreadable(argument, "is hidden or made by a system; left out", failure=False)
         else:
             yield from _images(argument)
+
+
+def _is_left_out(path: str) -> bool:
+    """Whether it is there and a system's; what is missing is named as that."""
+    return os.path.lexists(path) and is_system_path(path)
 
 
 def _images(path: str) -> Iterator[str | Unreadable]:
@@ -74,7 +94,8 @@ def _matches(pattern: str) -> Iterator[str | Unreadable]:
     if "**" in parts:  # goes into the folders itself
         paths = [path for path in paths if not os.path.isdir(path)]
     for path in paths or [pattern]:
-        yield from _images(path)
+        if not _is_left_out(path):
+            yield from _images(path)
 
 
 def read_list(stream: IO[str]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ssgan_tf import resize
-from ssgan_tf.config import FOLDER, Config, UserError, expand_user
+from ssgan_tf.config import Config, UserError, expand_user, is_folder
 from ssgan_tf.records import ids_digest, read_json, write_json
 
 if TYPE_CHECKING:  # that module needs TensorFlow, this one does not: its errors come at once
@@ -32,7 +32,7 @@ class LabelSplit:
 
     @property
     def train(self) -> np.ndarray:
-        """All images that training sees, labelled or not, ascending."""
+        """All images that training sees, labeled or not, ascending."""
         return np.sort(np.concatenate([self.labeled, self.unlabeled]))
 
 
@@ -82,13 +82,13 @@ def split_labels(config: Config, dataset: "Dataset") -> LabelSplit:
         if count > len(rest):
             aside = f" after {len(validation)} are set aside" if len(validation) else ""
             raise UserError(
-                f"--labeled={count}: {dataset.name} has {len(rest)} labelled training images"
+                f"--labeled={count}: {dataset.name} has {len(rest)} labeled training images"
                 f"{aside}; give at most that, or 'all'."
             )
         if count < dataset.num_classes:
             raise UserError(
                 f"--labeled={count}: {dataset.name} has {dataset.num_classes} classes; give at "
-                "least one labelled image for each."
+                "least one labeled image for each."
             )
         if config.label_selection == "first" or count == len(rest):
             labeled = rest[:count]  # the data set is in the order of its ids
@@ -98,9 +98,18 @@ def split_labels(config: Config, dataset: "Dataset") -> LabelSplit:
     missing = set(range(dataset.num_classes)) - set(labels[labeled].tolist())
     if missing:
         names = ", ".join(dataset.class_names[label] for label in sorted(missing))
-        notes.append(f"no labelled image of class {names}")
+        notes.append(f"no labeled image of class {names}")
     unlabeled = np.setdiff1d(everything, np.union1d(labeled, validation))
     return LabelSplit(np.sort(labeled), unlabeled, np.sort(validation), tuple(notes))
+
+
+def imbalanced(counts: np.ndarray) -> bool:
+    """Whether the largest class has more than twice the images of the smallest.
+
+    Args:
+        counts: of the images of each class, at least one.
+    """
+    return int(counts.max()) > 2 * int(counts.min())
 
 
 def stratified(
@@ -142,7 +151,7 @@ def balanced(
         for label in np.flatnonzero(sizes < fair)
     ]
     if not notes and shares.min() < shares.max():
-        notes.append(f"some classes have {shares.max()} labelled images, others {shares.min()}")
+        notes.append(f"some classes have {shares.max()} labeled images, others {shares.min()}")
     chosen = [part[:share] for part, share in zip(members, shares, strict=True)]
     return np.sort(np.concatenate(chosen)), notes
 
@@ -170,8 +179,8 @@ def check(path: Path, config: Config, dataset: "Dataset", split: LabelSplit) -> 
     earlier = [name for name in _YOUNGER if name not in stored]
     for name in earlier:
         found.pop(name, None)
-    of_folder = str(stored.get("dataset", "")).startswith(FOLDER)
-    if of_folder and dataset.name.startswith(FOLDER):
+    of_folder = is_folder(stored.get("dataset", ""))
+    if of_folder and is_folder(dataset.name):
         found["dataset"] = stored["dataset"]  # it may have moved; its ids tell
     had, has = (str(content.pop(_PIXELS, "")).partition("/") for content in (stored, found))
     if stored != found:
@@ -288,17 +297,17 @@ def model_facts(path: Path) -> tuple[list[str], int] | None:
     named = isinstance(names, list) and all(isinstance(name, str) for name in names)
     if not named or len(names) < 2 or channels not in (1, 3):
         raise UserError(
-            f"{path}: its class_names must be two names or more, its channels 1 or 3; put the "
-            "original back."
+            f"{path}: its class_names must be two names or more, its channels 1 or 3; "
+            "restore the original file."
         )
     return names, channels
 
 
 def _resolve(path: str, dataset: "Dataset") -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the labelled and of the validation images named in a `labels.json`."""
+    """Indices of the labeled and of the validation images named in a `labels.json`."""
     content = read(path)
     written_for = str(content.get("dataset", dataset.name))
-    folders = written_for.startswith(FOLDER) and dataset.name.startswith(FOLDER)  # the ids decide
+    folders = is_folder(written_for) and is_folder(dataset.name)  # the ids decide
     if not folders and written_for.partition("/")[0] != dataset.name.partition("/")[0]:
         raise UserError(f"--labels_from={path}: is of {written_for}, not of {dataset.name}.")
     index_of = {identity: index for index, identity in enumerate(dataset.train.ids.tolist())}

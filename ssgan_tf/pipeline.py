@@ -9,9 +9,9 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from ssgan_tf.config import FOLDER, Config
+from ssgan_tf.config import Config, is_folder
 from ssgan_tf.datasets import Dataset, without_autotuning
-from ssgan_tf.label_split import LabelSplit
+from ssgan_tf.label_split import LabelSplit, imbalanced
 from ssgan_tf.storage import Rows
 from ssgan_tf.trainer import Batch
 
@@ -90,15 +90,15 @@ def balanced_by_class(config: Config, labels: np.ndarray) -> bool:
         labels: of the labeled images.
 
     Returns:
-        Never where no batch is of labeled images alone. With "auto" for folders whose largest
-        class has more than twice the labeled images of the smallest.
+        Never where no batch is of labeled images alone. With "auto" for folders whose labeled
+        images are `imbalanced`; a class without any does not count.
     """
     if config.method != "supervised" and not config.labeled_batch_size:
         return False
     if config.balance_classes != "auto":
         return config.balance_classes == "true"
     _, sizes = np.unique(labels, return_counts=True)
-    return config.dataset.startswith(FOLDER) and int(sizes.max()) > 2 * int(sizes.min())
+    return is_folder(config.dataset) and imbalanced(sizes)
 
 
 def training_batches(

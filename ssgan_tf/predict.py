@@ -4,6 +4,7 @@
 
 Needs the exported directory alone, neither the run nor its data. Files that cannot be read are
 named on standard error and counted; all others are still classified, and the exit status is 1.
+Hidden files and those that systems make, such as Thumbs.db, are left out.
 """
 
 import collections
@@ -26,7 +27,7 @@ from absl import logging
 from ssgan_tf import errors, keras_settings, streams
 from ssgan_tf.ahead import Ahead
 from ssgan_tf.config import FITS, UserError, expand_user
-from ssgan_tf.device import prepare_device, quiet_start
+from ssgan_tf.device import cores, prepare_device, quiet_start
 from ssgan_tf.flags import Flag, parse_command
 from ssgan_tf.image_paths import Unreadable, expand
 from ssgan_tf.images import SUFFIXES, Fit, ImageError, read_image
@@ -143,7 +144,7 @@ def predict(
     pending: collections.deque[tuple[list[str | Unreadable], list[Future]]] = collections.deque()
     limit = min(_FIRST_BATCH, batch_size)
     with (
-        contextlib.nullcontext(decoders) if decoders else ThreadPoolExecutor(_cores()) as executor,
+        contextlib.nullcontext(decoders) if decoders else ThreadPoolExecutor(cores()) as executor,
         Ahead(paths, batch_size) as waiting,
     ):
         while True:
@@ -151,7 +152,7 @@ def predict(
             if batch:
                 limit = min(4 * limit, batch_size)
                 # A task for each core: a task for each of many small files would cost more.
-                share = -(-len(batch) // _cores())
+                share = -(-len(batch) // cores())
                 shares = [batch[first : first + share] for first in range(0, len(batch), share)]
                 pending.append((batch, [executor.submit(decode, part) for part in shares]))
             if not pending:
@@ -190,9 +191,9 @@ def decoding_processes() -> Executor:
     safely. Where it is too late, or not Linux, these are threads.
     """
     if sys.platform != "linux" or "tensorflow" in sys.modules:
-        return ThreadPoolExecutor(_cores())
+        return ThreadPoolExecutor(cores())
     processes = ProcessPoolExecutor(
-        _cores(),
+        cores(),
         multiprocessing.get_context("fork"),
         initializer=_start_decoder,
     )
@@ -216,10 +217,6 @@ def _ended(decoders: Executor) -> Iterator[Executor]:
         yield decoders
     finally:
         decoders.shutdown(cancel_futures=True)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _decode(
@@ -320,9 +317,10 @@ def _write(found: Iterator[Prediction | Unreadable], writer: PredictionWriter) -
 
     done = failed = 0
     for item in tqdm(found, unit=" images", file=sys.stderr, disable=not sys.stderr.isatty()):
-        done += 1
+        counts = not isinstance(item, Unreadable) or item.failure
+        done += counts
         if isinstance(item, Unreadable):
-            failed += 1
+            failed += counts
             tqdm.write(f"{in_one_line(item.path)}: {item.reason}", file=sys.stderr)
         else:
             writer.write(item)

@@ -50,9 +50,9 @@ def read_json(path: Path, types: dict[str, Any], hand_made: bool = False) -> dic
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: is not JSON ({error}); put the original back.") from error
+        raise UserError(f"{path}: is not JSON ({error}); restore the original file.") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path}: is not such a file as a run writes; put the original back.")
+        raise UserError(f"{path}: is not such a file as a run writes; restore the original file.")
     schema = content.pop("schema", None)
     if schema != SCHEMA and not (hand_made and schema is None):
         found = "no schema version" if schema is None else f"the schema version {schema!r}"
@@ -62,11 +62,11 @@ def read_json(path: Path, types: dict[str, Any], hand_made: bool = False) -> dic
         )
     for name, kind in types.items():
         if name not in content:
-            raise UserError(f"{path}: lacks {name!r}; put the original back.")
+            raise UserError(f"{path}: lacks {name!r}; restore the original file.")
         if not isinstance(content[name], kind) or isinstance(content[name], bool):
             raise UserError(
                 f"{path}: {name!r} is {content[name]!r}, which is not of type "
-                f"{getattr(kind, '__name__', 'number')}; put the original back."
+                f"{getattr(kind, '__name__', 'number')}; restore the original file."
             )
     return content
 

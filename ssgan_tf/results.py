@@ -56,19 +56,19 @@ def read_results(directory: Path) -> dict[str, Any]:
         if name in results and not _is_number(results[name], low, high):
             raise UserError(
                 f"{path}: {name!r} is {results[name]!r}, which is not a number from {low} to "
-                f"{high:,}; put the original back."
+                f"{high:,}; restore the original file."
             )
     for name, kind in _OPTIONAL.items():
         if name in results and not isinstance(results[name], kind):
             raise UserError(
                 f"{path}: {name!r} is {results[name]!r}, which is not of type {kind.__name__}; "
-                "put the original back."
+                "restore the original file."
             )
     for name, value in results.get("recall", {}).items():
         if value is not None and not _is_number(value, 0, 1):
             raise UserError(
-                f"{path}: 'recall' of {name} is {value!r}, which is not a number from 0 to 1; put "
-                "the original back."
+                f"{path}: 'recall' of {name} is {value!r}, which is not a number from 0 to 1; "
+                "restore the original file."
             )
     interval = results["test_accuracy_interval"]
     rounding = 1e-9  # at 0 and 1 the formula of the interval ends a little beyond
@@ -79,14 +79,14 @@ def read_results(directory: Path) -> dict[str, Any]:
     ):
         raise UserError(
             f"{path}: 'test_accuracy_interval' is {interval!r}, which is not two numbers from 0 "
-            "to 1, the smaller one first; put the original back."
+            "to 1, the smaller one first; restore the original file."
         )
     try:
         shlex.split(results["command"])
     except ValueError as error:
         raise UserError(
             f"{path}: 'command' is {results['command']!r}, which is not a command "
-            f"({error}); put the original back."
+            f"({error}); restore the original file."
         ) from error
     return results
 

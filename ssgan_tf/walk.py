@@ -8,7 +8,7 @@ from collections import deque
 from pathlib import Path
 from typing import NamedTuple
 
-from ssgan_tf.images import is_image_name
+from ssgan_tf.images import is_image_name, is_thumbnail_name
 
 # Made by systems beside other people's files. In lower case.
 _SYSTEM_FOLDERS = {
@@ -18,6 +18,7 @@ _SYSTEM_FOLDERS = {
     *("__macosx", "network trash folder", "temporary items"),  # macOS
     *("lost+found", "~snapshot", "__pycache__"),
 }
+_THUMBNAIL_FOLDERS = {"@eadir", "@__thumb"}  # within _SYSTEM_FOLDERS
 _SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"}
 _SYSTEM_NAMES = _SYSTEM_FOLDERS | _SYSTEM_FILES
 _KINDS = (
@@ -133,6 +134,24 @@ def _leads_up(link: str) -> bool:
 def is_system_name(name: str) -> bool:
     """Whether a file or folder is hidden or made by a system: never an image, never a class."""
     return name.startswith(".") or name.lower() in _SYSTEM_NAMES
+
+
+def is_system_path(path: str) -> bool:
+    """Whether a path that a person, a shell or another program gives is nobody's photo.
+
+    A file is not if `is_system_name` says so of its name, or if it is a thumbnail of a NAS; a
+    folder if it is one that systems make. Hidden folders may be meant, and so may be all that is in
+    folders such as `lost+found`.
+
+    Args:
+        path: of a file or folder, which is looked at.
+    """
+    *above, name = [part.lower() for part in Path(os.path.normpath(path)).parts] or [""]
+    if not _THUMBNAIL_FOLDERS.isdisjoint(above):
+        return True
+    if os.path.isdir(path):
+        return name in _SYSTEM_FOLDERS
+    return is_system_name(name) or is_thumbnail_name(os.path.basename(path))
 
 
 def natural_key(name: str) -> tuple[list[str | int], str, str]:

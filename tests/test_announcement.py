@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ssgan_tf import announcement, run_dir
+from ssgan_tf import announcement, chart_text, run_dir
 from ssgan_tf.config import Config
 from ssgan_tf.flags import parse_config
 from tests.conftest import make_dataset
@@ -123,6 +123,18 @@ def test_balanced_accuracy_and_the_recall_of_each_class_stand_beside_accuracy() 
     assert "Balanced accuracy  57.5%  (mean recall of the classes)" in lines
     (line,) = (line for line in lines if line.startswith("  recall"))
     assert line.split() == ["recall", "cat", "90%", "dog", "25%", "yak", "-"]
+
+
+def test_recalls_stand_below_each_other_under_wide_letters() -> None:
+    recall = {("三毛猫" if index == 0 else f"{index:06}"): 0.5 for index in range(12)}
+    found = RESULTS | {"balanced_accuracy": 0.5, "recall": recall}
+    lines = announcement.closing_lines(Config(), found).splitlines()
+    first = next(index for index, line in enumerate(lines) if line.startswith("  recall"))
+    cells, below = lines[first][19:], lines[first + 1][19:]
+    # 80 columns: six cells of 10 and two spaces; the wide letters are three, but six columns.
+    assert cells.startswith("三毛猫 50%  000001 50%  ")
+    assert below.startswith("000006 50%  000007 50%  ")
+    assert chart_text.width(cells) == len(below)
 
 
 def test_what_was_chosen_for_a_folder_is_said_with_the_reason_and_what_was_given_is_not() -> None:

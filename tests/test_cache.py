@@ -82,6 +82,35 @@ def test_each_image_is_decoded_once(
     assert isinstance(first.images, Rows) == (budget == TINY)
 
 
+def test_copies_are_known_by_the_pixels_before_they_are_brought_to_size(
+    tmp_path: Path, decoded: list[str]
+) -> None:
+    root = tmp_path / "images"
+    blank = Image.new("RGB", (512, 512), "white")
+    for name, place in (("a", (100, 100)), ("b", (400, 300))):
+        image = blank.copy()
+        image.putpixel(place, (254, 255, 255))  # too little to be seen at 8 x 8
+        root.mkdir(exist_ok=True)
+        image.save(root / f"{name}.png")
+    image.save(root / "b copy.bmp")  # another file with the pixels of b
+    image.transpose(Image.Transpose.ROTATE_90).save(root / "c.png")
+    exif = Image.Exif()
+    exif[0x0112] = 8  # to be turned by a quarter
+    image.save(root / "c turned.png", exif=exif)
+    Image.new("L", (4, 2), 255).save(root / "d.png")
+    Image.new("L", (2, 4), 255).save(root / "e.png")  # the same bytes in another shape
+    Image.new("RGB", (2, 4), "white").save(root / "f.png")  # the same color
+    for budget in (1.0, 1.0, TINY):
+        found = read(root, tmp_path / "cache", budget)
+        names = sorted((path.name for path in root.iterdir()), key=os.fsencode)
+        of = dict(zip(names, found.digests, strict=True))
+        assert len(np.unique(np.asarray(found.images), axis=0)) == 1
+        assert of["b.png"] == of["b copy.bmp"] and of["c.png"] == of["c turned.png"]
+        assert of["e.png"] == of["f.png"]
+        assert len(set(found.digests)) == 5
+    assert len(decoded) == 8  # each was read once
+
+
 def test_a_part_of_the_files_in_another_order_comes_from_the_cache(
     folder: Path, tmp_path: Path, decoded: list[str]
 ) -> None:

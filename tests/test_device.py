@@ -1,13 +1,27 @@
 """What the run computes on: GPUs that are hidden, and XLA that cannot compile a step."""
 
+import concurrent.futures
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssgan_tf import device, label_split, layers, losses, pipeline, train, trainer
+from ssgan_tf import (
+    cache,
+    datasets,
+    device,
+    house_numbers,
+    label_split,
+    layers,
+    losses,
+    pipeline,
+    train,
+    trainer,
+)
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.trainer import Batch, Trainer
 
@@ -29,6 +43,28 @@ def test_a_hidden_gpu_is_none(hidden_gpu: None) -> None:
     assert device.describe_device().startswith("CPU: ")
     assert not device.resolve_jit_compile("auto", 1)
     assert layers._kernel_gradient_pays(tf.zeros((1, 8, 8, 1)), 1)
+
+
+def test_cores_are_those_that_this_process_may_use(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[int] = []
+
+    def noted(count: int) -> ThreadPoolExecutor:
+        asked.append(count)
+        return ThreadPoolExecutor(count)
+
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3, 5, 8}, raising=False)
+    monkeypatch.setattr(cache, "ThreadPoolExecutor", noted)
+    assert device.describe_device().endswith(", 3 cores")
+    cache.decode_files(tmp_path, [], 8, 3, "crop", str(tmp_path / "cache"))
+    monkeypatch.setattr(concurrent.futures, "ThreadPoolExecutor", noted)
+    monkeypatch.setattr(house_numbers, "NUM_EXAMPLES", {"train": 4, "test": 2})
+    datasets.load("house_numbers", str(tmp_path))
+    assert asked.count(3) == 3  # of the cache, and of the two parts; TFDS has a pool of its own
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert device.cores() == 1
 
 
 def batches_of(config: Config) -> Iterator[Batch]:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from ssgan_tf import datasets, evaluate, folder
 from ssgan_tf.config import Config, UserError
+from ssgan_tf.folder_parts import path_hash
 from ssgan_tf.label_split import split_labels
 from ssgan_tf.train import train_and_evaluate
 
@@ -80,7 +81,8 @@ def test_each_class_keeps_an_image_to_train_on_and_classes_without_test_images_a
         name: int(np.sum(dataset.train.labels == i)) for i, name in enumerate(dataset.class_names)
     }
     assert counts == {"cat": 1, "dog": 1, "rare": 1}
-    assert "no test image of rare: too few images for --test_fraction" in dataset.report
+    reason = "a single image is trained on; give test/"
+    assert f"no test image of rare: {reason}" in dataset.report
     with pytest.raises(UserError, match=r"--test_fraction=0.0: leaves no test image of 21"):
         folder.load(str(pictures), test_fraction=0.0)
 
@@ -186,14 +188,79 @@ def test_two_labels_of_one_image_are_named_with_both_files(pictures: Path) -> No
     copy(pictures / "train/cat/photo_0.png", pictures / "train/dog/cat.png")
     dataset = folder.load(str(pictures))
     report = "\n".join(dataset.report)
-    assert "two labels: 1 image is in several classes" in report
+    assert "two labels: 1 image has more than one; used without a label" in report
     assert "train/cat/photo_0.png = train/dog/cat.png" in report
     assert np.sum(dataset.train.labels == 0) == 7 and np.sum(dataset.train.labels == 1) == 8
     assert np.sum(dataset.train.labels == -1) == 7
     (pictures / "train/both").mkdir()
     copy(pictures / "train/cat/photo_1.png", pictures / "train/both/1.png")
-    with pytest.raises(UserError, match="all training images of class both are also"):
+    with pytest.raises(UserError, match=r"all training images of class both are also.* Move them"):
         folder.load(str(pictures))
+
+
+def test_counts_stand_below_each_other_under_wide_letters(pictures: Path) -> None:
+    (pictures / "train/cat").rename(pictures / "train/三毛猫三毛猫")
+    lines = folder.load(str(pictures)).report
+    (wide,) = (line for line in lines if line.startswith("三毛猫三毛猫"))
+    assert wide == "三毛猫三毛猫           9           1"
+    assert "class              train        test" in lines
+
+
+def test_images_that_are_equal_after_resizing_alone_keep_their_labels(pictures: Path) -> None:
+    for index, name in enumerate(("cat/a", "dog/b")):
+        image = Image.new("RGB", (512, 512), "white")
+        image.putpixel((100 + index, 100), (254, 255, 255))
+        image.save(pictures / f"train/{name}.png")
+    report = "\n".join(folder.load(str(pictures)).report)
+    assert "two labels" not in report and "copies" not in report
+
+
+def test_copies_and_two_labels_of_the_validation_part_are_said(pictures: Path) -> None:
+    for index, names in enumerate((("cat/1", "cat/1b"), ("cat/2", "dog/2"), ("dog/3",))):
+        for name in names:
+            write_image(pictures / f"valid/{name}.png", 60 + index)
+    copy(pictures / "valid/dog/3.png", pictures / "train/cat/3.png")
+    dataset = folder.load(str(pictures))
+    kept = min(("valid/cat/1.png", "valid/cat/1b.png"), key=path_hash)
+    assert dataset.validation_ids == {kept, "valid/dog/3.png"}
+    assert "copies: 2 within the validation part, left out" in dataset.report
+    assert "two labels: 1 image has more than one; left out of the validation part" in (
+        dataset.report
+    )
+    said = "two labels: 1 image has more than one; used with the label of the validation part"
+    assert said in dataset.report
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_a_small_folder_has_a_test_image_wherever_the_hashes_are(
+    count: int, tmp_path: Path
+) -> None:
+    names = (f"{name}/{index}.png" for index in range(200) for name in ("a", "b"))
+    above = [name for name in names if path_hash(name) > 0.2]  # by chance none is below
+    chosen = [path for name in "ab" for path in [one for one in above if one[0] == name][:count]]
+    for index, path in enumerate(chosen):
+        write_image(tmp_path / path, 10 * index)
+    dataset = folder.load(str(tmp_path))
+    assert len(dataset.test) == 1 and len(dataset.train) == 2 * count - 1
+    ids = [*dataset.train.ids, *dataset.test.ids]
+    assert dataset.test.ids[0] == min(ids, key=path_hash)
+    other = "b" if dataset.test.ids[0][0] == "a" else "a"
+    said = f"no test image of {other}: by chance none of its images is set aside; give test/"
+    assert said in dataset.report
+
+
+def test_the_working_directory_has_the_ids_that_any_other_path_to_it_gives(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (pictures / "gone.png").symlink_to("nowhere")
+    (pictures / "train" / "cat" / "lost.png").symlink_to("nowhere")
+    expected = folder.load(str(pictures))
+    assert "  gone.png: is a link to nothing" in expected.report
+    monkeypatch.chdir(pictures)
+    for given in (".", "./", "../" + pictures.name):
+        found = folder.load(given)
+        assert found.train.ids.tolist() == expected.train.ids.tolist()
+        assert (found.name, found.report) == (expected.name, expected.report)
 
 
 def test_a_validation_folder_is_set_aside_and_not_trained_on(pictures: Path) -> None:

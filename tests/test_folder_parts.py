@@ -32,6 +32,20 @@ def test_each_class_keeps_an_image_and_those_without_a_label_are_not_taken() -> 
     assert np.flatnonzero(~chosen).tolist() == [*kept, 9, 10, 11]
 
 
+def test_where_no_hash_is_below_the_fraction_the_lowest_is_taken() -> None:
+    ids = [f"{index}.png" for index in range(11)]
+    labels = np.array([0] * 5 + [1] * 4 + [2, UNKNOWN])
+    hashes = [path_hash(identity) for identity in ids]
+    fraction = min(hashes) / 2
+    lowest = min(range(9), key=hashes.__getitem__)  # class 2 needs its only image for training
+    assert np.flatnonzero(set_aside(labels, ids, fraction)).tolist() == [lowest]
+    assert not set_aside(labels, ids, 0.0).any()
+    assert not set_aside(np.arange(11), ids, fraction).any()
+    order = np.random.default_rng(0).permutation(11)  # of the paths alone, not of their order
+    shuffled = set_aside(labels[order], [ids[index] for index in order], fraction)
+    assert order[shuffled].tolist() == [lowest]
+
+
 def copies(*images: tuple[str, str, int]) -> tuple[list[int], list[int], list[int]]:
     """Of (pixels, part, label): which are kept, their labels, and the counts."""
     digests = [pixels.encode() for pixels, _, _ in images]
@@ -59,6 +73,16 @@ def test_copies_of_test_images_are_not_trained_on_with_or_without_a_label() -> N
 def test_copies_of_validation_images_are_not_trained_on() -> None:
     images = ("a", "train", 0), ("a", "validation", 0), ("a", "train", UNKNOWN), ("b", "train", 1)
     assert copies(*images) == ([1, 3], [0, 1], [0, 2, 0, 0, 0])
+
+
+def test_copies_within_the_validation_part_are_counted() -> None:
+    digests, labels = [b"a", b"a", b"b", b"b", b"c"], np.array([0, 0, 0, 1, 1])
+    ids = [f"valid/{index}.png" for index in range(5)]
+    found = find_copies(digests, labels, ["validation"] * 5, ids)
+    # One of a; none of b, whose label nobody knows; c.
+    assert np.flatnonzero(found.keep).tolist() == [min((0, 1), key=lambda i: path_hash(ids[i])), 4]
+    assert (found.within_validation, found.two_labels) == (2, [[2, 3]])
+    assert found.within_train == found.of_validation == 0
 
 
 def test_of_copies_within_the_training_part_one_stays_if_possible_with_its_label() -> None:

@@ -1,3 +1,4 @@
+import hashlib
 import io
 import os
 import resource
@@ -510,3 +511,12 @@ def test_what_pillow_warns_of_stays_silent_in_threads_too(tmp_path: Path) -> Non
         [sys.executable, "-W", "error", "-c", script, tmp_path], capture_output=True, text=True
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(("size", "channels"), [((7, 5), 3), ((1500, 700), 3), ((1500, 700), 1)])
+def test_the_digest_is_of_mode_size_and_bytes_of_the_decoded_image(
+    size: tuple[int, int], channels: int
+) -> None:
+    image = varied(*size).convert("L" if channels == 1 else "RGB")
+    expected = hashlib.blake2b(f"{image.mode} {size}".encode() + image.tobytes(), digest_size=16)
+    assert read_picture(file_of(image), 16, channels).digest == expected.digest()

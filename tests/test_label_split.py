@@ -35,7 +35,7 @@ def test_a_remainder_goes_one_to_a_class() -> None:
     dataset = skewed([60, 20, 20])
     found = split(dataset, labeled=32)
     assert sorted(per_class(dataset, found.labeled)) == [10, 11, 11]
-    assert found.notes == ("some classes have 11 labelled images, others 10",)
+    assert found.notes == ("some classes have 11 labeled images, others 10",)
 
 
 def test_with_all_labels_no_class_is_told_to_have_few() -> None:
@@ -72,7 +72,7 @@ def test_first_takes_the_first_by_id() -> None:
 
 def test_first_reports_a_class_without_any_label() -> None:
     found = split(skewed([60, 20, 20]), labeled=10, label_selection="first")
-    assert found.notes == ("no labelled image of class 1, 2",)
+    assert found.notes == ("no labeled image of class 1, 2",)
 
 
 def test_validation_is_stratified_and_taken_before_labels_are_drawn() -> None:
@@ -92,10 +92,10 @@ def test_the_parts_are_disjoint_and_everything() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"labeled": 101}, ["--labeled=101", "100 labelled training images"]),
+        ({"labeled": 101}, ["--labeled=101", "100 labeled training images"]),
         (
             {"labeled": 91, "validation_fraction": 0.1},
-            ["--labeled=91", "90 labelled training images after 10 are set aside"],
+            ["--labeled=91", "90 labeled training images after 10 are set aside"],
         ),
         ({"labeled": 9}, ["--labeled=9", "10 classes"]),
         ({"labels_from": "/nowhere/labels.json"}, ["--labels_from=/nowhere/labels.json"]),
@@ -125,7 +125,7 @@ def test_what_a_file_decides_is_told(tmp_path: Path) -> None:
     path = tmp_path / "labels.json"
     path.write_text(json.dumps({"ids": [f"train_{index:06d}" for index in range(9)]}))
     found = split(labels_from=str(path))
-    assert found.notes == (f"the 9 labels are those of {path}", "no labelled image of class 9")
+    assert found.notes == (f"the 9 labels are those of {path}", "no labeled image of class 9")
 
 
 def test_a_run_does_not_go_on_with_other_data(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_images_without_a_label_are_never_labelled_nor_set_aside() -> None:
     assert found.labeled.min() >= 40 and found.validation.min() >= 40
     assert len(found.labeled) + len(found.validation) == 60
     assert set(range(40)) <= set(found.unlabeled.tolist())
-    with pytest.raises(UserError, match="60 labelled training images"):
+    with pytest.raises(UserError, match="60 labeled training images"):
         split(dataset, labeled=61)
 
 

@@ -383,6 +383,17 @@ def test_an_empty_folder_and_a_missing_file_are_named(
     assert out == ""  # no header without a row
 
 
+def test_what_systems_make_is_named_where_it_is_given_and_is_no_failure(
+    model: tuple, folder: tuple, capsys: pytest.CaptureFixture
+) -> None:
+    (folder[0] / "Thumbs.db").write_text("no image")
+    given = [str(folder[0] / name) for name in ("0.png", "Thumbs.db")]
+    status, out, err = run(model, given, capsys)
+    assert status == 0 and "0.png" in out
+    assert err.count("Thumbs.db") == 1 and "could not be read" not in err
+    assert "no images found" in str(run(model, given[1:], capsys)[0])
+
+
 def test_help_names_every_flag(capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit) as error:
         predict.main(["predict", "--help"])

@@ -143,7 +143,7 @@ def test_an_edited_results_file_is_named_with_the_field(
     edit(path, **{field: value})
     with pytest.raises(UserError) as error:
         read_results(tmp_path)
-    for word in (str(path), repr(field), "put the original back"):
+    for word in (str(path), repr(field), "restore the original file"):
         assert word in str(error.value)
     assert "\n" not in str(error.value)
 

@@ -1,3 +1,4 @@
+import io
 import os
 import socket
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ssgan_tf import walk
+from ssgan_tf.image_paths import Unreadable, expand
 from ssgan_tf.walk import natural_key, walk_images
 
 
@@ -179,3 +181,35 @@ def test_walking_does_not_wait_for_tensorflow() -> None:
     code = "import sys; import ssgan_tf.walk, ssgan_tf.folder_layout; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
     assert b"ssgan_tf.walk" in loaded.split() and b"tensorflow" not in loaded.split()
+
+
+def test_what_systems_make_is_no_image_however_it_is_given(tmp_path: Path) -> None:
+    photo = make(tmp_path / "1.png")
+    systems = [
+        *(".1.png", "._1.png", "Thumbs.db", "desktop.ini", "SYNOPHOTO_THUMB_M.jpg"),
+        *("@eaDir/1.png/thumb.jpg", "@eaDir/2.png"),
+    ]
+    made = [str(make(tmp_path / name)) for name in systems]
+    folder = str(tmp_path / "@eaDir")
+    for pattern in ("*", ".*", "@eaDir/*", "**/*", "**/.*"):
+        found = list(expand([f"{tmp_path}/{pattern}"], None))
+        assert found == ([str(photo)] if pattern in ("*", "**/*") else []), pattern
+    lines = "\n".join([*made, str(photo), folder])
+    assert list(expand(["-"], io.StringIO(lines))) == [str(photo)]
+    found = list(expand([*made, str(photo), folder], None))  # as a shell expands a pattern
+    reasons = [item for item in found if isinstance(item, Unreadable)]
+    assert [item.path for item in reasons] == [*made, folder]
+    assert not any(item.failure for item in reasons)
+    assert str(photo) in found
+
+
+def test_a_hidden_folder_and_a_missing_hidden_file_are_taken_as_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = str(make(tmp_path / ".photos" / "1.png"))
+    for given in (str(tmp_path / ".photos"), photo, f"{tmp_path}/.photos/*"):
+        assert list(expand([given], None)) == [photo]
+    missing = str(tmp_path / ".2.png")
+    assert list(expand([missing], None)) == [missing]  # is to be named as missing
+    monkeypatch.chdir(tmp_path / ".photos")
+    assert list(expand(["."], None)) == ["./1.png"]
