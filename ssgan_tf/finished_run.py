@@ -42,7 +42,7 @@ class FinishedRun(NamedTuple):
     Attributes:
         config: of the run.
         dataset: its data, loaded again.
-        split: which images were labelled, which set aside.
+        split: which images were labeled, which set aside.
         trainer: with the weights of the checkpoint; `trainer.classifier` is the one to use.
     """
 

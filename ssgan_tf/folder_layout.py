@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ssgan_tf.config import UserError
-from ssgan_tf.folder_names import PARTS, TABLE, ask_about, listed, shown
+from ssgan_tf.folder_names import PARTS, TABLE, ask_about, listed, shown, why_no_class
 from ssgan_tf.images import is_image_name
 from ssgan_tf.labels_csv import Label, read_labels
 from ssgan_tf.walk import kind_of, list_folder, natural_key, walk_images
@@ -229,9 +229,7 @@ class _Reading:
             UserError: if its name cannot be a line of the exported model's class_names.txt.
         """
         parent, _, name = folder.rpartition("/")
-        surrogates = any("\ud800" <= character <= "\udfff" for character in name)
-        if surrogates or name.splitlines() != [name]:
-            wrong = "is not UTF-8" if surrogates else "holds a line break"
+        if wrong := why_no_class(name):
             raise UserError(
                 f"{self._flag}: the name of the class folder {name!a} in "
                 f"{parent or self._root.name}/ {wrong}; rename it."

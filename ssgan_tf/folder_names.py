@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import unicodedata
 
 from ssgan_tf.config import UserError
 
@@ -123,3 +124,14 @@ def listed(names: list[str], most: int = 10) -> str:
 
 def _without_doubles(word: str) -> str:
     return re.sub(r"(.)\1+", r"\1", word)
+
+
+def why_no_class(name: str) -> str:
+    """Why a name cannot be a line of class_names.txt and of a table; empty if it can."""
+    if any("\ud800" <= character <= "\udfff" for character in name):
+        return "is not UTF-8"
+    if len(name.splitlines()) > 1:
+        return "holds a line break"
+    if any(unicodedata.category(character) == "Cc" for character in name):
+        return "holds a control character"
+    return ""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ssgan_tf.config import UserError
-from ssgan_tf.folder_names import shown
+from ssgan_tf.folder_names import shown, why_no_class
 from ssgan_tf.images import is_image_name
 
 _FILE = {
@@ -175,8 +175,8 @@ def _rows(text: str, files: _Files, where: str) -> Iterator[tuple[int, str, str]
             )
         cells += [""] * (max(columns) + 1 - len(cells))
         label = unicodedata.normalize("NFC", cells[columns[1]].strip())
-        if label.splitlines() not in ([], [label]):
-            raise UserError(f"{where}: the label {label!a} in line {line} is not one line of text.")
+        if wrong := why_no_class(label):
+            raise UserError(f"{where}: the label {label!a} in line {line} {wrong}; correct it.")
         if label.casefold() in _NO_LABEL:
             raise UserError(
                 f"{where}: {label!r} in line {line} would be a class of that name; leave the label "

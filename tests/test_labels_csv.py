@@ -84,7 +84,7 @@ def test_mistakes_are_named_with_their_lines(tmp_path: Path) -> None:
     assert "line 2 has 3 columns" in message(tmp_path, "a.png,cat\nb.png,1,2\n")
     assert "line 1 has 4 columns" in message(tmp_path, "xmin,xmax,ymin,ymax\n1,2,3,4\n")
     assert "line 2 is not CSV" in message(tmp_path, 'a.png,cat\n"b.png,cat\n')
-    assert "in line 1 is not one line" in message(tmp_path, 'a.png,"two\u2028lines"\n')
+    assert "in line 1 holds a line break" in message(tmp_path, 'a.png,"two\u2028lines"\n')
     assert "'NaN' in line 2 would be a class" in message(tmp_path, "a.png,cat\nb.png,NaN\n")
     assert "is not a text file" in message(tmp_path, b"PK\x03\x04sheet")
 
