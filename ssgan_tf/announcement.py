@@ -154,7 +154,10 @@ def _beside_the_other_method(config: Config, results: Results) -> list[str]:
         found = None
     if found is None or not _same_task(results, found):
         command = shlex.join(other.command())
-        return ["What the unlabeled images add:", f"  {command}"] if semi else []
+        added = "What the unlabeled images add:"
+        if results["labeled"] == results["train_images"]:
+            added = "There are no unlabeled images. What the generated ones add:"
+        return [added, f"  {command}"] if semi else []
     with_unlabeled, alone = (results, found) if semi else (found, results)
     gain, chance = gain_and_chance(with_unlabeled, alone)
     words = f"{100 * gain:+.1f} points, where chance alone makes up to {100 * chance:.1f}"
@@ -203,8 +206,11 @@ def gain_and_chance(with_unlabeled: Results, alone: Results) -> tuple[float, flo
     """Difference of two test accuracies, and 1.96 standard errors of it.
 
     The test images count as drawn twice: that both runs saw the same ones makes the true error
-    smaller.
+    smaller. With two successes and two failures added (Agresti and Coull 1998), so that an accuracy
+    of 100% on few images is not taken for certain.
     """
     accuracies = [found["test_accuracy"] for found in (with_unlabeled, alone)]
-    variance = sum(p * (1 - p) / with_unlabeled["test_images"] for p in accuracies)
+    images = with_unlabeled["test_images"]
+    shares = [(accuracy * images + 2) / (images + 4) for accuracy in accuracies]
+    variance = sum(share * (1 - share) / (images + 4) for share in shares)
     return accuracies[0] - accuracies[1], 1.96 * math.sqrt(variance)

@@ -257,6 +257,8 @@ def _builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
     if base not in known:
         close = difflib.get_close_matches(base, [*known, "house_numbers"], n=3)
         hint = f"; close to it: {', '.join(close)}" if close else ""
+        if os.path.isdir(name):
+            hint = f"; for your own images give --dataset={FOLDER}{name}"
         raise UserError(f"--dataset={name}: TensorFlow Datasets has no such data set{hint}.")
     return _opened(name, lambda: tfds.builder(name, data_dir=directory, try_gcs=False))
 

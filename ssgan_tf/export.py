@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ssgan_tf.trainer import Trainer
 
 FORMATS = ("saved_model", "tflite", "onnx")
+LEAST_IMAGES = 20  # fewer say nothing of probabilities
 FEW_IMAGES = 100  # a temperature fitted on fewer is hardly more than noise
 CHECKED = 64  # images on which a converted model must agree
 
@@ -123,6 +124,11 @@ def _calibrate(run: finished_run.FinishedRun) -> Calibration:
     from ssgan_tf import calibration
     from ssgan_tf.evaluation import Evaluator
 
+    if len(run.split.validation) < LEAST_IMAGES:
+        raise UserError(
+            f"--calibrate: the run has {len(run.split.validation)} validation images, too few for "
+            f"a temperature; it needs at least {LEAST_IMAGES}, better some hundred."
+        )
     validation = run.dataset.train.take(run.split.validation)
     evaluation = Evaluator(run.trainer.classifier, "moving", run.config.batch_size)(validation)
     logits, labels = evaluation.logits, evaluation.labels

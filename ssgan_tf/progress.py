@@ -77,7 +77,7 @@ class Progress:
             left = _clock(seconds * (self._total_steps - self.step))
             tqdm.write(
                 f"Time:     about {left} from here ({1000 * seconds:,.0f} ms a step; evaluations "
-                "take some more)"
+                "come on top)"
             )
             self._estimated = True
 

@@ -104,7 +104,7 @@ def verify(cpu_devices: int = 0, quick: bool = False) -> tuple[int, int]:
         if not cpu_devices and not gpus():
             raise UserError(
                 "TensorFlow sees no GPU here; install `ssgan-tf[gpu]` and NVIDIA's driver, and see "
-                "what TF_CPP_MIN_LOG_LEVEL=0 says, or try the program with --cpu_devices=2."
+                "what TF_CPP_MIN_LOG_LEVEL=0 says, or try the program with --cpu_devices=2 --quick."
             )
         from ssgan_tf.gpu_checks import CHECKS, make_setup
 

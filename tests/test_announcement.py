@@ -116,6 +116,17 @@ def test_what_else_differs_between_a_run_and_its_control_is_named(
     assert "also differ" not in text
 
 
+def test_chance_is_not_nothing_where_few_images_were_all_correct() -> None:
+    found = {"test_accuracy": 1.0, "test_images": 4}
+    gain, chance = announcement.gain_and_chance(found, found)  # (4 + 2) / (4 + 4) = 0.75
+    assert (gain, chance) == (0, pytest.approx(1.96 * (2 * 0.75 * 0.25 / 8) ** 0.5))
+
+
+def test_without_unlabeled_images_the_closing_lines_do_not_speak_of_any() -> None:
+    text = announcement.closing_lines(Config(), RESULTS | {"labeled": 900})
+    assert "There are no unlabeled images. What the generated ones add:" in text
+
+
 def test_balanced_accuracy_and_the_recall_of_each_class_stand_beside_accuracy() -> None:
     recall = {"cat": 0.9, "dog": 0.25, "yak": None}
     found = RESULTS | {"balanced_accuracy": 0.575, "recall": recall}

@@ -490,7 +490,8 @@ def test_the_command_shows_and_clears_what_the_cache_wrote_and_nothing_else(
     decoded.clear()
     assert levels(read(folder, place)) == list(range(10)) and len(decoded) == 10
     cache.main([*flags, "--clear"])
-    cache.main(["cache", f"--cache_dir={tmp_path / 'nowhere'}", "--clear"])
+    with pytest.raises(SystemExit, match="there is no such directory"):
+        cache.main(["cache", f"--cache_dir={tmp_path / 'nowhere'}", "--clear"])
     assert not (tmp_path / "nowhere").exists()
 
 

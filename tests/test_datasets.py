@@ -191,6 +191,15 @@ def test_an_unknown_data_set_is_named(name: str, words: list[str], tmp_path: Pat
         assert word in str(error.value)
 
 
+def test_a_folder_of_that_name_is_pointed_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_images").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="your own images give --dataset=folder:my_images"):
+        datasets.load("my_images", str(tmp_path))
+
+
 def test_a_data_set_that_is_not_of_classified_images_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

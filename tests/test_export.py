@@ -85,6 +85,15 @@ def test_calibration_needs_validation_images(run: Path, tmp_path: Path) -> None:
         export.export_run(other, tmp_path / "out", calibrate=True)
 
 
+def test_a_few_validation_images_are_no_ground_for_a_temperature(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "LEAST_IMAGES", 48)
+    with pytest.raises(UserError, match="has 47 validation images, too few"):
+        export.export_run(run, tmp_path / "out", calibrate=True)
+    assert not (tmp_path / "out").exists()
+
+
 def test_help_names_every_flag(capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit) as error:
         export.main(["export", "--help"])

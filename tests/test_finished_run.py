@@ -172,14 +172,14 @@ def test_validation_images_of_the_folder_calibrate(
     pets: tuple[Path, Path, Config], tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(pets[0], tmp_path / "pets"))
-    for index in range(3):
+    for index in range(10):
         write_image(folder / f"valid/cat/{index}.png", 40 + index, (16, 16))
         write_image(folder / f"valid/dög/{index}.png", 140 + index, (16, 16))
     directory = tmp_path / "run"
     place = {"dataset": f"folder:{folder}", "run_dir": str(directory)}
     train_and_evaluate(dataclasses.replace(pets[2], steps=1, **place))
     found = export.export_run(directory, tmp_path / "out", calibrate=True)
-    assert found is not None and found.images == 6
+    assert found is not None and found.images == 20
 
 
 def test_a_finished_run_is_found_with_a_folder_that_has_moved(

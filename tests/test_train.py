@@ -336,7 +336,7 @@ def test_labels_of_an_earlier_run_can_be_used_again(
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ("--labeled=97", ["--labeled=97", "96 labelled training images"]),
+        ("--labeled=97", ["--labeled=97", "96 labeled training images"]),
         ("--labeled=9", ["--labeled=9", "10 classes"]),
         ("--labels_from=/nowhere.json", ["--labels_from=/nowhere.json"]),
         ("--batch_size=97", ["--batch_size=97", "96 images"]),
