@@ -62,6 +62,14 @@ def confusion(counts: np.ndarray, names: Sequence[str]) -> Chart:
     return {"svg": _svg(figure, "Confusion matrix"), "caption": _with_key(caption, key)}
 
 
+def run_names(runs: Sequence[tuple[Path, dict[str, Any]]]) -> list[str]:
+    """How runs are called in a chart: a run and its control by what they are, else by directory."""
+    methods = [results.get("method") for _, results in runs]
+    if len(runs) == 2 and methods[0] != methods[1]:
+        return ["this run", "labels alone" if methods[1] == "supervised" else "with unlabeled"]
+    return [path.absolute().name for path, _ in runs]
+
+
 def learning(runs: Sequence[tuple[Path, dict[str, Any]]]) -> list[Chart]:
     """Accuracy over steps of all runs, losses of the first; none where nothing was recorded.
 
@@ -69,7 +77,7 @@ def learning(runs: Sequence[tuple[Path, dict[str, Any]]]) -> list[Chart]:
         runs: their directories, whose `metrics.csv` is read, and what their `results.json` hold.
     """
     tables = [run_dir.read_metrics(path, results["steps"]) for path, results in runs]
-    names = [path.absolute().name for path, _ in runs] if len(runs) > 1 else ["test"]
+    names = run_names(runs) if len(runs) > 1 else ["test"]
     lines = [
         (name, _column(rows, "step"), 100 * _column(rows, "test_accuracy"))
         for name, rows in zip(names, tables, strict=True)

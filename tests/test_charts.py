@@ -106,3 +106,11 @@ def test_a_metrics_file_is_read_by_name_of_its_columns(tmp_path: Path) -> None:
         csv.writer(file).writerows([["loss_generator", "step"], [1.5, 1], [1.0, 2]])
     chart = charts.learning([(tmp_path, {"steps": 9})])
     assert [texts(found["svg"])[-1] for found in chart] == ["generator"]
+
+
+def test_a_run_and_its_control_are_called_by_what_they_are() -> None:
+    semi, alone = ({"method": method} for method in ("semi_supervised", "supervised"))
+    a, b = Path("runs/a"), Path("runs/b")
+    assert charts.run_names([(a, semi), (b, alone)]) == ["this run", "labels alone"]
+    assert charts.run_names([(b, alone), (a, semi)]) == ["this run", "with unlabeled"]
+    assert charts.run_names([(a, semi), (b, semi)]) == ["a", "b"]
