@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import io
 import os
 import stat
 import warnings
@@ -25,6 +26,7 @@ _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 _AVIF_BRANDS = (b"avif", b"avis")
 _HASHED_AT_ONCE = 1 << 19  # bytes, which stay in the processor's cache
 MAX_PIXELS = 100_000_000  # more is taken for a mistake, or for an attack
+_END_OF_JPEG = b"\xff\xd9"
 
 # Pillow's remarks on odd metadata and on size, which is checked below. Here and not around each
 # image, since that is slow and not safe among threads.
@@ -172,7 +174,10 @@ def _decode(file: IO[bytes], size: int, channels: int) -> _Decoded:
         # An OSError is of the pixels, apart from "cannot identify", by which Pillow means that
         # a header could not be understood.
         if not isinstance(error, Image.UnidentifiedImageError):
-            raise
+            decoded = _without_its_end(file, start, size, channels)
+            if decoded is None:
+                raise
+            return decoded
         failed = error
     except Exception as error:
         failed = error
@@ -184,6 +189,28 @@ def _decode(file: IO[bytes], size: int, channels: int) -> _Decoded:
     return decoded._replace(
         notes=(*decoded.notes, "its metadata are damaged or too large and were left out")
     )
+
+
+def _without_its_end(file: IO[bytes], start: int, size: int, channels: int) -> _Decoded | None:
+    """A JPEG that lacks nothing but the two bytes that mark its end; None for any other file.
+
+    Its pixels are all there if they do not depend on what is put behind them.
+    """
+    file.seek(start)
+    data = file.read()
+    if not data.startswith(b"\xff\xd8") or data.endswith(_END_OF_JPEG):
+        return None
+    data = data.removesuffix(_END_OF_JPEG[:1])  # half of the mark may be there
+    try:
+        decoded, other = (
+            _decode_once(io.BytesIO(data + behind + _END_OF_JPEG), size, channels)
+            for behind in (b"", 64 * b"\x55")
+        )
+    except Exception:  # damaged elsewhere
+        return None
+    if _digest(decoded.original) != _digest(other.original):
+        return None
+    return decoded._replace(notes=(*decoded.notes, "the mark of its end is missing"))
 
 
 def _decode_once(file: IO[bytes], size: int, channels: int) -> _Decoded:

@@ -520,3 +520,19 @@ def test_the_digest_is_of_mode_size_and_bytes_of_the_decoded_image(
     image = varied(*size).convert("L" if channels == 1 else "RGB")
     expected = hashlib.blake2b(f"{image.mode} {size}".encode() + image.tobytes(), digest_size=16)
     assert read_picture(file_of(image), 16, channels).digest == expected.digest()
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_may_lack_the_mark_of_its_end_but_no_pixel(progressive: bool) -> None:
+    rng = np.random.default_rng(0)
+    picture = Image.fromarray(rng.integers(0, 256, (40, 60, 3), dtype=np.uint8))
+    picture.save(content := io.BytesIO(), "JPEG", progressive=progressive)
+    whole = content.getvalue()
+    expected = read_picture(io.BytesIO(whole), 32)
+    for end in (whole[:-2], whole[:-1]):
+        found = read_picture(io.BytesIO(end), 32)
+        np.testing.assert_array_equal(found.pixels, expected.pixels)
+        assert found.note == "the mark of its end is missing"
+    for cut in (8, 20, 300):
+        with pytest.raises(ImageError, match="cut short"):
+            read_picture(io.BytesIO(whole[:-cut]), 32)
