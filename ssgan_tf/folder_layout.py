@@ -307,9 +307,11 @@ class _Reading:
         if self._has_table:
             raise UserError(f"{self._flag}: {TABLE} gives {count} classes; {needs}.")
         if self._has_train:
+            others = [name for name in self._folders if name not in PARTS]
+            is_class = "; if train is a class, move all class folders into train/" if others else ""
             raise UserError(
                 f"{self._flag}: train/ has {count} class folders; {needs}, such as "
-                f"{self._root}/train/cat/ and {self._root}/train/dog/."
+                f"{self._root}/train/cat/ and {self._root}/train/dog/{is_class}."
             )
         raise UserError(
             f"{self._flag}: has no folder train/, no {TABLE}, and {count} class folders; {needs}: "

@@ -173,6 +173,13 @@ def test_with_a_table_folders_are_classes_if_they_are_called_so(tmp_path: Path) 
     assert layout.notes == ["no class of labels.csv: bird/; images there are without a label"]
 
 
+def test_a_class_that_is_called_as_a_part_is_thought_of(tmp_path: Path) -> None:
+    fill(tmp_path, "train/1.png", "bus/1.png")  # vehicles
+    assert "if train is a class, move all class folders into train/" in message(tmp_path)
+    fill(tmp_path, "train/train/1.png", "train/bus/1.png")
+    assert read_layout(tmp_path, FLAG).class_names == ["bus", "train"]
+
+
 def test_mistakes_are_named(tmp_path: Path) -> None:
     assert "no such folder" in message(tmp_path / "nothing")
     fill(tmp_path, "1.png")
