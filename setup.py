@@ -34,7 +34,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["ssgan_tf", "ssgan_tf.*"]),
-    package_data={"ssgan_tf": ["templates/*.j2"]},
+    package_data={"ssgan_tf.reporting": ["templates/*.j2"]},
     python_requires=">=3.11",
     install_requires=REQUIREMENTS,
     extras_require={

@@ -59,12 +59,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ssgan_tf import datasets, label_split, pipeline, run_dir, saved_model
-from ssgan_tf.device import describe_device
-from ssgan_tf.evaluation import Evaluator
-from ssgan_tf.progress import Progress
+from ssgan_tf.data import datasets, label_split, pipeline
+from ssgan_tf.data.datasets import Batch
+from ssgan_tf.data.images.scaling import scale
+from ssgan_tf.inference import saved_model
+from ssgan_tf.inference.evaluation import Evaluator
+from ssgan_tf.runs import run_dir
+from ssgan_tf.runs.progress import Progress
+from ssgan_tf.system.device import describe_device
 from ssgan_tf.train import train_and_evaluate
-from ssgan_tf.trainer import Batch, Trainer, scale
+from ssgan_tf.training.trainer import Trainer
 
 PATH = RESULTS / "benchmark.json"
 PRECISIONS = ("float32", "bfloat16")

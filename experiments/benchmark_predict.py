@@ -26,9 +26,9 @@ import numpy as np
 from PIL import Image
 
 from experiments.common import HERE, RESULTS, replace_between_markers
-from ssgan_tf.device import describe_device
-from ssgan_tf.images import read_image
+from ssgan_tf.data.images.decoding import read_image
 from ssgan_tf.predict import Classifier, Unreadable, decoding_processes, predict
+from ssgan_tf.system.device import describe_device
 
 PATH = RESULTS / "benchmark_predict.json"
 
@@ -73,7 +73,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     decoders = decoding_processes()
-    from ssgan_tf import datasets  # with TensorFlow, after the processes were forked
+    from ssgan_tf.data import datasets  # with TensorFlow, after the processes were forked
 
     classifier = Classifier(arguments.model)
     images = datasets.load("house_numbers").train.images[: arguments.files]

@@ -53,8 +53,8 @@ def make(path: Path, folder: Folder) -> None:
     import numpy as np
     from PIL import Image
 
-    from ssgan_tf import datasets
-    from ssgan_tf.label_split import balanced
+    from ssgan_tf.data import datasets
+    from ssgan_tf.data.label_split import balanced
 
     found = datasets.load(folder.dataset, channels=folder.channels)
     labels = found.train.labels

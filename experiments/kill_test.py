@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 from experiments.common import HERE, RESULTS, argument_parser, replace_between_markers
-from ssgan_tf import run_dir
+from ssgan_tf.runs import run_dir
 
 FLAGS = (
     "--dataset=house_numbers --labeled=1000 --preset=tuned --deterministic --epochs=60 "

@@ -54,8 +54,10 @@ def measure(directory: Path) -> dict:
     import tensorflow as tf
     from scipy.special import logsumexp, softmax
 
-    from ssgan_tf import calibration, datasets, label_split, run_dir
-    from ssgan_tf.evaluation import auroc
+    from ssgan_tf.data import datasets, label_split
+    from ssgan_tf.inference import calibration
+    from ssgan_tf.inference.evaluation import auroc
+    from ssgan_tf.runs import run_dir
 
     config = run_dir.read_config(directory)
     dataset = datasets.load(config.dataset, config.data_dir)

@@ -164,7 +164,7 @@ def write_folder() -> None:
     """Saves house_numbers as `FOLDER`, one folder per part and class, if it is not there."""
     from PIL import Image
 
-    from ssgan_tf import datasets
+    from ssgan_tf.data import datasets
 
     dataset = datasets.load("house_numbers")
     for part, split in (("train", dataset.train), ("test", dataset.test)):

@@ -2,7 +2,7 @@
 
 import os
 
-from ssgan_tf import keras_settings, streams
+from ssgan_tf.system import keras_settings, streams
 
 __version__ = "0.1.0"
 

@@ -606,7 +606,7 @@ class Config:
             return expand_user(self.run_dir)
         labeled = self.labeled
         if self.labels_from:  # what is in it counts
-            from ssgan_tf import label_split
+            from ssgan_tf.data import label_split
 
             labeled = label_split.count_labels(self.labels_from)
         dataset = self.dataset

@@ -11,10 +11,11 @@ from typing import Any
 
 from absl import logging
 
-from ssgan_tf import chart_text, finished_run, streams
 from ssgan_tf.config import UserError, expand_user
 from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
-from ssgan_tf.records import write_json
+from ssgan_tf.runs import finished_run
+from ssgan_tf.system import streams
+from ssgan_tf.system.files import write_json
 
 PARTS = ("test", "train_labeled", "train_unlabeled", "validation")
 
@@ -46,8 +47,10 @@ def evaluate_run(
     import tensorflow as tf
     from scipy.special import logsumexp, softmax
 
-    from ssgan_tf import calibration, losses, summaries
-    from ssgan_tf.evaluation import Evaluator, auroc
+    from ssgan_tf.inference import calibration
+    from ssgan_tf.inference.evaluation import Evaluator, auroc
+    from ssgan_tf.runs import summaries
+    from ssgan_tf.training import losses
 
     config, dataset, split, trainer = run
     indices = {
@@ -120,13 +123,13 @@ def table(result: dict[str, Any]) -> str:
     if "p_real_auroc" in result:
         auroc = result["p_real_auroc"]
         lines.append(f"p_real, AUROC      {auroc:.3f}  (these images against generated ones)")
-    width = max(5, *(chart_text.width(row["name"]) for row in result["classes"]))
+    width = max(5, *(streams.width(row["name"]) for row in result["classes"]))
     lines += ["", f"{'class':<{width}}  {'images':>6}  {'precision':>9}  {'recall':>6}"]
     for row in result["classes"]:
         precision, recall = (
             "-" if row[key] is None else f"{row[key]:.1%}" for key in ("precision", "recall")
         )
-        name = chart_text.padded(row["name"], width)
+        name = streams.padded(row["name"], width)
         lines.append(f"{name}  {row['images']:>6,}  {precision:>9}  {recall:>6}")
     return "\n".join(lines)
 

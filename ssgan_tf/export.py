@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from absl import logging
 
-from ssgan_tf import errors, finished_run, label_split, streams
 from ssgan_tf.config import UserError, expand_user
+from ssgan_tf.data import label_split
 from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
+from ssgan_tf.runs import finished_run
+from ssgan_tf.system import errors, streams
 
 if TYPE_CHECKING:
-    from ssgan_tf.trainer import Trainer
+    from ssgan_tf.training.trainer import Trainer
 
 FORMATS = ("saved_model", "tflite", "onnx")
 LEAST_IMAGES = 20  # fewer say nothing of probabilities
@@ -90,7 +92,7 @@ def export_run(
         _, class_names, trainer = finished_run.load_models(directory, checkpoint, data_dir)
     import tensorflow as tf
 
-    from ssgan_tf import convert, saved_model
+    from ssgan_tf.inference import convert, saved_model
 
     # Written aside and then renamed: whatever is at `output` is whole.
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -121,8 +123,8 @@ def _calibrate(run: finished_run.FinishedRun) -> Calibration:
     """Fits a temperature on the validation images of a run, at least one."""
     from scipy.special import softmax
 
-    from ssgan_tf import calibration
-    from ssgan_tf.evaluation import Evaluator
+    from ssgan_tf.inference import calibration
+    from ssgan_tf.inference.evaluation import Evaluator
 
     if len(run.split.validation) < LEAST_IMAGES:
         raise UserError(
@@ -142,7 +144,7 @@ def _calibrate(run: finished_run.FinishedRun) -> Calibration:
 
 def _images_to_check(trainer: "Trainer") -> np.ndarray:
     """(64, S, S, channels) uint8 that need no data: generated ones, else coarse patterns."""
-    from ssgan_tf.trainer import unscale
+    from ssgan_tf.data.images.scaling import unscale
 
     rng, side = np.random.default_rng(0), trainer.config.image_size
     if trainer.generator is not None:

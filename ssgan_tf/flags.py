@@ -9,7 +9,6 @@ from typing import Any
 
 from absl import flags
 
-from ssgan_tf import errors
 from ssgan_tf.config import (
     FOLDER,
     PRESETS,
@@ -19,6 +18,7 @@ from ssgan_tf.config import (
     starting_values,
     written,
 )
+from ssgan_tf.system import errors
 
 _WIDTH = 100
 _COLUMN = 37  # where the meanings start

@@ -24,17 +24,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import logging
 
-from ssgan_tf import errors, keras_settings, streams
-from ssgan_tf.ahead import Ahead
 from ssgan_tf.config import FITS, UserError, expand_user
-from ssgan_tf.device import cores, prepare_device, quiet_start
+from ssgan_tf.data.images.decoding import SUFFIXES, Fit, ImageError, read_image
+from ssgan_tf.data.images.resize import RULES
 from ssgan_tf.flags import Flag, parse_command
-from ssgan_tf.image_paths import Unreadable, expand
-from ssgan_tf.images import SUFFIXES, Fit, ImageError, read_image
-from ssgan_tf.paths import literal
-from ssgan_tf.prediction_writer import FORMATS, PredictionWriter
-from ssgan_tf.resize import RULES
-from ssgan_tf.streams import in_one_line
+from ssgan_tf.inference.ahead import Ahead
+from ssgan_tf.inference.image_paths import Unreadable, expand
+from ssgan_tf.inference.prediction_writer import FORMATS, PredictionWriter
+from ssgan_tf.system import errors, keras_settings, streams
+from ssgan_tf.system.device import cores, prepare_device, quiet_start
+from ssgan_tf.system.paths import literal
+from ssgan_tf.system.streams import in_one_line
 
 _FIRST_BATCH = 4
 

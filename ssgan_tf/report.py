@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import logging
 
-from ssgan_tf import charts, finished_run, streams
 from ssgan_tf.config import Config, UserError, expand_user
 from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
-from ssgan_tf.records import written_aside
-from ssgan_tf.results import read_results, same_test_images
+from ssgan_tf.reporting import charts
+from ssgan_tf.runs import finished_run
+from ssgan_tf.runs.results import read_results, same_test_images
+from ssgan_tf.system import streams
+from ssgan_tf.system.files import written_aside
 
 if TYPE_CHECKING:
-    from ssgan_tf.datasets import Dataset, Split
-    from ssgan_tf.evaluation import Evaluation
-    from ssgan_tf.label_split import LabelSplit
+    from ssgan_tf.data.datasets import Dataset, Split
+    from ssgan_tf.data.label_split import LabelSplit
+    from ssgan_tf.inference.evaluation import Evaluation
 
 SHOWN = 16  # images in a strip
 
@@ -61,7 +63,7 @@ def write_report(
     p_real = expit(logsumexp(evaluation.logits.astype(np.float64), axis=1))
     runs = [(directory, results), *others]
     template = jinja2.Environment(
-        loader=jinja2.PackageLoader("ssgan_tf"), autoescape=True, trim_blocks=True
+        loader=jinja2.PackageLoader("ssgan_tf.reporting"), autoescape=True, trim_blocks=True
     ).get_template("report.html.j2")
     page = template.render(
         title=f"{dataset.name}, {results['labeled']:,} labels",
@@ -271,7 +273,7 @@ def report_run(directory: Path, compare: Sequence[Path] = (), data_dir: str = ""
                 f"{results['test_images']:,}); accuracies on them do not compare."
             )
     run = finished_run.load(directory, data_dir=data_dir)
-    from ssgan_tf.evaluation import Evaluator
+    from ssgan_tf.inference.evaluation import Evaluator
 
     config, dataset, split, trainer = run
     evaluation = Evaluator(trainer.classifier, config.bn_inference, config.batch_size)(dataset.test)

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
-from ssgan_tf import finished_run, streams
 from ssgan_tf.config import UserError, expand_user
 from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
+from ssgan_tf.runs import finished_run
+from ssgan_tf.system import streams
 
 ROW = 8  # images side by side
 
@@ -73,7 +74,7 @@ def sample_run(
     if config.method == "supervised":
         raise UserError(f"--run_dir={directory}: was trained on labels alone; it has no generator.")
     trainer = finished_run.load_models(directory, checkpoint, data_dir).trainer
-    from ssgan_tf.trainer import unscale
+    from ssgan_tf.data.images.scaling import unscale
 
     z = latent_points(n, config.latent_dim, seed, interpolate)
     parts = [
@@ -133,7 +134,7 @@ def main(argv: list[str] | None = None) -> None:
             values.checkpoint,
             values.data_dir,
         )
-        from ssgan_tf import summaries
+        from ssgan_tf.runs import summaries
 
         with _output_named(output):
             if grid:

@@ -23,9 +23,14 @@ from typing import TYPE_CHECKING, Any
 
 from absl import logging
 
-from ssgan_tf import announcement, errors, finished_run, flags, label_split, run_dir, streams
+from ssgan_tf import flags
 from ssgan_tf.config import PASSES, Config, UserError, is_folder
-from ssgan_tf.device import (
+from ssgan_tf.data import label_split
+from ssgan_tf.runs import announcement, finished_run, run_dir
+from ssgan_tf.runs.interruption import Interrupted, Interruption
+from ssgan_tf.runs.results import read_results
+from ssgan_tf.system import errors, streams
+from ssgan_tf.system.device import (
     describe_device,
     make_strategy,
     prepare_device,
@@ -33,14 +38,12 @@ from ssgan_tf.device import (
     resolve_precision,
     worker,
 )
-from ssgan_tf.interruption import Interrupted, Interruption
-from ssgan_tf.records import ids_digest, write_json
-from ssgan_tf.results import read_results
+from ssgan_tf.system.files import ids_digest, write_json
 
 if TYPE_CHECKING:
-    from ssgan_tf.datasets import Dataset
-    from ssgan_tf.label_split import LabelSplit
-    from ssgan_tf.trainer import Batch, Metrics, Trainer
+    from ssgan_tf.data.datasets import Batch, Dataset
+    from ssgan_tf.data.label_split import LabelSplit
+    from ssgan_tf.training.trainer import Metrics, Trainer
 
 # TensorFlow is imported inside the functions: --help and wrong flags are answered without it.
 
@@ -110,10 +113,14 @@ def _run(config: Config, resumed: Path, directory: Path, start: float) -> Result
         device = describe_device(strategy.num_replicas_in_sync)
     print(f"Device:   {device}", flush=True)
 
-    from ssgan_tf import checkpoints, datasets, pipeline, report, saved_model, summaries
-    from ssgan_tf.evaluation import Evaluator
-    from ssgan_tf.progress import Progress
-    from ssgan_tf.trainer import Trainer, unscale
+    from ssgan_tf import report
+    from ssgan_tf.data import datasets, pipeline
+    from ssgan_tf.data.images.scaling import unscale
+    from ssgan_tf.inference import saved_model
+    from ssgan_tf.inference.evaluation import Evaluator
+    from ssgan_tf.runs import checkpoints, summaries
+    from ssgan_tf.runs.progress import Progress
+    from ssgan_tf.training.trainer import Trainer
 
     # Data: images, labels, ids -> which labels are used -> how long an epoch is.
     dataset = datasets.load_for(config)

@@ -19,13 +19,13 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ssgan_tf import errors, streams
 from ssgan_tf.config import UserError
-from ssgan_tf.device import gpus, quiet_start
 from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
+from ssgan_tf.system import errors, streams
+from ssgan_tf.system.device import gpus, quiet_start
 
 if TYPE_CHECKING:
-    from ssgan_tf.gpu_checks import Setup
+    from ssgan_tf.verification.gpu_checks import Setup
 
 # TensorFlow is imported inside the functions: --help and wrong flags are answered without it.
 
@@ -37,7 +37,7 @@ FLAGS = (
 
 def run_checks(setup: "Setup") -> int:
     """Prints a row for each check; returns how many failed."""
-    from ssgan_tf.gpu_checks import CHECKS, Skipped
+    from ssgan_tf.verification.gpu_checks import CHECKS, Skipped
 
     failed = 0
     print("| check | result | seen | s |\n|---|---|---|---|")
@@ -57,7 +57,7 @@ def run_checks(setup: "Setup") -> int:
 
 def print_speed(setup: "Setup") -> None:
     """A row for each precision with and without XLA, and for all devices together."""
-    from ssgan_tf.gpu_checks import images_per_second
+    from ssgan_tf.verification.gpu_checks import images_per_second
 
     batch_size, labeled = setup.config.batch_size, setup.config.labeled_batch_size
     rows = [(jit, None) for jit in ("false", "true")]
@@ -106,7 +106,7 @@ def verify(cpu_devices: int = 0, quick: bool = False) -> tuple[int, int]:
                 "TensorFlow sees no GPU here; install `ssgan-tf[gpu]` and NVIDIA's driver, and see "
                 "what TF_CPP_MIN_LOG_LEVEL=0 says, or try the program with --cpu_devices=2 --quick."
             )
-        from ssgan_tf.gpu_checks import CHECKS, make_setup
+        from ssgan_tf.verification.gpu_checks import CHECKS, make_setup
 
         setup = make_setup(cpu_devices, quick)
     if not gpus():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ssgan_tf.config import Config
-from ssgan_tf.datasets import Dataset, Split
+from ssgan_tf.data.datasets import Dataset, Split
 
 NARROW = {"generator_width": 8, "discriminator_width": 8}
 
@@ -49,7 +49,7 @@ def make_dataset(train: int = 100, test: int = 30, num_classes: int = 10) -> Dat
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A TFDS directory with a tiny `house_numbers`: 96 training and 40 test images."""
-    from ssgan_tf import house_numbers
+    from ssgan_tf.data import house_numbers
 
     path = str(tmp_path_factory.mktemp("tensorflow_datasets"))
     with pytest.MonkeyPatch.context() as patch:

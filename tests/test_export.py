@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssgan_tf import datasets, export, run_dir
-from ssgan_tf.calibration import log_loss
+from ssgan_tf import export
 from ssgan_tf.config import UserError
+from ssgan_tf.data import datasets
+from ssgan_tf.inference.calibration import log_loss
+from ssgan_tf.runs import run_dir
 
 
 def answers(path: Path) -> dict[str, np.ndarray]:

@@ -20,10 +20,12 @@ import pytest
 import tensorflow as tf
 from test_train import FINISHED, SHORT, assert_same_run, fail, rows, run
 
-from ssgan_tf import run_dir, saved_model, summaries, train
+from ssgan_tf import train
 from ssgan_tf.config import Config
-from ssgan_tf.progress import Progress
-from ssgan_tf.summaries import Summaries
+from ssgan_tf.inference import saved_model
+from ssgan_tf.runs import run_dir, summaries
+from ssgan_tf.runs.progress import Progress
+from ssgan_tf.runs.summaries import Summaries
 
 FLAGS = f"{FINISHED} --checkpoint_every_minutes=0.00001"  # a checkpoint after every step
 
@@ -270,7 +272,7 @@ def test_divergence_is_stopped_at_its_step_and_the_loss_named(
     flags: str, tag: str, data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if "adversarial" in flags:  # the third step's loss is made NaN
-        from ssgan_tf import losses
+        from ssgan_tf.training import losses
 
         original = losses.adversarial_loss
         monkeypatch.setattr(
@@ -288,7 +290,7 @@ def test_divergence_is_stopped_at_its_step_and_the_loss_named(
 def test_a_gradient_that_is_no_number_stops_the_run_though_every_loss_is_one(
     network: str, data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ssgan_tf import optimizer
+    from ssgan_tf.training import optimizer
 
     original = optimizer.gradients
 
@@ -315,7 +317,7 @@ def test_after_a_divergence_the_next_start_goes_on_from_the_last_good_checkpoint
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    from ssgan_tf.trainer import Trainer
+    from ssgan_tf.training.trainer import Trainer
 
     original = Trainer._weight
 
@@ -378,8 +380,8 @@ def test_every_tf_function_is_traced_once_however_long_the_run(
     data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten epochs of everything; the count is that of the first one."""
-    from ssgan_tf.evaluation import Evaluator
-    from ssgan_tf.trainer import Trainer
+    from ssgan_tf.inference.evaluation import Evaluator
+    from ssgan_tf.training.trainer import Trainer
 
     counts: list[tuple[int, int, int]] = []
     trainers: list[Trainer] = []

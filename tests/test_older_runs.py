@@ -9,10 +9,12 @@ import pytest
 from conftest import make_dataset
 from test_report import Page
 
-from ssgan_tf import label_split, report, run_dir
+from ssgan_tf import report
 from ssgan_tf.config import Config, UserError
-from ssgan_tf.evaluation import Evaluation
-from ssgan_tf.results import read_results, same_test_images
+from ssgan_tf.data import label_split
+from ssgan_tf.inference.evaluation import Evaluation
+from ssgan_tf.runs import run_dir
+from ssgan_tf.runs.results import read_results, same_test_images
 
 FIXTURES = Path(__file__).parent / "fixtures"
 ARTICLE, TUNED = FIXTURES / "run_0_1_0_article", FIXTURES / "run_0_1_0_tuned"

@@ -18,13 +18,15 @@ import tensorflow as tf
 from conftest import make_dataset
 from PIL import Image
 
-from ssgan_tf import predict, saved_model, streams
+from ssgan_tf import predict
 from ssgan_tf.config import UserError
-from ssgan_tf.discriminator import Discriminator
-from ssgan_tf.image_paths import Unreadable, expand
-from ssgan_tf.images import read_image
-from ssgan_tf.prediction_writer import FORMATS, PredictionWriter
-from ssgan_tf.trainer import scale
+from ssgan_tf.data.images.decoding import read_image
+from ssgan_tf.data.images.scaling import scale
+from ssgan_tf.inference import saved_model
+from ssgan_tf.inference.image_paths import Unreadable, expand
+from ssgan_tf.inference.prediction_writer import FORMATS, PredictionWriter
+from ssgan_tf.models.discriminator import Discriminator
+from ssgan_tf.system import streams
 
 NAMES = ["zero", "one", "two"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from ssgan_tf import report
 from ssgan_tf.config import UserError
-from ssgan_tf.results import same_test_images
+from ssgan_tf.runs.results import same_test_images
 
 
 class Page(HTMLParser):

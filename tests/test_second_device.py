@@ -126,7 +126,7 @@ def small_data(size: int) -> "object":
     """40 training and 10 test images of random pixels."""
     import numpy as np
 
-    from ssgan_tf.datasets import Dataset, Split
+    from ssgan_tf.data.datasets import Dataset, Split
 
     rng = np.random.default_rng(0)
 
@@ -143,9 +143,9 @@ def make(case: Case) -> tuple:
     """Trainer, batches and data of a case; to be called in the scope of its device."""
     import tensorflow as tf
 
-    from ssgan_tf import label_split, pipeline
     from ssgan_tf.config import Config
-    from ssgan_tf.trainer import Trainer
+    from ssgan_tf.data import label_split, pipeline
+    from ssgan_tf.training.trainer import Trainer
 
     narrow = {"generator_width": 2, "discriminator_width": 2, "batch_size": 4, "labeled": 20}
     if case.preset == "tuned" and case.method == GAN:
@@ -174,9 +174,11 @@ def try_case(case: Case) -> dict:
     import numpy as np
     import tensorflow as tf
 
-    from ssgan_tf import checkpoints, saved_model, train
-    from ssgan_tf.evaluation import Evaluator
-    from ssgan_tf.trainer import Trainer
+    from ssgan_tf import train
+    from ssgan_tf.inference import saved_model
+    from ssgan_tf.inference.evaluation import Evaluator
+    from ssgan_tf.runs import checkpoints
+    from ssgan_tf.training.trainer import Trainer
 
     trainer, batches, data, strategy = make(case)
     config, sums = trainer.config, trainer.no_metrics(batches.element_spec)
@@ -279,7 +281,7 @@ def program(cases: list[Case]) -> None:
     """Prints a line of JSON for each case."""
     import tensorflow as tf
 
-    from ssgan_tf import layers
+    from ssgan_tf.models import layers
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)

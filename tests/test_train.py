@@ -13,10 +13,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ssgan_tf import house_numbers, predict, train
-from ssgan_tf.evaluation import Evaluator
-from ssgan_tf.progress import Progress
-from ssgan_tf.run_dir import METRICS_COLUMNS
+from ssgan_tf import predict, train
+from ssgan_tf.data import house_numbers
+from ssgan_tf.inference.evaluation import Evaluator
+from ssgan_tf.runs.progress import Progress
+from ssgan_tf.runs.run_dir import METRICS_COLUMNS
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 SHORT = (

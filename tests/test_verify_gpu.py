@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from test_second_device import fast_to_compile
 
-from ssgan_tf import comparison, gpu_checks, verify_gpu
+from ssgan_tf import verify_gpu
 from ssgan_tf.config import Config
-from ssgan_tf.device import check_divisible
+from ssgan_tf.system.device import check_divisible
+from ssgan_tf.verification import comparison, gpu_checks
 
 ROOT = Path(__file__).resolve().parent.parent
 

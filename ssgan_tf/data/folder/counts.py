@@ -1,0 +1,154 @@
+"""What a person should know of a folder of images before training on it."""
+
+import math
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from ssgan_tf.data.cache import Decoded
+from ssgan_tf.data.folder.layout import Layout
+from ssgan_tf.data.folder.names import listed, shown
+from ssgan_tf.data.folder.parts import UNKNOWN, Copies
+from ssgan_tf.data.label_split import imbalanced
+from ssgan_tf.system import streams
+
+_SHOWN = 5  # files that are named, of each kind
+
+
+def report(
+    layout: Layout, decoded: Decoded, copies: Copies, labels: np.ndarray, parts: np.ndarray
+) -> list[str]:
+    """Lines on the parts, the classes, and whatever is not as one may expect.
+
+    Args:
+        layout: of the folder.
+        decoded: its images.
+        copies: among the M images that could be read.
+        labels: (M,) of these, as they are used.
+        parts: (M,) "train", "validation" or "test", as they are used; "": left out.
+    """
+    names = layout.class_names
+    ids = [layout.items[index].id for index in decoded.kept]
+    return [
+        *_table(names, labels, parts),
+        _sizes(decoded.sizes),
+        *_on_classes(layout, labels, parts),
+        *_on_copies(copies, ids, labels, parts),
+        *layout.notes,
+        *_on_files(layout, decoded),
+    ]
+
+
+def _table(names: list[str], labels: np.ndarray, parts: np.ndarray) -> list[str]:
+    """Images of each class and part."""
+    columns = [part for part in ("train", "validation", "test") if np.any(parts == part)]
+    width = max(5, *map(streams.width, names))
+    lines = [f"{'class':<{width}}  " + "  ".join(f"{part:>10}" for part in columns)]
+    for label, name in enumerate(names):
+        counts = (np.sum(labels[parts == part] == label) for part in columns)
+        cells = [streams.padded(name, width), *(f"{count:>10,}" for count in counts)]
+        lines.append("  ".join(cells))
+    unlabeled = np.sum(labels[parts == "train"] == UNKNOWN)
+    return [*lines, f"{'':<{width}}  {unlabeled:>10,}  without a label"]
+
+
+def _sizes(sizes: list[tuple[int, int]]) -> str:
+    widths, heights = zip(*sizes, strict=True)
+    smallest, largest = min(sizes, key=math.prod), max(sizes, key=math.prod)
+    return (
+        f"sizes: {smallest[0]} x {smallest[1]} to {largest[0]} x {largest[1]} pixels, median "
+        f"{np.median(widths):.0f} x {np.median(heights):.0f}"
+    )
+
+
+def _on_classes(layout: Layout, labels: np.ndarray, parts: np.ndarray) -> list[str]:
+    names, lines = layout.class_names, []
+    trained_on = labels[parts == "train"]
+    counts = np.bincount(trained_on[trained_on != UNKNOWN], minlength=len(names))
+    if imbalanced(counts):
+        most, least = counts.argmax(), counts.argmin()
+        lines.append(
+            f"imbalanced: {counts[most]:,} images of {names[most]} and {counts[least]:,} of "
+            f"{names[least]} to train on; see --balance_classes"
+        )
+    if all(re.fullmatch(r"\d\d?|\w", name) for name in names):
+        lines.append(
+            "classes are named like digits or letters: if that is what they show, give "
+            "--augment_flip=false"
+        )
+    folded = [name.casefold() for name in names]
+    twins = [name for name in names if folded.count(name.casefold()) > 1]
+    if twins:
+        lines.append(f"classes that differ in upper and lower case alone: {listed(twins)}")
+    tested = set(labels[parts == "test"].tolist())
+    untested = [label for label in range(len(names)) if label not in tested]
+    if layout.has_test:
+        reasons = {"": untested}
+    else:
+        alone = [label for label in untested if counts[label] == 1]
+        others = [label for label in untested if counts[label] > 1]
+        whose = "its" if len(others) == 1 else "their"
+        reasons = {
+            ": a single image is trained on; give test/": alone,
+            f": by chance none of {whose} images is set aside; give test/": others,
+        }
+    for why, labels_of in reasons.items():
+        if labels_of:
+            lines.append(f"no test image of {listed([names[label] for label in labels_of])}{why}")
+    return lines
+
+
+def _on_copies(copies: Copies, ids: list[str], labels: np.ndarray, parts: np.ndarray) -> list[str]:
+    counted = (
+        (copies.of_test, "of test images, left out of training"),
+        (copies.of_validation, "of validation images, left out of training"),
+        (copies.within_train, "within the training part, left out"),
+        (copies.within_validation, "within the validation part, left out"),
+        (copies.within_test, "within the test part, where they stay"),
+    )
+    lines = [f"copies: {count:,} {what}" for count, what in counted if count]
+    if copies.two_labels:
+        lines += _two_labels(copies.two_labels, parts)
+        lines += _some(
+            [" = ".join(shown(ids[i]) for i in group[:3]) for group in copies.two_labels]
+        )
+    return lines
+
+
+def _two_labels(groups: list[list[int]], parts: np.ndarray) -> list[str]:
+    """How many images have two labels, by what becomes of them."""
+    stays_in = [next((parts[index] for index in group if parts[index]), "") for group in groups]
+    lines = []
+    for part, what in (
+        ("train", "used without a label"),
+        ("", "left out of the validation part"),
+        ("validation", "used with the label of the validation part"),
+        ("test", "used with the label of the test part"),
+    ):
+        if count := stays_in.count(part):
+            have = "image has" if count == 1 else "images have"
+            lines.append(f"two labels: {count:,} {have} more than one; {what}")
+    return lines
+
+
+def _on_files(layout: Layout, decoded: Decoded) -> list[str]:
+    lines = []
+    unreadable = [(layout.items[i].id, reason) for i, reason in decoded.problems.items()]
+    if skipped := [*layout.skipped, *unreadable]:
+        lines.append(f"skipped: {len(skipped):,} files that cannot be read")
+        lines += _some([f"{shown(name)}: {reason}" for name, reason in skipped])
+    if decoded.notes:
+        lines.append(f"with remarks: {len(decoded.notes):,} files")
+        lines += _some(
+            [f"{shown(layout.items[i].id)}: {note}" for i, note in decoded.notes.items()]
+        )
+    if layout.others:
+        lines.append(f"not looked at: {layout.others:,} files without an image's name")
+    return lines
+
+
+def _some(lines: Sequence[str]) -> list[str]:
+    """The first of some lines, and how many more there are."""
+    more = [f"  and {len(lines) - _SHOWN:,} more"] if len(lines) > _SHOWN else []
+    return [f"  {line}" for line in lines[:_SHOWN]] + more

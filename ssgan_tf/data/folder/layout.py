@@ -1,0 +1,327 @@
+"""What the folders and files of a user's data set say: which images there are, and their labels.
+
+my_images/train/CLASS/*     images with a label; or CLASS/* directly in my_images
+my_images/unlabeled/**      images without one
+my_images/test/CLASS/*      test images
+my_images/valid/CLASS/*     validation images
+my_images/labels.csv        labels of images anywhere in the folder
+"""
+
+import collections
+import dataclasses
+import difflib
+import os
+import unicodedata
+from pathlib import Path
+from typing import NamedTuple
+
+from ssgan_tf.config import UserError
+from ssgan_tf.data.folder.labels_csv import Label, read_labels
+from ssgan_tf.data.folder.names import PARTS, TABLE, ask_about, listed, shown, why_no_class
+from ssgan_tf.data.folder.walk import kind_of, list_folder, natural_key, walk_images
+from ssgan_tf.data.images.decoding import is_image_name
+
+_LOOKED_AT = 20  # folders in which a run is looked for
+
+
+class Item(NamedTuple):
+    """An image file.
+
+    Attributes:
+        path: starts with the data set's folder.
+        id: its path within that folder, with slashes, the same on every machine.
+        part: "train", "validation" or "test".
+        label: its class, or None.
+    """
+
+    path: Path
+    id: str
+    part: str
+    label: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """What a folder holds.
+
+    Attributes:
+        items: its images: by part, then by class, those without a label last, then by id.
+        class_names: in order, at least two.
+        has_test: whether it says which images are for the test.
+        notes: what a person should know, in lines.
+        skipped: ids of what cannot be read, and why.
+        others: how many files beside the images have other names.
+    """
+
+    items: list[Item]
+    class_names: list[str]
+    has_test: bool
+    notes: list[str]
+    skipped: list[tuple[str, str]]
+    others: int
+
+
+def read_layout(root: Path, flag: str) -> Layout:
+    """Finds the images of a data set; opens none of them.
+
+    Args:
+        root: its folder.
+        flag: with which errors begin.
+
+    Raises:
+        UserError: if the folder cannot be understood, has fewer than two classes, a class without
+            an image, or a name that is nearly one that means something.
+    """
+    if not os.path.isdir(root):  # unlike Path.is_dir(), also where a folder above it is locked
+        raise UserError(f"{flag}: there is no such folder.")
+    return _Reading(root.absolute(), flag).layout()  # "." would begin no path below it
+
+
+class _File(NamedTuple):
+    path: str
+    part: str
+    label: str | None
+    loose: bool = False  # it is not used unless labels.csv gives it a label
+
+
+class _Reading:
+    """Reads one folder: first what its folders say, then what labels.csv adds."""
+
+    def __init__(self, root: Path, flag: str) -> None:
+        self._root, self._flag = root, flag
+        self._start = str(root / "x")[:-1]  # of all paths
+        self._found: list[_File] = []
+        self._skipped: list[tuple[str, str]] = []
+        self._others = 0
+        self._unused: list[str] = []
+        self._notes: list[str] = []
+        self._class_folders: dict[str, str] = {}  # class -> its folder for training
+        folders, self._files = self._entries("")
+        self._folders = [name for name in folders if not self._holds_runs(name)]
+        self._unused += [f"{name}/ (runs)" for name in folders if name not in self._folders]
+        self._has_train = "train" in self._folders
+        self._has_table = TABLE in self._files
+
+    def layout(self) -> Layout:
+        """All of it."""
+        self._notes += ask_about(self._folders, self._files, self._flag)
+        for name in self._folders:
+            part = PARTS.get(name)
+            if part == "unlabeled":
+                self._add(name, "train", None)
+            elif part:
+                self._add_part(name, part)
+            elif self._has_table:
+                self._add(name, "train", None, loose=name.startswith("_"))
+            elif self._has_train or name.startswith("_"):
+                self._unused.append(f"{name}/")
+            else:
+                self._add_class(name, "train")
+        images = [name for name in self._files if is_image_name(name)] if self._has_table else []
+        self._found += [_File(str(self._root / name), "train", None) for name in images]
+        self._unused += [name for name in self._files if name not in (TABLE, *images)]
+        items = self._identified()
+        labels = [file.label for file in self._found]
+        if self._has_table:
+            labels = self._with_table(items, labels)
+        used = []
+        for file, identity, label in zip(self._found, items, labels, strict=True):
+            if file.loose and label is None:
+                self._unused.append(identity)
+            else:
+                used.append(Item(Path(file.path), identity, file.part, label))
+        return self._result(used)
+
+    def _result(self, items: list[Item]) -> Layout:
+        trained_on = {item.label for item in items if item.part == "train" and item.label}
+        self._check_classes(trained_on)
+        names = sorted(trained_on, key=natural_key)
+        for item in items:
+            if item.label and item.label not in trained_on:
+                close = difflib.get_close_matches(item.label, names, 1, 0.6)
+                raise UserError(
+                    f"{self._flag}: {item.id.partition('/')[0]}/ has the class {item.label}, of "
+                    f"which there are no images for training"
+                    f"{f'; there is {close[0]}' if close else ''}."
+                )
+        has_test = "test" in self._folders
+        if has_test and not any(item.part == "test" for item in items):
+            loose = sum(file.part == "test" for file in self._found)
+            raise UserError(
+                f"{self._flag}: test/ has "
+                + (f"{loose:,} images, none with a label; " if loose else "no image; ")
+                + "fill test/<class name>/, or remove it; images without a label go to unlabeled/."
+            )
+        if self._unused:
+            self._notes.append(f"not used: {listed(self._unused)}")
+        place = {name: index for index, name in enumerate(names)}
+        order = ("train", "validation", "test")
+        items = sorted(
+            items,
+            key=lambda item: (
+                order.index(item.part),
+                place[item.label] if item.label else len(names),
+                natural_key(item.id),
+            ),
+        )
+        return Layout(items, names, has_test, self._notes, self._skipped, self._others)
+
+    def _entries(self, folder: str) -> tuple[list[str], list[str]]:
+        """Names of the folders and of the files in a folder, in order; others are skipped."""
+        try:
+            entries = list_folder(self._root / folder)
+        except OSError as error:
+            if folder:
+                self._skipped.append((folder, f"cannot be opened ({error.strerror})"))
+                return [], []
+            raise UserError(f"{self._flag}: cannot be opened ({error.strerror}).") from error
+        named: dict[str, list[str]] = {"folder": [], "file": []}
+        for entry in entries:
+            kind = kind_of(entry)
+            if kind in named:
+                named[kind].append(entry.name)
+            else:
+                self._skipped.append((self._identity(entry.path), kind))
+        return named["folder"], named["file"]
+
+    def _holds_runs(self, folder: str) -> bool:
+        """Whether it is what training writes, as it does in the folder where it was started."""
+        try:
+            within = ["", *(entry.name for entry in list_folder(self._root / folder)[:_LOOKED_AT])]
+        except OSError:
+            return False
+        files = ("config.json", "labels.json")
+        return any(
+            all((self._root / folder / name / file).is_file() for file in files) for name in within
+        )
+
+    def _add(self, folder: str, part: str, label: str | None, loose: bool = False) -> None:
+        """Adds all images below a folder."""
+        found = walk_images(self._root / folder)
+        self._found += [_File(path, part, label, loose) for path in found.files]
+        self._skipped += [(self._identity(path), reason) for path, reason in found.skipped]
+        self._others += found.others
+
+    def _add_part(self, folder: str, part: str) -> None:
+        """Adds the class folders of a part; images beside them need labels.csv."""
+        folders, files = self._entries(folder)
+        for name in folders:
+            if name.startswith("_"):
+                self._unused.append(f"{folder}/{name}/")
+            elif part == "train" and PARTS.get(name.casefold()) == "unlabeled":
+                raise UserError(
+                    f"{self._flag}: {folder}/{shown(name)}/ would be a class of that name; move "
+                    "it out of train/, beside it, or rename it to something else."
+                )
+            else:
+                self._add_class(f"{folder}/{name}", part)
+        loose = part != "train" or not self._has_table
+        for name in files:
+            if is_image_name(name):
+                self._found.append(_File(str(self._root / folder / name), part, None, loose))
+            else:
+                self._others += 1
+
+    def _add_class(self, folder: str, part: str) -> None:
+        """Adds a class folder.
+
+        Raises:
+            UserError: if its name cannot be a line of the exported model's class_names.txt.
+        """
+        parent, _, name = folder.rpartition("/")
+        if wrong := why_no_class(name):
+            raise UserError(
+                f"{self._flag}: the name of the class folder {name!a} in "
+                f"{parent or self._root.name}/ {wrong}; rename it."
+            )
+        label = unicodedata.normalize("NFC", name)
+        if part == "train":
+            self._class_folders[label] = folder
+        self._add(folder, part, label)
+
+    def _identity(self, path: str) -> str:
+        """An id: composed letters, and no bytes that are not UTF-8, which cannot be printed."""
+        return unicodedata.normalize("NFC", self._raw_identity(path))
+
+    def _raw_identity(self, path: str) -> str:
+        name = path.removeprefix(self._start).replace(os.sep, "/")
+        return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+    def _identified(self) -> list[str]:
+        """The ids of all that was found, no two the same."""
+        identities = [self._identity(file.path) for file in self._found]
+        count = collections.Counter(identities)
+        return [
+            identity if count[identity] == 1 else self._raw_identity(file.path)
+            for identity, file in zip(identities, self._found, strict=True)
+        ]
+
+    def _with_table(self, ids: list[str], labels: list[str | None]) -> list[str | None]:
+        """The labels, with those of labels.csv.
+
+        Raises:
+            UserError: if it contradicts a class folder, or cannot be used.
+        """
+        skipped = [identity for identity, _ in self._skipped]
+        rows = read_labels(self._root / TABLE, set(ids), skipped, self._flag)
+        classes = {row.name for row in rows.values() if row.name}
+        of_folders = self._classes_at_the_top(classes)
+        result = []
+        for identity, label in zip(ids, labels, strict=True):
+            label = label or of_folders.get(identity.partition("/")[0])
+            row = rows.get(identity, Label(0, label or ""))
+            if label and row.name != label:
+                raise UserError(
+                    f"{self._flag}: {shown(identity)} is {row.name or 'without a label'} in line "
+                    f"{row.line} of {TABLE}, and its folder says {label}; correct one of them."
+                )
+            result.append(row.name or None)
+        return result
+
+    def _classes_at_the_top(self, classes: set[str]) -> dict[str, str]:
+        """Folder -> class, of those that are called like a class of labels.csv."""
+        if self._has_train:
+            return {}
+        names = [unicodedata.normalize("NFC", name) for name in self._folders if name not in PARTS]
+        found = {name: name for name in names if name in classes}
+        others = [f"{name}/" for name in names if name not in found and name[0] != "_"]
+        if found and others:
+            self._notes.append(
+                f"no class of {TABLE}: {listed(others)}; images there are without a label"
+            )
+        return found
+
+    def _check_classes(self, trained_on: set[str]) -> None:
+        """Raises UserError if there are too few classes, or if one has no image."""
+        for label, folder in self._class_folders.items():
+            if label in trained_on:
+                continue
+            if not self._has_train and len(trained_on) > 1:
+                self._unused.append(f"{folder}/ (no images)")
+            elif len(self._class_folders) > 1:
+                raise UserError(f"{self._flag}: class {label} has no images in {folder}/.")
+        count = len(trained_on)
+        if count > 1:
+            return
+        needs = "a classifier needs at least two"
+        if self._has_table:
+            raise UserError(f"{self._flag}: {TABLE} gives {count} classes; {needs}.")
+        if self._has_train:
+            others = [name for name in self._folders if name not in PARTS]
+            is_class = "; if train is a class, move all class folders into train/" if others else ""
+            raise UserError(
+                f"{self._flag}: train/ has {count} class folders; {needs}, such as "
+                f"{self._root}/train/cat/ and {self._root}/train/dog/{is_class}."
+            )
+        raise UserError(
+            f"{self._flag}: has no folder train/, no {TABLE}, and {count} class folders; {needs}: "
+            f"{self._root}/train/<class name>/ or {self._root}/<class name>/{self._further_down()}."
+        )
+
+    def _further_down(self) -> str:
+        """A folder in this folder that looks like a data set, as unpacking an archive makes."""
+        for name in self._folders:
+            folders, files = self._entries(name)
+            if "train" in folders or TABLE in files or (len(folders) > 1 and name not in PARTS):
+                return f"; or is it {shown(name)}/, as in {self._flag}/{shown(name)}"
+        return ""

@@ -1,0 +1,165 @@
+"""Image files below a folder, the same ones in the same order on every machine."""
+
+import os
+import re
+import stat
+import unicodedata
+from collections import deque
+from pathlib import Path
+from typing import NamedTuple
+
+from ssgan_tf.data.images.decoding import is_image_name, is_thumbnail_name
+
+# Made by systems beside other people's files. In lower case.
+_SYSTEM_FOLDERS = {
+    *("@eadir", "@tmp", "#recycle", "#snapshot"),  # Synology
+    *("@__thumb", "@recycle", "@recently-snapshot"),  # QNAP
+    *("$recycle.bin", "system volume information", "recycler"),  # Windows
+    *("__macosx", "network trash folder", "temporary items"),  # macOS
+    *("lost+found", "~snapshot", "__pycache__"),
+}
+_THUMBNAIL_FOLDERS = {"@eadir", "@__thumb"}  # within _SYSTEM_FOLDERS
+_SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"}
+_SYSTEM_NAMES = _SYSTEM_FOLDERS | _SYSTEM_FILES
+_KINDS = (
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+class Found(NamedTuple):
+    """What is below a folder.
+
+    Attributes:
+        files: paths of plain files with names of images, in order.
+        skipped: paths of what should have been read and cannot be, each with the reason.
+        others: how many files have other names; hidden ones and those of systems do not count.
+    """
+
+    files: list[str]
+    skipped: list[tuple[str, str]]
+    others: int
+
+
+def walk_images(folder: str | Path) -> Found:
+    """Finds the image files below a folder.
+
+    Links to files and folders are followed, apart from those to a folder that they are in. Each
+    folder is read once, however many links lead to it; one that is there itself goes by its own
+    name and not by that of a link. What is hidden or made by systems (see `is_system_name`) is left
+    out. Files are not opened: a pipe would wait for ever.
+
+    Args:
+        folder: any path; those that are found start with it.
+
+    Returns:
+        The files, and what had to be skipped.
+    """
+    seen: set[tuple[int, int]] = set()
+    found = Found([], [], 0)
+    others = 0
+    waiting = deque([str(folder)])  # those that links lead to come after all others
+    while waiting:
+        real, links = [waiting.popleft()], []
+        while real:
+            directory = real.pop()
+            try:
+                status = os.stat(directory)
+                if (status.st_dev, status.st_ino) in seen:
+                    continue
+                seen.add((status.st_dev, status.st_ino))
+                entries = _list_unordered(directory)
+            except OSError as error:
+                found.skipped.append((directory, f"cannot be opened ({error.strerror})"))
+                continue
+            for entry in entries:
+                kind = kind_of(entry)
+                if kind == "folder":
+                    (links if entry.is_symlink() else real).append(entry.path)
+                elif kind == "file" and is_image_name(entry.name):
+                    found.files.append(entry.path)
+                elif kind != "file" and (is_image_name(entry.name) or entry.is_symlink()):
+                    found.skipped.append((entry.path, kind))
+                else:
+                    others += 1
+        waiting.extend(sorted(links, key=natural_key))
+    found.files.sort(key=natural_key)
+    found.skipped.sort(key=lambda item: natural_key(item[0]))
+    return found._replace(others=others)
+
+
+def list_folder(folder: str | Path) -> list[os.DirEntry]:
+    """What is in a folder, in order, without what is hidden or made by systems.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    return sorted(_list_unordered(folder), key=lambda entry: natural_key(entry.name))
+
+
+def _list_unordered(folder: str | Path) -> list[os.DirEntry]:
+    with os.scandir(folder) as entries:
+        return [entry for entry in entries if not is_system_name(entry.name)]
+
+
+def kind_of(entry: os.DirEntry) -> str:
+    """Whether it is a "folder" or a "file", else why it is neither, such as "is a pipe".
+
+    Links are followed, but not to a folder that the link itself is in.
+    """
+    try:
+        if entry.is_dir():
+            up = entry.is_symlink() and _leads_up(entry.path)
+            return "is a link to a folder that it is in" if up else "folder"
+        if entry.is_file():
+            return "file"
+        mode = entry.stat().st_mode
+    except FileNotFoundError:
+        return "is a link to nothing" if entry.is_symlink() else "is not there any more"
+    except OSError as error:  # such as a link to itself
+        return f"cannot be read ({error.strerror})"
+    return f"is {next((words for test, words in _KINDS if test(mode)), 'not a plain file')}"
+
+
+def _leads_up(link: str) -> bool:
+    target = os.path.realpath(link)
+    return any(
+        Path(os.path.realpath(parent)).is_relative_to(target)
+        for parent in Path(os.path.abspath(link)).parents
+    )
+
+
+def is_system_name(name: str) -> bool:
+    """Whether a file or folder is hidden or made by a system: never an image, never a class."""
+    return name.startswith(".") or name.lower() in _SYSTEM_NAMES
+
+
+def is_system_path(path: str) -> bool:
+    """Whether a path that a person, a shell or another program gives is nobody's photo.
+
+    A file is not if `is_system_name` says so of its name, or if it is a thumbnail of a NAS; a
+    folder if it is one that systems make. Hidden folders may be meant, and so may be all that is in
+    folders such as `lost+found`.
+
+    Args:
+        path: of a file or folder, which is looked at.
+    """
+    *above, name = [part.lower() for part in Path(os.path.normpath(path)).parts] or [""]
+    if not _THUMBNAIL_FOLDERS.isdisjoint(above):
+        return True
+    if os.path.isdir(path):
+        return name in _SYSTEM_FOLDERS
+    return is_system_name(name) or is_thumbnail_name(os.path.basename(path))
+
+
+def natural_key(name: str) -> tuple[list[str | int], str, str]:
+    """Sorts names as a person would: "part__9" before "part__10".
+
+    No two names tie ("1" and "01"), and the forms in which systems write the same letters (é as one
+    or as two characters) do not matter unless nothing else differs.
+    """
+    composed = unicodedata.normalize("NFC", name)
+    parts = re.split(r"(\d+)", composed)
+    return [int(part) if part.isdecimal() else part for part in parts], composed, name

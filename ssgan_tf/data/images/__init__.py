@@ -1,0 +1,1 @@
+"""Image files and pixels: decoding, the one resize rule, scaling."""

@@ -1,0 +1,1 @@
+"""What is done with a classifier: evaluation, calibration, prediction, export."""

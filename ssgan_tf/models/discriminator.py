@@ -1,0 +1,186 @@
+"""The discriminator, which is also the classifier (image -> class logits, features)."""
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import keras
+import tensorflow as tf
+from keras.layers import Dense
+
+from ssgan_tf.models.layers import (
+    BN_MOMENTUM,
+    BatchNorm,
+    Conv2D,
+    Statistics,
+    dropout,
+    gaussian_noise,
+    leaky_relu,
+    policy,
+)
+
+
+class DiscriminatorOutput(NamedTuple):
+    """What the discriminator says of each image.
+
+    Attributes:
+        class_logits: (B, K) float32; everything else follows from them (`losses.gan_logit`).
+        features: (B, 2 m_d) float32, conv7 averaged over space; feature matching compares them.
+    """
+
+    class_logits: tf.Tensor
+    features: tf.Tensor
+
+
+class Discriminator(keras.Model):
+    """images (B, S, S, channels) in [-1, 1] -> K class logits and pooled features.
+
+    At S = 32 it is the article's:
+
+    | layer (3x3 kernels)   | stride | BN     | after it            | output  |
+    |-----------------------|--------|--------|---------------------|---------|
+    | dropout, rate / 2.5   |        |        |                     | 32 x 32 |
+    | conv1, m_d            | 2      | no     | leaky ReLU, dropout | 16 x 16 |
+    | conv2, m_d            | 2      | yes    | leaky ReLU          | 8 x 8   |
+    | conv3, m_d            | 2      | yes    | leaky ReLU, dropout | 4 x 4   |
+    | conv4, 2m_d           | 1      | yes    | leaky ReLU          | 4 x 4   |
+    | conv5, 2m_d           | 1      | yes    | leaky ReLU          | 4 x 4   |
+    | conv6, 2m_d           | 2      | yes    | leaky ReLU, dropout | 2 x 2   |
+    | conv7, 2m_d           | 1      | **no** | leaky ReLU          | 2 x 2   |
+    | global average pooling = `features`      |                     | 2m_d    |
+    | Dense K = `class_logits`                 |                     | K       |
+
+    Larger images go through one more stride-2 stage of m_d filters (BN, leaky ReLU) after conv1 for
+    each doubling of S: `conv1_2`, `conv1_3`; at S = 16 conv2 has stride 1. From conv2 on all is as
+    in the table.
+
+    conv7 has no batch norm on purpose: feature matching compares the means of the features, and
+    batch norm would pin them.
+    """
+
+    def __init__(
+        self,
+        width: int = 64,
+        num_classes: int = 10,
+        drop_rate: float = 0.0,
+        conv7_input: Literal["conv6", "conv5"] = "conv6",
+        channels: int = 3,
+        input_noise: float = 0.0,
+        conv1_stride: int = 2,
+        image_size: int = 32,
+        precision: str = "float32",
+    ) -> None:
+        """
+        Args:
+            width: m_d, the width multiplier.
+            num_classes: K.
+            drop_rate: 0 to 0.9; the input is dropped at `drop_rate / 2.5`.
+            conv7_input: "conv6" with same padding, or "conv5" with valid padding: what the
+                article's code did, which leaves conv6 without effect and without gradient.
+            channels: of the images, 3 for color.
+            input_noise: standard deviation of Gaussian noise on the input in training, which then
+                takes the place of dropout there; 0: dropout.
+            conv1_stride: 2, or 1 for maps of twice the side from conv1 on, at 4 times the cost.
+            image_size: S, 16, 32, 64 or 128.
+            precision: of the convolutions, "float32", "bfloat16" or "float16"; weights, features
+                and logits are float32 in any case.
+        """
+        super().__init__(name="discriminator", dtype="float32")
+        self.width, self.channels, self.image_size = width, channels, image_size
+        self.drop_rate, self.conv7_input = drop_rate, conv7_input
+        self.input_noise, self.conv1_stride = input_noise, conv1_stride
+
+        def conv(filters: int, strides: int, name: str, padding: str = "same") -> Conv2D:
+            dtype = policy(precision)
+            return Conv2D(filters, 3, strides=strides, padding=padding, name=name, dtype=dtype)
+
+        self.conv1 = conv(width, conv1_stride, "conv1")
+        self.extra_stages = max(0, image_size.bit_length() - 6)  # log2(S / 32)
+        for stage in range(2, self.extra_stages + 2):  # conv1_2, bn1_2, conv1_3, ...
+            setattr(self, f"conv1_{stage}", conv(width, 2, f"conv1_{stage}"))
+            setattr(self, f"bn1_{stage}", BatchNorm(name=f"bn1_{stage}"))
+        self.conv2 = conv(width, 1 if image_size == 16 else 2, "conv2")
+        self.bn2 = BatchNorm(name="bn2")
+        self.conv3 = conv(width, 2, "conv3")
+        self.bn3 = BatchNorm(name="bn3")
+        self.conv4 = conv(2 * width, 1, "conv4")
+        self.bn4 = BatchNorm(name="bn4")
+        self.conv5 = conv(2 * width, 1, "conv5")
+        self.bn5 = BatchNorm(name="bn5")
+        self.conv6 = conv(2 * width, 2, "conv6")
+        self.bn6 = BatchNorm(name="bn6")
+        self.conv7 = conv(2 * width, 1, "conv7", "same" if conv7_input == "conv6" else "valid")
+        self.classifier = Dense(num_classes, name="classifier", dtype="float32")
+        self.build((None, image_size, image_size, channels))
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Makes all weights, in the order of the table."""
+        width, unit = self.width, 2 // self.conv1_stride
+        self.conv1.build(input_shape)
+        size = input_shape[1] // self.conv1_stride
+        for conv, bn in self._extra_stages():
+            conv.build((None, size, size, width))
+            size //= 2
+            bn.build((None, size, size, width))
+        for conv, bn, size_in, filters_in, size_out in (
+            (self.conv2, self.bn2, 8 * self.conv2.strides[0], width, 8),
+            (self.conv3, self.bn3, 8, width, 4),
+            (self.conv4, self.bn4, 4, width, 4),
+            (self.conv5, self.bn5, 4, 2 * width, 4),
+            (self.conv6, self.bn6, 4, 2 * width, 2),
+        ):
+            conv.build((None, unit * size_in, unit * size_in, filters_in))
+            bn.build((None, unit * size_out, unit * size_out, conv.filters))
+        size = 2 if self.conv7_input == "conv6" else 4
+        self.conv7.build((None, unit * size, unit * size, 2 * width))
+        self.classifier.build((None, 2 * width))
+        self.built = True
+
+    def _extra_stages(self) -> Iterator[tuple[Conv2D, BatchNorm]]:
+        """What stands between conv1 and conv2 for images larger than the article's."""
+        for stage in range(2, self.extra_stages + 2):
+            yield getattr(self, f"conv1_{stage}"), getattr(self, f"bn1_{stage}")
+
+    def call(
+        self,
+        images: tf.Tensor,
+        statistics: Statistics = "moving",
+        dropout_seed: tf.Tensor | None = None,
+        momentum: float | tf.Tensor = BN_MOMENTUM,
+    ) -> DiscriminatorOutput:
+        """Classifies images.
+
+        Args:
+            images: (B, S, S, channels) float in [-1, 1].
+            statistics: how batch norm normalizes, see `layers.Statistics`.
+            dropout_seed: (2,) int32 switches dropout on, its masks a function of the seed;
+                None, for inference, switches it off.
+            momentum: of batch norm's moving averages, scalar.
+
+        Returns:
+            Class logits and features, see `DiscriminatorOutput`.
+        """
+        rate, norm = self.drop_rate, {"statistics": statistics, "momentum": momentum}
+        seeds = [None] * 4 if dropout_seed is None else _split(dropout_seed, 4)
+
+        if self.input_noise:
+            x = gaussian_noise(images, self.input_noise, seeds[0])  # (B, 32, 32, channels)
+        else:
+            x = dropout(images, rate / 2.5, seeds[0])  # (B, 32, 32, channels)
+        x = dropout(leaky_relu(self.conv1(x)), rate, seeds[1])  # (B, 16, 16, m_d)
+        for conv, bn in self._extra_stages():  # none at S = 32
+            x = leaky_relu(bn(conv(x), **norm))
+        x = leaky_relu(self.bn2(self.conv2(x), **norm))  # (B, 8, 8, m_d)
+        x = dropout(leaky_relu(self.bn3(self.conv3(x), **norm)), rate, seeds[2])  # (B, 4, 4, ..)
+        x = leaky_relu(self.bn4(self.conv4(x), **norm))  # (B, 4, 4, 2 m_d)
+        x = leaky_relu(self.bn5(self.conv5(x), **norm))  # (B, 4, 4, 2 m_d)
+        if self.conv7_input == "conv6":
+            x = leaky_relu(self.bn6(self.conv6(x), **norm))  # (B, 2, 2, 2 m_d)
+            x = dropout(x, rate, seeds[3])
+        x = leaky_relu(self.conv7(x))  # (B, 2, 2, 2 m_d)
+
+        features = tf.reduce_mean(tf.cast(x, tf.float32), axis=(1, 2))  # (B, 2 m_d)
+        return DiscriminatorOutput(self.classifier(features), features)
+
+
+def _split(seed: tf.Tensor, count: int) -> list[tf.Tensor]:
+    return tf.unstack(tf.random.split(seed, count))

@@ -1,0 +1,211 @@
+"""What a run says before it trains and after: the data, what was chosen and why, how good it is."""
+
+import math
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from ssgan_tf.reporting import chart_text
+from ssgan_tf.system import streams
+from ssgan_tf.runs import run_dir
+from ssgan_tf.config import FOLDER_PRESET, LARGEST_BATCH, LEAST_STEPS, PASSES, Config, UserError, is_folder
+from ssgan_tf.runs.results import read_results, same_test_images
+
+if TYPE_CHECKING:
+    from ssgan_tf.data.datasets import Dataset
+    from ssgan_tf.data.label_split import LabelSplit
+
+FEW_STEPS = 500  # fewer teach little; said to whom has few images and counts in epochs
+MANY_CLASSES = 20  # more have their recall in the report alone
+Results = dict[str, Any]
+
+
+def header(
+    asked: Config,
+    config: Config,
+    dataset: "Dataset",
+    split: "LabelSplit",
+    precision: str,
+) -> str:
+    """What is about to run.
+
+    Args:
+        asked: the configuration as it was given.
+        config: the same with numbers for what was to be chosen (`Config.fit_to`).
+        dataset: its data.
+        split: which of its images are labeled.
+        precision: that "auto" stands for here.
+    """
+    from ssgan_tf.data import pipeline
+    from ssgan_tf.training import schedule
+
+    steps_per_epoch, total_steps = config.length(len(split.train))
+    validation = f", {len(split.validation):,} for validation" if len(split.validation) else ""
+    lines = [
+        f"Data:     {dataset.name}: {len(split.train):,} training images, "
+        f"{len(split.labeled):,} of them labeled{validation}, {len(dataset.test):,} test images",
+        *(f"          {line}" for line in dataset.report),
+        *(f"          note: {note}" for note in split.notes),
+        f"Training: {config.method}, preset {config.preset}, {total_steps:,} steps of batch "
+        f"{config.batch_size} ({total_steps / steps_per_epoch:.1f} epochs)",
+        f"          learning rate {config.learning_rate}, {schedule.in_words(config)}",
+        *(f"          {line}" for line in reasons(asked, config, len(split.train), precision)),
+    ]
+    if pipeline.balanced_by_class(config, dataset.train.labels[split.labeled]):
+        lines.append("          labeled batches are drawn by class (--balance_classes)")
+    if total_steps < FEW_STEPS and not config.steps:
+        few = f"note: {total_steps} steps are few; with little data give --steps=2000"
+        lines.append(f"          {few}")
+    lines.append(f"Run:      {config.resolved_run_dir()}")
+    return "\n".join(lines)
+
+
+def reasons(asked: Config, config: Config, images: int, precision: str) -> list[str]:
+    """What was chosen by the images and the device, each with its reason; empty if nothing was."""
+    found, automatic = [], asked.automatic()
+    if is_folder(asked.dataset) and config.preset == FOLDER_PRESET:
+        found.append(f"--preset={config.preset}: the recipe for few labels")
+    if "batch_size" in automatic:
+        why = f"at most half of the {images:,} images"
+        if config.batch_size == LARGEST_BATCH:
+            why = "there are enough images for the usual size"
+        found.append(f"--batch_size={config.batch_size}: {why}")
+    if "labeled_batch_size" in automatic:
+        size = config.labeled_batch_size
+        found.append(f"--labeled_batch_size={size}: half of --batch_size")
+    if "steps" in automatic:
+        passes = f"{PASSES} passes over the images"
+        found.append(f"--steps={config.steps}: {passes}, but at least {LEAST_STEPS:,} steps")
+    if asked.precision == "auto":
+        found.append(f"--precision={precision}: what this device is fast at")
+    if is_folder(asked.dataset) and asked.augment_flip:
+        found.append("--augment_flip=true: for photos; give false for digits, letters, left/right")
+    if not found:
+        return []
+    return [
+        "settings for these images and this device; change any with its flag:",
+        *(f"  {line}" for line in found),
+    ]
+
+
+def closing_lines(config: Config, results: Results) -> str:
+    """How good, how long, where, what next."""
+    directory = config.resolved_run_dir()
+    low, high = results["test_accuracy_interval"]
+    lines = [
+        "",
+        f"Test accuracy      {results['test_accuracy']:.1%}  "
+        f"(95% interval {low:.1%} to {high:.1%}, {results['test_images']:,} images)",
+    ]
+    if "balanced_accuracy" in results:
+        lines.append(
+            f"Balanced accuracy  {results['balanced_accuracy']:.1%}  (mean recall of the classes)"
+        )
+        lines += _recall(results["recall"])
+    if "test_accuracy_first_half" in results:
+        half = results["test_accuracy_first_half"]
+        lines.append(f"  first half       {half:.1%}  (the images that the article's code used)")
+    if "validation_accuracy" in results:
+        lines.append(f"Validation         {results['validation_accuracy']:.1%}")
+    contents = ["results.json", "metrics.csv"]
+    if config.method == "semi_supervised":
+        contents.append("samples/")
+    predict = ["python", "-m", "ssgan_tf.predict", f"--model={directory / 'saved_model'}"]
+    minutes, seconds = divmod(round(results["wall_seconds"]), 60)
+    lines += [
+        f"Labeled images     {results['train_labeled_accuracy']:.1%}",
+        f"Time               {minutes}:{seconds:02d} for {results['steps']:,} steps, loading "
+        "included",
+        f"Run                {directory}  ({', '.join(contents)})",
+        f"Classifier         {directory / 'saved_model'}",
+        f"Report             {directory / 'report.html'}",
+        "",
+        f"Look at it:        {shlex.join(['tensorboard', f'--logdir={directory.parent}'])}",
+        f"Classify images:   {shlex.join(predict)} IMAGE...",
+        *_beside_the_other_method(config, results),
+    ]
+    return "\n".join(lines)
+
+
+def _recall(recall: dict[str, float | None]) -> list[str]:
+    """The recall of each class, a few to the line."""
+    if len(recall) > MANY_CLASSES:
+        return []
+    cells = [f"{name} {'-' if r is None else format(r, '.0%')}" for name, r in recall.items()]
+    width = max(map(streams.width, cells)) + 2
+    in_line = max(1, 80 // width)
+    rows = [cells[start : start + in_line] for start in range(0, len(cells), in_line)]
+    lines = ["".join(streams.padded(cell, width) for cell in row).rstrip() for row in rows]
+    return [f"{'' if index else '  recall':<19}{line}" for index, line in enumerate(lines)]
+
+
+def _beside_the_other_method(config: Config, results: Results) -> list[str]:
+    """What the unlabeled images add to the labels alone, or the command that will tell."""
+    semi = config.method == "semi_supervised"
+    other = config.control() if semi else _counterpart(config)
+    directory = other.resolved_run_dir()
+    try:
+        found, there = read_results(directory), run_dir.read_config(directory)
+    except (UserError, OSError):
+        found = None
+    if found is None or not _same_task(results, found):
+        command = shlex.join(other.command())
+        added = "What the unlabeled images add:"
+        if results["labeled"] == results["train_images"]:
+            added = "There are no unlabeled images. What the generated ones add:"
+        return [added, f"  {command}"] if semi else []
+    with_unlabeled, alone = (results, found) if semi else (found, results)
+    gain, chance = gain_and_chance(with_unlabeled, alone)
+    words = f"{100 * gain:+.1f} points, where chance alone makes up to {100 * chance:.1f}"
+    if gain > chance:
+        verdict = f"the unlabeled images help: {words}"
+    elif gain < -chance:
+        verdict = f"the unlabeled images do harm: {words}; use the labels alone"
+    else:
+        verdict = f"no clear gain from the unlabeled images: {words}"
+    name = "Labels alone" if semi else "With unlabeled"
+    lines = [f"{name:<18} {found['test_accuracy']:.1%}  ({directory})", f"  {verdict}"]
+    if differ := _differences(*((config, there) if semi else (there, config))):
+        lines.append(f"  (the runs also differ in {', '.join(differ)})")
+    return lines
+
+
+def _differences(semi: Config, alone: Config) -> list[str]:
+    """Flags in which the run `alone` is not the control of the run `semi`."""
+    free = {*run_dir.FREE, "dataset"}
+    return [
+        f"--{name}"
+        for name, value in semi.control().to_dict().items()
+        if name not in free and value != getattr(alone, name)
+    ]
+
+
+def _counterpart(config: Config) -> Config:
+    """The semi-supervised run of which `config` is the control, as far as its name goes."""
+    given = {k: v for k, v in config.changes().items() if k != "method"}
+    if config.run_dir:
+        given["run_dir"] = config.run_dir.rstrip("/").removesuffix("-supervised")
+    return Config(**(given | {"preset": config.preset}))
+
+
+def _same_task(results: Results, found: Results) -> bool:
+    """Whether two runs have the same test images, number of labels and steps."""
+    same = same_test_images(results, found)
+    return (
+        same
+        and results["method"] != found["method"]
+        and all(results[key] == found[key] for key in ("labeled", "steps"))
+    )
+
+
+def gain_and_chance(with_unlabeled: Results, alone: Results) -> tuple[float, float]:
+    """Difference of two test accuracies, and 1.96 standard errors of it.
+
+    The test images count as drawn twice: that both runs saw the same ones makes the true error
+    smaller. With two successes and two failures added (Agresti and Coull 1998), so that an accuracy
+    of 100% on few images is not taken for certain.
+    """
+    accuracies = [found["test_accuracy"] for found in (with_unlabeled, alone)]
+    images = with_unlabeled["test_images"]
+    shares = [(accuracy * images + 2) / (images + 4) for accuracy in accuracies]
+    variance = sum(share * (1 - share) / (images + 4) for share in shares)
+    return accuracies[0] - accuracies[1], 1.96 * math.sqrt(variance)

@@ -1,0 +1,197 @@
+"""A run that training has written, loaded again: configuration, data, models."""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ssgan_tf.data import label_split
+from ssgan_tf.runs import run_dir
+from ssgan_tf.config import FOLDER, Config, UserError, is_folder
+from ssgan_tf.system.device import prepare_device, quiet_start
+from ssgan_tf.flags import Flag
+
+if TYPE_CHECKING:
+    from ssgan_tf.data.datasets import Dataset
+    from ssgan_tf.data.label_split import LabelSplit
+    from ssgan_tf.training.trainer import Trainer
+
+
+RUN_FLAGS = (
+    Flag("run_dir", None, "The run: what training wrote."),
+    Flag("checkpoint", "last", "The step whose weights are used, or 'last'."),
+    Flag("data_dir", "", "Where the data is now (TFDS' directory, the folder), if it moved."),
+)
+
+
+class FinishedModels(NamedTuple):
+    """What `load_models` gives.
+
+    Attributes:
+        config: of the run.
+        class_names: of the K classes.
+        trainer: with the weights of the checkpoint; `trainer.classifier` is the one to use.
+    """
+
+    config: Config
+    class_names: list[str]
+    trainer: "Trainer"
+
+
+class FinishedRun(NamedTuple):
+    """What `load` gives.
+
+    Attributes:
+        config: of the run.
+        dataset: its data, loaded again.
+        split: which images were labeled, which set aside.
+        trainer: with the weights of the checkpoint; `trainer.classifier` is the one to use.
+    """
+
+    config: Config
+    dataset: "Dataset"
+    split: "LabelSplit"
+    trainer: "Trainer"
+
+
+def read_config(directory: Path) -> Config:
+    """The configuration of the run in `directory`.
+
+    Raises:
+        UserError: if there is no run.
+    """
+    if not (directory / "config.json").exists():
+        raise UserError(f"--run_dir={directory}: holds no run; give what a training run wrote.")
+    return run_dir.read_config(directory)
+
+
+def find_checkpoint(directory: Path, checkpoint: str) -> Path:
+    """The checkpoint of a step, or the newest one.
+
+    Raises:
+        UserError: if there is none, with the steps that there are.
+    """
+    found = {
+        step: directory / "checkpoints" / f"ckpt-{step}"
+        for step in run_dir.finished_steps(directory / "checkpoints")
+    }
+    if not found:
+        raise UserError(f"--run_dir={directory}: has no checkpoint; train at least one epoch.")
+    steps = ", ".join(str(step) for step in sorted(found))
+    if checkpoint == "last":
+        return found[max(found)]
+    if not checkpoint.isdecimal() or int(checkpoint) not in found:
+        raise UserError(f"--checkpoint={checkpoint}: must be 'last' or one of {steps}.")
+    return found[int(checkpoint)]
+
+
+def load_models(directory: Path, checkpoint: str = "last", data_dir: str = "") -> FinishedModels:
+    """Loads the networks of the run in `directory`, which need none of its data.
+
+    Args:
+        directory: what training wrote.
+        checkpoint: a step, or "last".
+        data_dir: see `load`; the data is loaded for runs of earlier versions alone, which do not
+            say what its classes are, and only if they lack their `saved_model/`, too.
+
+    Raises:
+        UserError: if it is not a run, or has no such checkpoint.
+    """
+    config = _config_here(directory, data_dir)
+    path = find_checkpoint(directory, checkpoint)
+    labels = directory / "labels.json"
+    facts = label_split.model_facts(labels) if labels.exists() else None
+    facts = facts or _facts_of_models(directory, config, path)
+    if facts is None:
+        run = load(directory, checkpoint, data_dir)
+        return FinishedModels(run.config, run.dataset.class_names, run.trainer)
+    class_names, channels = facts
+    return FinishedModels(config, class_names, _trainer(config, len(class_names), channels, path))
+
+
+def load(directory: Path, checkpoint: str = "last", data_dir: str = "") -> FinishedRun:
+    """Loads the run in `directory` with its data.
+
+    Args:
+        directory: what training wrote.
+        checkpoint: a step, or "last".
+        data_dir: where TFDS keeps the data, or the folder of images is, now; empty: where it was
+            in training.
+
+    Raises:
+        UserError: if it is not a run, has no such checkpoint, or its data is not what it was.
+    """
+    config = _config_here(directory, data_dir)
+    path = find_checkpoint(directory, checkpoint)
+    dataset, split = load_data(directory, config)
+    trainer = _trainer(config, dataset.num_classes, dataset.channels, path)
+    return FinishedRun(config, dataset, split, trainer)
+
+
+def load_data(directory: Path, config: Config) -> tuple["Dataset", "LabelSplit"]:
+    """Loads the data of the run in `directory`, from where `config` says that it is.
+
+    Raises:
+        UserError: if it is not what it was in training.
+    """
+    _start(config)
+    from ssgan_tf.data import datasets
+
+    dataset = datasets.load_for(config, prepare=False)
+    chosen = config
+    if config.labels_from:  # that file may be gone; the run has the same labels in its own
+        chosen = dataclasses.replace(config, labels_from=str(directory / "labels.json"))
+    split = label_split.split_labels(chosen, dataset)
+    label_split.check(directory / "labels.json", config, dataset, split)
+    return dataset, split
+
+
+def _facts_of_models(
+    directory: Path, config: Config, checkpoint: Path
+) -> tuple[list[str], int] | None:
+    """Class names by the exported model, channels by the shape of conv1's weights.
+
+    Returns:
+        None where one of them cannot be found so.
+    """
+    names = directory / "saved_model" / "assets" / "class_names.txt"
+    try:
+        class_names = names.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except (OSError, ValueError):
+        return None
+    _start(config)
+    from ssgan_tf.runs import checkpoints
+
+    shapes = checkpoints.shapes(checkpoint)
+    kernel = shapes.get("discriminator/conv1/_kernel", [])  # (3, 3, channels, width)
+    if len(kernel) != 4 or shapes.get("discriminator/classifier/bias") != [len(class_names)]:
+        return None
+    return class_names, kernel[2]
+
+
+def _config_here(directory: Path, data_dir: str) -> Config:
+    """One device and full precision, whatever it was trained with: checkpoints fit all of them."""
+    config = dataclasses.replace(
+        read_config(directory), precision="float32", strategy="none", jit_compile="false"
+    )
+    if not data_dir:
+        return config
+    if is_folder(config.dataset):
+        return dataclasses.replace(config, dataset=FOLDER + data_dir)
+    return dataclasses.replace(config, data_dir=data_dir)
+
+
+def _start(config: Config) -> None:
+    with quiet_start():
+        import tensorflow  # noqa: F401
+
+        prepare_device(config.deterministic)
+
+
+def _trainer(config: Config, num_classes: int, channels: int, checkpoint: Path) -> "Trainer":
+    _start(config)
+    from ssgan_tf.runs import checkpoints
+    from ssgan_tf.training.trainer import Trainer
+
+    trainer = Trainer(config, num_classes, channels)
+    checkpoints.restore(trainer.checkpoint, checkpoint)
+    return trainer

@@ -1,0 +1,1 @@
+"""What the program stands on: devices and replicas, files, errors, streams, settings of Keras."""

@@ -1,0 +1,1 @@
+"""Losses, schedules, optimizer and the train step."""

@@ -1,0 +1,1 @@
+"""Does all that needs a GPU work here: the checks and how results are compared."""

@@ -1,0 +1,290 @@
+import os
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from ssgan_tf.config import UserError
+from ssgan_tf.data.folder import walk
+from ssgan_tf.data.folder.layout import Layout, read_layout
+from ssgan_tf.data.folder.names import meant_part
+
+FLAG = "--dataset=folder:x"
+
+
+def fill(root: Path, *names: str) -> Path:
+    """Makes files; nothing opens them."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+def table(root: Path, *rows: str) -> None:
+    (root / "labels.csv").write_text("\n".join(rows), encoding="utf-8")
+
+
+def parts(layout: Layout) -> dict[str, list[tuple[str, str | None]]]:
+    found: dict[str, list[tuple[str, str | None]]] = {}
+    for item in layout.items:
+        found.setdefault(item.part, []).append((item.id, item.label))
+    return found
+
+
+def message(root: Path) -> str:
+    with pytest.raises(UserError) as error:
+        read_layout(root, FLAG)
+    text = str(error.value)
+    assert text.startswith(FLAG) and "\n" not in text
+    return text
+
+
+def notes(root: Path) -> str:
+    return "\n".join(read_layout(root, FLAG).notes)
+
+
+TWO = ("train/cat/1.png", "train/dog/1.png")
+
+
+def test_the_parts_under_all_their_names(tmp_path: Path) -> None:
+    fill(tmp_path, *TWO, "unlabeled/a/1.png", "unlabelled/1.png", "test/dog/1.png")
+    fill(tmp_path, "valid/cat/1.png", "val/cat/1.png", "validation/dog/1.png")
+    layout = read_layout(tmp_path, FLAG)
+    assert layout.class_names == ["cat", "dog"] and layout.has_test
+    assert parts(layout) == {
+        "train": [
+            *((name, name.split("/")[1]) for name in TWO),
+            ("unlabeled/a/1.png", None),
+            ("unlabelled/1.png", None),
+        ],
+        "validation": [
+            ("val/cat/1.png", "cat"),
+            ("valid/cat/1.png", "cat"),
+            ("validation/dog/1.png", "dog"),
+        ],
+        "test": [("test/dog/1.png", "dog")],
+    }
+    assert layout.items[0].path == tmp_path / "train/cat/1.png"
+
+
+def test_class_folders_may_be_directly_in_the_folder(tmp_path: Path) -> None:
+    fill(tmp_path, "cat/a/1.png", "dog/1.png", "unlabeled/1.png", "test/cat/1.png")
+    fill(tmp_path, "_aside/1.png", ".git/1.png", "@eaDir/1.png", "README.md", "loose.png")
+    fill(tmp_path, "papers/1.pdf")
+    layout = read_layout(tmp_path, FLAG)
+    assert layout.class_names == ["cat", "dog"]
+    assert parts(layout) == {
+        "train": [("cat/a/1.png", "cat"), ("dog/1.png", "dog"), ("unlabeled/1.png", None)],
+        "test": [("test/cat/1.png", "cat")],
+    }
+    assert layout.notes == ["not used: _aside/, README.md, loose.png, papers/ (no images)"]
+
+
+def test_what_is_not_used_is_named(tmp_path: Path) -> None:
+    fill(tmp_path, *TWO, "train/loose.png", "train/notes.txt", "train/_x/1.png", "more/1.png")
+    fill(tmp_path, "test/cat/1.png", "test/loose.png", "valid/loose.png", "Thumbs.db", "train/.x/1")
+    (tmp_path / "two\nlines").mkdir()
+    layout = read_layout(tmp_path, FLAG)
+    assert len(layout.items) == 3
+    assert layout.notes == [
+        "not used: more/, train/_x/, two\\nlines/, test/loose.png, train/loose.png, valid/loose.png"
+    ]
+    assert layout.others == 1
+    fill(tmp_path, *(f"train/{index}.png" for index in range(20)))
+    assert notes(tmp_path).endswith(" and 16 more")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        *(("Unlabeled", "unlabeled"), ("UNLABELLED", "unlabelled"), ("unlabbeled", "unlabeled")),
+        *(("un_labeled", "unlabeled"), ("unlabeled images", "unlabeled"), ("Train", "train")),
+        *(("training", "train"), ("trian", "train"), ("train2017", "train"), ("tests", "test")),
+        *(("TestSet", "test"), ("testing", "test"), ("test_images", "test"), ("tset", "test")),
+        *(("val_images", "val"), ("Validation-set", "validation"), ("validaton", "validation")),
+        *(("rain", None), ("text", None), ("terrain", None), ("vial", None), ("oval", None)),
+        *(("train_station", None), ("valley", None), ("invalid", None), ("cat", None)),
+        *(("images", None), ("1", None), ("²", None), ("variation", None), ("toast", None)),
+    ],
+)
+def test_names_that_are_nearly_those_of_parts(name: str, meant: str | None) -> None:
+    assert meant_part(name) == meant
+
+
+@pytest.mark.parametrize("name", ["Unlabeled", "tests", "val_images", "Validation"])
+@pytest.mark.parametrize("start", ["train/", ""])
+def test_near_misses_are_asked_about(tmp_path: Path, name: str, start: str) -> None:
+    fill(tmp_path, f"{start}cat/1.png", f"{start}dog/1.png", f"{name}/1.png")
+    text = message(tmp_path)
+    assert f"is {name}/ meant as {meant_part(name)}/? Then rename it to {meant_part(name)}" in text
+    (tmp_path / name).rename(tmp_path / f"_{name}")
+    assert f"not used: _{name}/" in notes(tmp_path)
+
+
+def test_other_near_misses(tmp_path: Path) -> None:
+    fill(tmp_path, *TWO, "test/cat/1.png", "tests/1.png")
+    assert "tests/: is it meant as test/?" in notes(tmp_path)  # but nothing depends on it
+    fill(tmp_path, "Labels.csv")
+    assert "is Labels.csv meant as labels.csv?" in message(tmp_path)
+    (tmp_path / "Labels.csv").unlink()
+    fill(tmp_path, "train/unlabeled/1.png")
+    assert "train/unlabeled/ would be a class of that name" in message(tmp_path)
+
+
+def test_a_table_names_the_labels_of_files_anywhere(tmp_path: Path) -> None:
+    fill(tmp_path, "1.png", "pictures/2.png", "pictures/3.png", "pictures/4.png", "_x/5.png")
+    fill(tmp_path, "_x/6.png", "test/7.png", "test/8.png", "valid/9.png", "pipes.txt")
+    table(tmp_path, "file,label", "1.png,cat", "pictures/2.png,dog", "pictures/3.png,")
+    rows = ["1.png,cat", "pictures/2.png,dog", "pictures/3.png,", "_x/5.png,dog", "test/7.png,cat"]
+    table(tmp_path, "file,label", *rows, "valid/9.png,dog")
+    layout = read_layout(tmp_path, FLAG)
+    assert layout.class_names == ["cat", "dog"]
+    assert parts(layout) == {
+        "train": [
+            *(("1.png", "cat"), ("_x/5.png", "dog"), ("pictures/2.png", "dog")),
+            *(("pictures/3.png", None), ("pictures/4.png", None)),
+        ],
+        "validation": [("valid/9.png", "dog")],
+        "test": [("test/7.png", "cat")],
+    }
+    assert layout.notes == ["not used: pipes.txt, _x/6.png, test/8.png"]
+
+
+def test_a_table_adds_to_class_folders_and_must_not_contradict_them(tmp_path: Path) -> None:
+    fill(tmp_path, *TWO, "unlabeled/1.png", "train/loose.png", "new/1.png", "new/2.png")
+    table(tmp_path, "train/cat/1.png,cat", "unlabeled/1.png,dog", "new/1.png,bird")
+    assert parts(read_layout(tmp_path, FLAG))["train"] == [
+        *(("new/1.png", "bird"), ("train/cat/1.png", "cat"), ("train/dog/1.png", "dog")),
+        *(("unlabeled/1.png", "dog"), ("new/2.png", None), ("train/loose.png", None)),
+    ]
+    table(tmp_path, "file,label", "train/cat/1.png,dog")
+    text = "train/cat/1.png is dog in line 2 of labels.csv, and its folder says cat"
+    assert text in message(tmp_path)
+    table(tmp_path, "train/cat/1.png,")
+    assert "is without a label in line 1 of labels.csv, and its folder" in message(tmp_path)
+
+
+def test_with_a_table_folders_are_classes_if_they_are_called_so(tmp_path: Path) -> None:
+    fill(tmp_path, "cat/1.png", "cat/2.png", "dog/1.png", "bird/1.png")
+    table(tmp_path, "cat/1.png,cat", "dog/1.png,dog")
+    layout = read_layout(tmp_path, FLAG)
+    labels = dict(parts(layout)["train"])
+    assert labels["cat/2.png"] == "cat" and labels["bird/1.png"] is None
+    assert layout.notes == ["no class of labels.csv: bird/; images there are without a label"]
+
+
+def test_a_class_that_is_called_as_a_part_is_thought_of(tmp_path: Path) -> None:
+    fill(tmp_path, "train/1.png", "bus/1.png")  # vehicles
+    assert "if train is a class, move all class folders into train/" in message(tmp_path)
+    fill(tmp_path, "train/train/1.png", "train/bus/1.png")
+    assert read_layout(tmp_path, FLAG).class_names == ["bus", "train"]
+
+
+def test_mistakes_are_named(tmp_path: Path) -> None:
+    assert "no such folder" in message(tmp_path / "nothing")
+    fill(tmp_path, "1.png")
+    assert "has no folder train/, no labels.csv, and 0 class folders" in message(tmp_path)
+    fill(tmp_path, "archive/train/cat/1.png", "archive/train/dog/1.png")
+    assert f"or is it archive/, as in {FLAG}/archive" in message(tmp_path)
+    table(tmp_path, "1.png,cat")
+    assert "labels.csv gives 1 classes" in message(tmp_path)
+    root = fill(tmp_path / "two", *TWO, "test/loose.png")
+    assert "test/ has 1 images, none with a label" in message(root)
+    fill(root, "test/Cat/1.png")
+    text = "test/ has the class Cat, of which there are no images for training; there is cat"
+    assert text in message(root)
+    (root / "train/bird").mkdir()
+    assert "class bird has no images in train/bird/" in message(root)
+
+
+def test_one_name_in_two_unicode_forms_is_one_class(tmp_path: Path) -> None:
+    one, other = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    fill(tmp_path, f"train/{one}/1.png", f"train/{other}/1.png", f"train/{other}/2.png")
+    fill(tmp_path, "train/tea/1.png", f"test/{other}/1.png", f"unlabeled/{other}.png")
+    layout = read_layout(tmp_path, FLAG)
+    assert layout.class_names == [one, "tea"]
+    found = parts(layout)
+    assert found["test"] == [(f"test/{one}/1.png", one)]
+    # An id has the composed form, the same on every machine, unless two files need two.
+    assert [identity for identity, _ in found["train"]] == [
+        f"train/{other}/1.png",
+        f"train/{one}/1.png",
+        f"train/{one}/2.png",
+        "train/tea/1.png",
+        f"unlabeled/{one}.png",
+    ]
+    table(tmp_path, f"unlabeled/{one}.png,{other}")
+    assert len(parts(read_layout(tmp_path, FLAG))["train"]) == 5
+
+
+def test_the_order_does_not_depend_on_the_file_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(
+        tmp_path, *(f"train/{name}/{i}.png" for name in ("1", "01", "10", "2") for i in (1, 10, 2))
+    )
+    fill(tmp_path, *(f"test/{name}/1.png" for name in ("2", "01", "1")))
+    layouts = []
+    scandir = os.scandir
+
+    class Sorted:
+        def __init__(self, path: Path, reverse: bool) -> None:
+            with scandir(path) as entries:
+                self.entries = sorted(entries, key=lambda entry: entry.name, reverse=reverse)
+
+        def __enter__(self) -> list[os.DirEntry]:
+            return self.entries
+
+        def __exit__(self, *error: object) -> None:
+            pass
+
+    for reverse in (False, True):
+        monkeypatch.setattr(walk.os, "scandir", lambda path, up=reverse: Sorted(path, up))
+        layouts.append(read_layout(tmp_path, FLAG))
+    assert layouts[0] == layouts[1]
+    assert layouts[0].class_names == ["01", "1", "2", "10"]
+    assert [item.id for item in layouts[0].items][:3] == [f"train/01/{i}.png" for i in (1, 2, 10)]
+
+
+@pytest.mark.parametrize("rows", [[], ["cat/1.png,cat", "dog/1.png,dog"]])
+def test_runs_that_were_written_into_the_folder_are_no_class(
+    tmp_path: Path, rows: list[str]
+) -> None:
+    fill(tmp_path, "cat/1.png", "dog/1.png", "runs/a/samples/1.png", "runs/b/samples/1.png")
+    fill(tmp_path, "runs/b/config.json", "runs/b/labels.json")
+    if rows:
+        table(tmp_path, *rows)
+    layout = read_layout(tmp_path, FLAG)
+    assert [item.id for item in layout.items] == ["cat/1.png", "dog/1.png"]
+    assert layout.notes == ["not used: runs/ (runs)"]
+
+
+def test_a_class_may_be_a_link_to_a_folder_elsewhere(tmp_path: Path) -> None:
+    fill(tmp_path, "pool/cats/1.png", "pool/dogs/1.png", "my/train/dog/2.png")
+    (tmp_path / "my/train/cat").symlink_to(tmp_path / "pool/cats")
+    (tmp_path / "my/train/dog/more").symlink_to("../../../pool/dogs")
+    assert parts(read_layout(tmp_path / "my", FLAG))["train"] == [
+        ("train/cat/1.png", "cat"),
+        ("train/dog/2.png", "dog"),
+        ("train/dog/more/1.png", "dog"),
+    ]
+
+
+def test_a_class_link_to_the_whole_folder_is_skipped(tmp_path: Path) -> None:
+    fill(tmp_path, "cat/1.png", "dog/1.png")
+    (tmp_path / "loop").symlink_to(".")
+    layout = read_layout(tmp_path, FLAG)
+    assert layout.class_names == ["cat", "dog"]
+    assert layout.skipped == [("loop", "is a link to a folder that it is in")]
+
+
+def test_pipes_among_images_are_skipped_and_named(tmp_path: Path) -> None:
+    fill(tmp_path, *TWO)
+    os.mkfifo(tmp_path / "train/cat/pipe.jpg")
+    os.mkfifo(tmp_path / "train/pipe.jpg")
+    (tmp_path / "gone").symlink_to("nothing")
+    assert sorted(read_layout(tmp_path, FLAG).skipped) == [
+        ("gone", "is a link to nothing"),
+        ("train/cat/pipe.jpg", "is a pipe"),
+        ("train/pipe.jpg", "is a pipe"),
+    ]

@@ -1,0 +1,186 @@
+"""What a run says before it trains and after."""
+
+import dataclasses
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from ssgan_tf.config import Config
+from ssgan_tf.flags import parse_config
+from ssgan_tf.reporting import chart_text
+from ssgan_tf.runs import announcement, run_dir
+from tests.conftest import make_dataset
+
+RESULTS = {
+    "test_accuracy": 0.8,
+    "test_accuracy_interval": [0.75, 0.85],
+    "test_images": 400,
+    "train_images": 900,
+    "train_labeled_accuracy": 1.0,
+    "dataset": "folder:photos",
+    "labeled": 20,
+    "method": "semi_supervised",
+    "steps": 3200,
+    "wall_seconds": 61.0,
+    "device": "CPU",
+    "versions": {},
+    "command": "python -m ssgan_tf.train",
+}
+
+
+def write(config: Config, **changes: object) -> None:
+    directory = config.resolved_run_dir()
+    directory.mkdir(parents=True)
+    run_dir.write_config(directory, config)
+    (directory / "results.json").write_text(json.dumps({"schema": 1} | RESULTS | changes))
+
+
+@pytest.mark.parametrize(
+    ("command", "control"),
+    [
+        (
+            "--labeled=250",
+            "--method=supervised --labeled=250 --drop_rate=0.5 --schedule=linear",
+        ),
+        (
+            "--schedule=cosine --labeled=250",
+            "--method=supervised --labeled=250 --drop_rate=0.5 --schedule=cosine",
+        ),
+        (
+            "--preset=tuned --labeled_batch_size=8 --run_dir=x/y/ --steps=9",
+            "--preset=tuned --method=supervised --steps=9 --run_dir=x/y-supervised",
+        ),
+        (
+            "--labeled_batch_size 8 --seed 3",
+            "--method=supervised --drop_rate=0.5 --schedule=linear --seed=3",
+        ),
+    ],
+)
+def test_the_closing_lines_have_a_command_for_the_control_that_works(
+    command: str, control: str
+) -> None:
+    config = parse_config(["train", *command.split()], "train", "")
+    last = announcement.closing_lines(config, RESULTS).splitlines()[-1].strip()
+    assert last == f"python -m ssgan_tf.train {control}"
+    again = parse_config(["train", *control.split()], "train", "")
+    assert (again.method, again.labeled, again.seed) == ("supervised", config.labeled, config.seed)
+
+
+@pytest.mark.parametrize(
+    ("alone", "words"),
+    [  # 1.96 sqrt(0.8 0.2 / 400 + p (1 - p) / 400) is 5.5 and 6.1 points
+        (0.90, "the unlabeled images do harm: -10.0 points, where chance alone makes up to 4.9"),
+        (0.78, "no clear gain from the unlabeled images: +2.0 points"),
+        (0.70, "the unlabeled images help: +10.0 points, where chance alone makes up to 6.0"),
+    ],
+)
+def test_both_methods_say_what_the_unlabeled_images_add_once_both_are_there(
+    alone: float, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = Config(dataset="folder:photos").fit_to(900)
+    control = config.control()
+    write(control, test_accuracy=alone, method="supervised")
+    assert words in announcement.closing_lines(config, RESULTS)
+    write(config)
+    text = announcement.closing_lines(
+        control, RESULTS | {"test_accuracy": alone, "method": "supervised"}
+    )
+    assert words in text
+    assert "With unlabeled     80.0%" in text
+
+
+@pytest.mark.parametrize("other", [{"steps": 200}, {"labeled": 21}, {"test_images": 399}])
+def test_a_run_that_had_another_task_is_no_control(
+    other: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = Config(dataset="folder:photos").fit_to(900)
+    write(config.control(), method="supervised", **other)
+    assert "python -m ssgan_tf.train" in announcement.closing_lines(config, RESULTS)
+
+
+def test_what_else_differs_between_a_run_and_its_control_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = Config(dataset="folder:photos").fit_to(900)
+    control = config.control()
+    other = dataclasses.replace(control, image_size=64, augment_color=0.0, steps_per_call=20)
+    write(other, method="supervised")
+    assert "also differ in --image_size, --augment_color)" in announcement.closing_lines(
+        config, RESULTS
+    )
+    text = announcement.closing_lines(control, RESULTS | {"method": "supervised"})
+    assert "also differ" not in text
+
+
+def test_chance_is_not_nothing_where_few_images_were_all_correct() -> None:
+    found = {"test_accuracy": 1.0, "test_images": 4}
+    gain, chance = announcement.gain_and_chance(found, found)  # (4 + 2) / (4 + 4) = 0.75
+    assert (gain, chance) == (0, pytest.approx(1.96 * (2 * 0.75 * 0.25 / 8) ** 0.5))
+
+
+def test_without_unlabeled_images_the_closing_lines_do_not_speak_of_any() -> None:
+    text = announcement.closing_lines(Config(), RESULTS | {"labeled": 900})
+    assert "There are no unlabeled images. What the generated ones add:" in text
+
+
+def test_balanced_accuracy_and_the_recall_of_each_class_stand_beside_accuracy() -> None:
+    recall = {"cat": 0.9, "dog": 0.25, "yak": None}
+    found = RESULTS | {"balanced_accuracy": 0.575, "recall": recall}
+    lines = announcement.closing_lines(Config(), found).splitlines()
+    assert "Balanced accuracy  57.5%  (mean recall of the classes)" in lines
+    (line,) = (line for line in lines if line.startswith("  recall"))
+    assert line.split() == ["recall", "cat", "90%", "dog", "25%", "yak", "-"]
+
+
+def test_recalls_stand_below_each_other_under_wide_letters() -> None:
+    recall = {("三毛猫" if index == 0 else f"{index:06}"): 0.5 for index in range(12)}
+    found = RESULTS | {"balanced_accuracy": 0.5, "recall": recall}
+    lines = announcement.closing_lines(Config(), found).splitlines()
+    first = next(index for index, line in enumerate(lines) if line.startswith("  recall"))
+    cells, below = lines[first][19:], lines[first + 1][19:]
+    # 80 columns: six cells of 10 and two spaces; the wide letters are three, but six columns.
+    assert cells.startswith("三毛猫 50%  000001 50%  ")
+    assert below.startswith("000006 50%  000007 50%  ")
+    assert chart_text.width(cells) == len(below)
+
+
+def test_what_was_chosen_for_a_folder_is_said_with_the_reason_and_what_was_given_is_not() -> None:
+    asked = Config(dataset="folder:photos")
+    lines = announcement.reasons(asked, asked.fit_to(900), 900, "bfloat16")
+    text = "\n".join(lines)
+    for flag in ("--preset=tuned", "--batch_size=128", "--labeled_batch_size=64", "--steps=3200"):
+        assert flag in text
+    assert "--precision=bfloat16: what this device is fast at" in text
+    assert "--augment_flip=true" in text
+    asked = Config(
+        dataset="folder:photos", batch_size=8, labeled_batch_size=4, steps=9, augment_flip=False
+    )
+    lines = announcement.reasons(asked, asked.fit_to(900), 900, "float32")
+    assert [line.split(":")[0].strip() for line in lines[1:]] == [
+        "--preset=tuned",
+        "--precision=float32",
+    ]
+    article = Config(dataset="folder:photos", preset="article", augment_flip=False)
+    text = "\n".join(announcement.reasons(article, article.fit_to(900), 900, "float32"))
+    assert "--preset" not in text and "usual size" in text
+    few = Config(dataset="folder:photos")
+    text = "\n".join(announcement.reasons(few, few.fit_to(90), 90, "float32"))
+    assert "--batch_size=32: at most half of the 90 images" in text
+    assert announcement.reasons(Config(), Config().fit_to(900), 900, "float32") == []
+
+
+def test_the_header_has_the_command_to_give_back_and_the_counts() -> None:
+    from ssgan_tf.data.label_split import split_labels
+
+    dataset = make_dataset()
+    config = Config(labeled=20, batch_size=16)
+    text = announcement.header(config, config, dataset, split_labels(config, dataset), "float32")
+    assert "100 training images, 20 of them labeled, 30 test images" in text
+    assert "150 steps of batch 16 (25.0 epochs)" in text
+    assert "150 steps are few" in text
+    assert shlex.quote(str(config.resolved_run_dir())) in text

@@ -1,0 +1,229 @@
+"""Commands on a run whose data is gone, or is elsewhere."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import NARROW
+from PIL import Image
+from test_loading import write_image
+
+from ssgan_tf import evaluate, export, predict, sample
+from ssgan_tf.config import Config, UserError
+from ssgan_tf.runs import finished_run, run_dir
+from ssgan_tf.runs.results import read_results, same_test_images
+from ssgan_tf.train import train_and_evaluate
+
+
+@pytest.fixture
+def alone(run: Path, tmp_path: Path) -> Path:
+    """A run, without the data that it was trained on."""
+    directory = Path(shutil.copytree(run, tmp_path / "run"))
+    content = json.loads((directory / "config.json").read_text())
+    content["config"]["data_dir"] = str(tmp_path / "gone")
+    (directory / "config.json").write_text(json.dumps(content))
+    return directory
+
+
+def test_without_the_data_one_can_sample_export_and_predict(
+    alone: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(UserError, match="holds no prepared house_numbers"):
+        evaluate.evaluate_run(alone, write=False)
+    np.testing.assert_array_equal(sample.sample_run(alone, n=4), sample.sample_run(run, n=4))
+    output = tmp_path / "converted"
+    export.main(["export", f"--run_dir={alone}", f"--output={output}", "--format=tflite"])
+    assert (output / "class_names.txt").read_text().split() == [str(label) for label in range(10)]
+    Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
+    capsys.readouterr()
+    predict.main(["predict", f"--model={alone}", "--format=csv", str(tmp_path / "a.png")])
+    assert f"{tmp_path / 'a.png'}," in capsys.readouterr().out
+
+
+def test_the_control_is_checked_on_images_that_need_no_data_either(
+    alone: Path, tmp_path: Path
+) -> None:
+    trainer = finished_run.load_models(alone).trainer
+    found = export._images_to_check(trainer)
+    assert found.shape == (64, 32, 32, 3) and found.dtype == np.uint8
+    trainer.generator = None
+    found = export._images_to_check(trainer)
+    assert found.shape == (64, 32, 32, 3) and found.dtype == np.uint8 and found.std() > 50
+
+
+def made_older(directory: Path) -> None:
+    """Takes from `labels.json` what earlier versions did not write."""
+    content = json.loads((directory / "labels.json").read_text())
+    for name in ("class_names", "channels", "train_ids_digest", "test_ids_digest", "resize_rule"):
+        del content[name]
+    content.pop("pixels_digest", None)
+    (directory / "labels.json").write_text(json.dumps(content))
+
+
+def test_an_older_run_needs_its_data_only_without_its_exported_model(
+    alone: Path, run: Path, data_dir: str
+) -> None:
+    made_older(alone)
+    _, class_names, trainer = finished_run.load_models(alone)
+    assert class_names == [str(label) for label in range(10)] and trainer.channels == 3
+    np.testing.assert_array_equal(sample.sample_run(alone, n=4), sample.sample_run(run, n=4))
+    names = alone / "saved_model/assets/class_names.txt"
+    names.write_text("one\ntwo\n")  # of another model
+    with pytest.raises(UserError, match="holds no prepared house_numbers"):
+        sample.sample_run(alone, n=4)
+    names.unlink()
+    with pytest.raises(UserError, match="holds no prepared house_numbers"):
+        sample.sample_run(alone, n=4)
+    assert sample.sample_run(alone, n=4, data_dir=data_dir).shape == (4, 32, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("class_names", ["one"]), ("class_names", 3), ("channels", 2)]
+)
+def test_facts_of_the_model_that_cannot_be_are_named(name: str, value: object, alone: Path) -> None:
+    content = json.loads((alone / "labels.json").read_text()) | {name: value}
+    (alone / "labels.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=name) as error:
+        finished_run.load_models(alone)
+    assert str(alone / "labels.json") in str(error.value)
+
+
+def test_a_run_is_loaded_without_the_file_that_its_labels_are_from(
+    run: Path, data_dir: str, tmp_path: Path
+) -> None:
+    directory = Path(shutil.copytree(run, tmp_path / "run"))
+    config = dataclasses.replace(run_dir.read_config(run), labels_from=str(tmp_path / "gone.json"))
+    (directory / "config.json").unlink()
+    run_dir.write_config(directory, config)
+    assert len(finished_run.load(directory).split.labeled) == 20
+
+
+@pytest.fixture(scope="module")
+def pets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Config]:
+    """A folder of images, a run on it, and its configuration."""
+    place = tmp_path_factory.mktemp("pets")
+    for index in range(10):
+        write_image(place / f"pets/train/cat/{index}.png", 10 + index, (16, 16))
+        write_image(place / f"pets/train/dög/{index}.png", 110 + index, (16, 16))
+    config = Config(
+        preset="article",
+        **NARROW | {"generator_width": 2, "discriminator_width": 2},
+        dataset=f"folder:{place / 'pets'}",
+        cache_dir=str(place / "cache"),
+        image_size=16,
+        batch_size=8,
+        steps=2,
+        run_dir=str(place / "run"),
+    )
+    train_and_evaluate(config)
+    return place / "pets", place / "run", config
+
+
+def copied(pets: tuple[Path, Path, Config], tmp_path: Path) -> tuple[Path, Path, Config]:
+    """The folder under another name, a copy of the run, and what to resume it with."""
+    folder = Path(shutil.copytree(pets[0], tmp_path / "animals"))
+    directory = Path(shutil.copytree(pets[1], tmp_path / "run"))
+    config = dataclasses.replace(
+        pets[2], dataset=f"folder:{folder}", run_dir=str(directory), precision="float32"
+    )
+    return folder, directory, config
+
+
+def test_a_run_goes_on_with_a_folder_that_has_moved(
+    pets: tuple[Path, Path, Config], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    _, directory, config = copied(pets, tmp_path)
+    (directory / "results.json").unlink()
+    results = train_and_evaluate(config)
+    assert "Going on from step 2" in capsys.readouterr().out
+    before = read_results(pets[1])
+    assert results["test_accuracy"] == before["test_accuracy"]
+    assert same_test_images(results, before)
+    # From now on it is found in the new place.
+    assert run_dir.read_config(directory).dataset == config.dataset
+    assert evaluate.evaluate_run(directory, write=False)["images"] == before["test_images"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [("more", "had other data or labels"), ("repainted", "but other pixels")],
+)
+def test_a_finished_run_is_not_taken_for_that_of_other_images_below_the_same_name(
+    change: str, words: str, pets: tuple[Path, Path, Config], tmp_path: Path
+) -> None:
+    folder, directory, config = copied(pets, tmp_path)
+    folder = folder.rename(tmp_path / pets[0].name)
+    config = dataclasses.replace(config, dataset=f"folder:{folder}")
+    if change == "more":
+        write_image(folder / "train/cat/10.png", 60, (16, 16))
+    else:
+        write_image(folder / "train/cat/0.png", 60, (16, 16))
+    for unfinished in (False, True):
+        if unfinished:
+            (directory / "results.json").unlink()
+        with pytest.raises(UserError, match=words):
+            train_and_evaluate(config)
+    assert run_dir.read_config(directory).dataset == pets[2].dataset
+
+
+def test_validation_images_of_the_folder_calibrate(
+    pets: tuple[Path, Path, Config], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(pets[0], tmp_path / "pets"))
+    for index in range(10):
+        write_image(folder / f"valid/cat/{index}.png", 40 + index, (16, 16))
+        write_image(folder / f"valid/dög/{index}.png", 140 + index, (16, 16))
+    directory = tmp_path / "run"
+    place = {"dataset": f"folder:{folder}", "run_dir": str(directory)}
+    train_and_evaluate(dataclasses.replace(pets[2], steps=1, **place))
+    found = export.export_run(directory, tmp_path / "out", calibrate=True)
+    assert found is not None and found.images == 20
+
+
+def test_a_finished_run_is_found_with_a_folder_that_has_moved(
+    pets: tuple[Path, Path, Config], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    _, _, config = copied(pets, tmp_path)
+    train_and_evaluate(config)
+    assert "is finished already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_run_does_not_go_on_with_a_folder_of_other_images(
+    finished: bool, pets: tuple[Path, Path, Config], tmp_path: Path
+) -> None:
+    folder, directory, config = copied(pets, tmp_path)
+    if not finished:
+        (directory / "results.json").unlink()
+    missing = json.loads((directory / "labels.json").read_text())["ids"][0]
+    (folder / missing).rename(folder / "train/cat/other.png")
+    with pytest.raises(UserError, match=f"{missing} of it is not in {folder}"):
+        train_and_evaluate(config)
+    assert run_dir.read_config(directory).dataset == pets[2].dataset
+
+
+def test_test_images_of_the_same_number_and_other_names_are_other_images(
+    pets: tuple[Path, Path, Config], tmp_path: Path
+) -> None:
+    folder, directory, config = copied(pets, tmp_path)
+    (directory / "results.json").unlink()
+    named = json.loads((directory / "labels.json").read_text())["ids"]
+    tests = [p for p in folder.glob("train/*/*") if p.relative_to(folder).as_posix() not in named]
+    tests[0].rename(tests[0].with_stem(tests[0].stem + "_new"))
+    with pytest.raises(UserError, match="had other data or labels"):
+        train_and_evaluate(config)
+
+
+def test_a_moved_folder_can_be_evaluated_by_its_new_place(
+    pets: tuple[Path, Path, Config], tmp_path: Path
+) -> None:
+    folder, directory, _ = copied(pets, tmp_path)
+    content = (directory / "config.json").read_text().replace(str(pets[0]), str(tmp_path / "gone"))
+    (directory / "config.json").write_text(content)
+    with pytest.raises(UserError, match="no such folder"):
+        evaluate.evaluate_run(directory, write=False)
+    found = evaluate.evaluate_run(directory, data_dir=f"{folder}/", write=False)
+    assert found["accuracy"] == read_results(directory)["test_accuracy"]

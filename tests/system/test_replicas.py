@@ -1,0 +1,270 @@
+"""One update is one update, on however many devices and machines it is computed."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ssgan_tf.config import Config, UserError
+from ssgan_tf.runs import run_dir
+from ssgan_tf.system.device import make_strategy, worker
+
+# Begins programs that compare weights after many steps.
+COMPARABLE = """
+import re
+import sys
+import ssgan_tf
+import tensorflow as tf
+from ssgan_tf import discriminator, generator
+from ssgan_tf.trainer import Batch, Trainer
+
+# Without a kink: an activation within rounding of 0 would take the other slope on some devices,
+# which is a difference of 1e-3 in a gradient and none of the mathematics.
+discriminator.leaky_relu = generator.leaky_relu = tf.nn.silu
+
+# The true gradient of a bias in front of a batch norm is zero, and Adam makes steps of rounding
+# errors: such biases are left where they are.
+apply = Trainer._apply
+def apply_true_gradients(trainer, optimizer, gradients):
+    zero = re.compile(r"discriminator/conv[2-6]/bias|generator/deconv[12]/bias")
+    true = {path: value for path, value in gradients.items() if not zero.fullmatch(path)}
+    apply(trainer, optimizer, true)
+Trainer._apply = apply_true_gradients
+"""
+
+# Logical devices have to be made before TensorFlow starts, so this is a process of its own.
+ON_LOGICAL_DEVICES = """
+import numpy as np
+from ssgan_tf.config import Config
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
+B, L, STEPS = 16, 8, 20
+method = sys.argv[1]
+config = Config.from_preset(
+    "tuned",
+    method=method,
+    generator_width=8,
+    discriminator_width=8,
+    batch_size=B,
+    drop_rate=0.0,
+    consistency_threshold=0.2,
+    augment_flip=True,
+    **({"labeled_batch_size": L} if method == "semi_supervised" else {}),
+)
+rng = np.random.default_rng(0)
+batches = [
+    Batch(
+        tf.constant(rng.integers(0, 256, (B, 32, 32, 3)), tf.uint8),
+        tf.constant(rng.integers(0, 10, B)),
+        tf.constant(rng.integers(0, 2, B), tf.float32),
+        tf.constant(rng.integers(0, 256, (L, 32, 32, 3)), tf.uint8),
+        tf.constant(rng.integers(0, 10, L)),
+    )
+    for _ in range(STEPS)
+]
+if method == "supervised":
+    nothing = {"labeled_images": batches[0].images[:0], "labeled_labels": batches[0].labels[:0]}
+    batches = [batch._replace(**nothing) for batch in batches]
+
+def tensors(replicas):
+    strategy = None
+    if replicas > 1:
+        strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+    trainer = Trainer(config, 10, 3, 10, STEPS, strategy)
+    for batch in batches:
+        metrics = trainer.train_step(batch)
+    found = {tag: value.numpy() for tag, value in metrics.items()}
+    for model in (trainer.discriminator, trainer.generator, trainer.averaged):
+        weights = model.weights if model is not None else []
+        of = "averaged/" if model is trainer.averaged else ""
+        found.update({of + weight.path: weight.numpy() for weight in weights})
+    trainer.checkpoint.write(sys.argv[2])
+    plain = Trainer(config, 10, 3, 10, STEPS)  # a checkpoint from N replicas goes on with one
+    plain.checkpoint.read(sys.argv[2]).assert_consumed()
+    for ours, theirs in zip(plain.discriminator.weights, trainer.discriminator.weights):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+    exported, _ = trainer.models_to_export()
+    images = tf.zeros((2, 32, 32, 3))
+    np.testing.assert_allclose(
+        exported(images).class_logits, plain.classifier(images).class_logits, atol=1e-5
+    )
+    return found
+
+replicas = int(sys.argv[3])
+np.savez(f"{sys.argv[2]}-{replicas}.npz", **tensors(replicas))
+"""
+
+
+def assert_same_tensors(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    """The norm of each difference is at most 1e-4 of the norm."""
+    assert found.keys() == expected.keys()
+    for path, value in expected.items():
+        difference = np.linalg.norm(found[path] - value)
+        assert difference <= 1e-4 * np.linalg.norm(value), path
+
+
+@pytest.mark.parametrize(
+    ("method", "replicas"),
+    [
+        ("semi_supervised", "2"),
+        pytest.param("semi_supervised", "4", marks=pytest.mark.slow),
+        pytest.param("supervised", "2", marks=pytest.mark.slow),
+    ],
+)
+def test_several_devices_do_what_one_does(method: str, replicas: str, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint"
+    program = [sys.executable, "-c", COMPARABLE + ON_LOGICAL_DEVICES, method, str(path)]
+    for number in ("1", replicas):  # two groups of devices cannot be in one process
+        subprocess.run([*program, number], check=True)
+    one, several = (dict(np.load(f"{path}-{number}.npz")) for number in ("1", replicas))
+    assert_same_tensors(several, one)
+
+
+ON_MACHINES = "from ssgan_tf.train import main; main(['train', *sys.argv[1:]])"
+
+
+def start(data_dir: str, directory: Path, tf_config: str = "") -> subprocess.Popen:
+    """20 steps of everything that `tuned` has, a checkpoint every sixth."""
+    flags = (
+        "--dataset=house_numbers --preset=tuned --labeled=40 --batch_size=16 --steps=20 "
+        "--labeled_batch_size=8 --drop_rate=0 --generator_width=8 --discriminator_width=8"
+    )
+    command = [sys.executable, "-c", COMPARABLE + ON_MACHINES, *flags.split()]
+    command += [f"--data_dir={data_dir}", f"--run_dir={directory}"]
+    environment = dict(os.environ)
+    if tf_config:
+        command.append("--strategy=multi_worker")
+        environment["TF_CONFIG"] = tf_config
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+
+
+def start_two(data_dir: str, directory: Path) -> list[subprocess.Popen]:
+    """The same on two machines, both of them this one."""
+    ports = []
+    for _ in range(2):
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            ports.append(f"localhost:{free.getsockname()[1]}")
+    return [
+        start(
+            data_dir,
+            directory,
+            json.dumps({"cluster": {"worker": ports}, "task": {"type": "worker", "index": index}}),
+        )
+        for index in range(2)
+    ]
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 300
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def tensors_of(directory: Path) -> dict[str, np.ndarray]:
+    reader = tf.train.load_checkpoint(str(directory / "checkpoints" / "ckpt-20"))
+    names = [
+        name
+        for name in reader.get_variable_to_shape_map()
+        if "VARIABLE_VALUE" in name and not name.startswith(("history", "wall", "_CHECKPOINT"))
+    ]
+    return {name: reader.get_tensor(name) for name in names}
+
+
+def test_two_machines_do_what_one_does_though_one_of_them_dies(
+    data_dir: str, tmp_path: Path
+) -> None:
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    assert start(data_dir, alone).wait() == 0
+
+    chief, other = start_two(data_dir, together)
+    wait_until(
+        lambda: bool(run_dir.finished_steps(together / "checkpoints")) or chief.poll() is not None
+    )
+    assert chief.poll() is None
+    other.kill()
+    _, told = chief.communicate(timeout=120)  # it does not hang
+    assert chief.returncode == 1
+    assert "another machine is gone" in told.splitlines()[-1]
+    assert not (together / "results.json").exists()
+
+    again = start_two(data_dir, together)  # the same command on both
+    assert [process.wait() for process in again] == [0, 0]
+    assert_same_tensors(tensors_of(together), tensors_of(alone))
+    steps = [line.split(",")[0] for line in (together / "metrics.csv").read_text().splitlines()]
+    assert steps == ["step", "6", "12", "18", "20"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", (0, 1)),
+        ("{}", (0, 1)),
+        ('{"cluster": {}}', (0, 1)),
+        ('{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}', (1, 2)),
+        (
+            '{"cluster": {"worker": ["a:1"], "chief": ["b:1"]}, '
+            '"task": {"type": "worker", "index": 0}}',
+            (1, 2),
+        ),
+        (
+            '{"cluster": {"worker": ["a:1"], "chief": ["b:1"]}, '
+            '"task": {"type": "chief", "index": 0}}',
+            (0, 2),
+        ),
+    ],
+)
+def test_worker_counts_the_machines_from_the_chief_on(
+    text: str, expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TF_CONFIG", text)
+    assert worker() == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+        '{"cluster": ["a:1"], "task": {"type": "worker", "index": 0}}',
+    ],
+)
+def test_a_wrong_tf_config_is_named(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(UserError, match="TF_CONFIG"):
+        worker()
+
+
+def test_multi_worker_without_tf_config_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(UserError, match=r"--strategy=multi_worker: needs .*TF_CONFIG"):
+        make_strategy(Config(strategy="multi_worker"))
+
+
+def test_a_batch_that_cannot_be_divided_is_refused() -> None:
+    from ssgan_tf.system.device import check_divisible
+
+    check_divisible(Config(batch_size=128, labeled_batch_size=64), 4)
+    with pytest.raises(UserError, match=r"--batch_size=130: .* 4 devices.* 128 or 132"):
+        check_divisible(Config(batch_size=130), 4)
+    with pytest.raises(UserError, match=r"--labeled_batch_size=2: .* such as 4"):
+        check_divisible(Config(labeled_batch_size=2), 4)
+
+
+def test_auto_is_one_device_where_there_is_no_gpu() -> None:
+    assert make_strategy(Config()).num_replicas_in_sync == 1
