@@ -39,26 +39,13 @@ FITS = ("crop", "pad", "stretch")
 FOLDER = "folder:"  # what stands before the path of one's own images
 
 # What the control cannot use: its batches are labeled, all of them.
-SEMI_SUPERVISED_ONLY = ("labeled_batch_size", "consistency_weight", "entropy_weight")
+SEMI_SUPERVISED_ONLY = ("labeled_batch_size", "consistency_weight")
 # What makes the control of `article` stronger (experiments/README.md, "house_numbers").
 ARTICLE_CONTROL = {"schedule": "linear", "drop_rate": 0.5}
 
-# The best recipe found for the article's networks within 40 epochs (experiments/recipe.py).
-_TUNED: dict[str, Any] = {
-    "learning_rate": 2e-3,
-    "schedule": "linear",
-    "epochs": 40,
-    "labeled_batch_size": 64,
-    "unsupervised_ramp": 0.3,
-    "consistency_weight": 3.0,
-    "augment_shift": 0.0625,
-    "augment_color": 0.3,
-    "ema_decay": 0.995,
-}
-
 # What each preset changes in the defaults below. `article` does what the text describes and
 # `notebook`, quirk for quirk, what the article's published code did (README, "Differences");
-# `tuned` is the best recipe found for the same networks, `tuned_large` for a wider discriminator.
+# `tuned` is the best recipe found for the same networks.
 PRESETS: dict[str, dict[str, Any]] = {
     "article": {},
     "notebook": {
@@ -69,8 +56,17 @@ PRESETS: dict[str, dict[str, Any]] = {
         "bn_start": "tf1",
         "label_selection": "first",
     },
-    "tuned": _TUNED,
-    "tuned_large": _TUNED | {"discriminator_width": 96},
+    "tuned": {
+        "learning_rate": 2e-3,
+        "schedule": "linear",
+        "epochs": 40,
+        "labeled_batch_size": 64,
+        "unsupervised_ramp": 0.3,
+        "consistency_weight": 3.0,
+        "augment_shift": 0.0625,
+        "augment_color": 0.3,
+        "ema_decay": 0.995,
+    },
 }
 
 # What a folder of images has instead of the defaults: the recipe that gains most, and sizes that
@@ -90,7 +86,12 @@ LARGEST_BATCH = 128
 # A run of an earlier version has no value for these; what it did was this.
 _BEFORE_IT_WAS_A_FLAG: dict[str, Any] = {"balance_classes": "false", "bn_start": "tf1"}
 # Flags that are gone, with their defaults: a run that did not change them can still be read.
-_GONE: dict[str, Any] = {}
+_GONE: dict[str, Any] = {
+    "conv1_stride": 2,
+    "entropy_weight": 0.0,
+    "input_noise": 0.0,
+    "warmup_steps": 0,
+}
 
 
 @dataclasses.dataclass(frozen=True, init=False)
@@ -212,20 +213,6 @@ class Config:
         minimum=0,
         maximum=0.9,
     )
-    input_noise: float = _field(
-        0.0,
-        "Networks",
-        "Standard deviation of Gaussian noise on the discriminator's input, in place of dropout.",
-        minimum=0,
-        maximum=1,
-    )
-    conv1_stride: int = _field(
-        2,
-        "Networks",
-        "Stride of conv1; 1 doubles the sides of all of the discriminator's feature maps.",
-        minimum=1,
-        maximum=2,
-    )
     bn_inference: str = _field(
         "moving",
         "Networks",
@@ -280,12 +267,6 @@ class Config:
         minimum=0,
         maximum=1,
     )
-    entropy_weight: float = _field(
-        0.0,
-        "Losses",
-        "Weight of the entropy of the predictions on unlabeled images.",
-        minimum=0,
-    )
 
     epochs: int = _field(
         25,
@@ -327,11 +308,8 @@ class Config:
         "exponential",
         "Training",
         "x 0.9 after each epoch (with --steps: 1/25 of the run); constant for the first half, then "
-        "down to 0; half a cosine.",
-        choices=("exponential", "linear", "cosine"),
-    )
-    warmup_steps: int = _field(
-        0, "Training", "Raise the learning rate from 0 over so many steps.", minimum=0
+        "down to 0.",
+        choices=("exponential", "linear"),
     )
     augment_flip: bool = _field(
         False,

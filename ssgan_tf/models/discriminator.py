@@ -7,13 +7,12 @@ import keras
 import tensorflow as tf
 from keras.layers import Dense
 
+from ssgan_tf.models.convolutions import Conv2D
 from ssgan_tf.models.layers import (
     BN_MOMENTUM,
     BatchNorm,
-    Conv2D,
     Statistics,
     dropout,
-    gaussian_noise,
     leaky_relu,
     policy,
 )
@@ -64,8 +63,6 @@ class Discriminator(keras.Model):
         drop_rate: float = 0.0,
         conv7_input: Literal["conv6", "conv5"] = "conv6",
         channels: int = 3,
-        input_noise: float = 0.0,
-        conv1_stride: int = 2,
         image_size: int = 32,
         precision: str = "float32",
     ) -> None:
@@ -77,9 +74,6 @@ class Discriminator(keras.Model):
             conv7_input: "conv6" with same padding, or "conv5" with valid padding: what the
                 article's code did, which leaves conv6 without effect and without gradient.
             channels: of the images, 3 for color.
-            input_noise: standard deviation of Gaussian noise on the input in training, which then
-                takes the place of dropout there; 0: dropout.
-            conv1_stride: 2, or 1 for maps of twice the side from conv1 on, at 4 times the cost.
             image_size: S, 16, 32, 64 or 128.
             precision: of the convolutions, "float32", "bfloat16" or "float16"; weights, features
                 and logits are float32 in any case.
@@ -87,13 +81,12 @@ class Discriminator(keras.Model):
         super().__init__(name="discriminator", dtype="float32")
         self.width, self.channels, self.image_size = width, channels, image_size
         self.drop_rate, self.conv7_input = drop_rate, conv7_input
-        self.input_noise, self.conv1_stride = input_noise, conv1_stride
 
         def conv(filters: int, strides: int, name: str, padding: str = "same") -> Conv2D:
             dtype = policy(precision)
             return Conv2D(filters, 3, strides=strides, padding=padding, name=name, dtype=dtype)
 
-        self.conv1 = conv(width, conv1_stride, "conv1")
+        self.conv1 = conv(width, 2, "conv1")
         self.extra_stages = max(0, image_size.bit_length() - 6)  # log2(S / 32)
         for stage in range(2, self.extra_stages + 2):  # conv1_2, bn1_2, conv1_3, ...
             setattr(self, f"conv1_{stage}", conv(width, 2, f"conv1_{stage}"))
@@ -110,30 +103,7 @@ class Discriminator(keras.Model):
         self.bn6 = BatchNorm(name="bn6")
         self.conv7 = conv(2 * width, 1, "conv7", "same" if conv7_input == "conv6" else "valid")
         self.classifier = Dense(num_classes, name="classifier", dtype="float32")
-        self.build((None, image_size, image_size, channels))
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Makes all weights, in the order of the table."""
-        width, unit = self.width, 2 // self.conv1_stride
-        self.conv1.build(input_shape)
-        size = input_shape[1] // self.conv1_stride
-        for conv, bn in self._extra_stages():
-            conv.build((None, size, size, width))
-            size //= 2
-            bn.build((None, size, size, width))
-        for conv, bn, size_in, filters_in, size_out in (
-            (self.conv2, self.bn2, 8 * self.conv2.strides[0], width, 8),
-            (self.conv3, self.bn3, 8, width, 4),
-            (self.conv4, self.bn4, 4, width, 4),
-            (self.conv5, self.bn5, 4, 2 * width, 4),
-            (self.conv6, self.bn6, 4, 2 * width, 2),
-        ):
-            conv.build((None, unit * size_in, unit * size_in, filters_in))
-            bn.build((None, unit * size_out, unit * size_out, conv.filters))
-        size = 2 if self.conv7_input == "conv6" else 4
-        self.conv7.build((None, unit * size, unit * size, 2 * width))
-        self.classifier.build((None, 2 * width))
-        self.built = True
+        self(tf.zeros((1, image_size, image_size, channels)))  # makes all weights, in this order
 
     def _extra_stages(self) -> Iterator[tuple[Conv2D, BatchNorm]]:
         """What stands between conv1 and conv2 for images larger than the article's."""
@@ -162,10 +132,7 @@ class Discriminator(keras.Model):
         rate, norm = self.drop_rate, {"statistics": statistics, "momentum": momentum}
         seeds = [None] * 4 if dropout_seed is None else _split(dropout_seed, 4)
 
-        if self.input_noise:
-            x = gaussian_noise(images, self.input_noise, seeds[0])  # (B, 32, 32, channels)
-        else:
-            x = dropout(images, rate / 2.5, seeds[0])  # (B, 32, 32, channels)
+        x = dropout(images, rate / 2.5, seeds[0])  # (B, 32, 32, channels)
         x = dropout(leaky_relu(self.conv1(x)), rate, seeds[1])  # (B, 16, 16, m_d)
         for conv, bn in self._extra_stages():  # none at S = 32
             x = leaky_relu(bn(conv(x), **norm))
@@ -173,9 +140,11 @@ class Discriminator(keras.Model):
         x = dropout(leaky_relu(self.bn3(self.conv3(x), **norm)), rate, seeds[2])  # (B, 4, 4, ..)
         x = leaky_relu(self.bn4(self.conv4(x), **norm))  # (B, 4, 4, 2 m_d)
         x = leaky_relu(self.bn5(self.conv5(x), **norm))  # (B, 4, 4, 2 m_d)
+        if self.conv7_input == "conv6" or not self.built:  # the notebook has conv6, without effect
+            sixth = leaky_relu(self.bn6(self.conv6(x), **norm))  # (B, 2, 2, 2 m_d)
+            sixth = dropout(sixth, rate, seeds[3])
         if self.conv7_input == "conv6":
-            x = leaky_relu(self.bn6(self.conv6(x), **norm))  # (B, 2, 2, 2 m_d)
-            x = dropout(x, rate, seeds[3])
+            x = sixth
         x = leaky_relu(self.conv7(x))  # (B, 2, 2, 2 m_d)
 
         features = tf.reduce_mean(tf.cast(x, tf.float32), axis=(1, 2))  # (B, 2 m_d)

@@ -4,16 +4,15 @@ from collections.abc import Iterator
 
 import keras
 import tensorflow as tf
-from keras.layers import Conv2DTranspose, Dense
+from keras.layers import Dense
 
+from ssgan_tf.models.convolutions import Conv2DTranspose
 from ssgan_tf.models.layers import (
     BN_MOMENTUM,
     BatchNorm,
     Statistics,
     leaky_relu,
     policy,
-    sub_pixel_transpose_conv,
-    transpose_conv,
 )
 
 
@@ -58,34 +57,19 @@ class Generator(keras.Model):
         dtype = policy(precision)
         self.dense = Dense(4 * 4 * self.first_filters, name="dense", dtype=dtype)
         for stage in range(1, self.stages + 1):  # bn1, deconv1, bn2, ...
-            filters = channels if stage == self.stages else self.first_filters >> stage
+            last = stage == self.stages
+            filters = channels if last else self.first_filters >> stage
             deconv = Conv2DTranspose(
-                filters,
-                5,
-                strides=2,
-                padding="same",
-                data_format="channels_last",
-                name=f"deconv{stage}",
-                dtype=dtype,
+                filters, 5, few_channels=last, name=f"deconv{stage}", dtype=dtype
             )
             setattr(self, f"bn{stage}", BatchNorm(name=f"bn{stage}"))
             setattr(self, f"deconv{stage}", deconv)
-        self.build((None, latent_dim))
+        self(tf.zeros((1, latent_dim)))  # makes all weights, in the order of the table
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Makes all weights, in the order of the table."""
-        self.dense.build(input_shape)
-        for stage, bn, deconv in self._stages():
-            side = 2 << stage
-            shape = (None, side, side, self.first_filters >> (stage - 1))
-            bn.build(shape)
-            deconv.build(shape)
-        self.built = True
-
-    def _stages(self) -> Iterator[tuple[int, BatchNorm, Conv2DTranspose]]:
-        """Number, batch norm and transpose convolution of each stage, from 1."""
+    def _stages(self) -> Iterator[tuple[BatchNorm, Conv2DTranspose]]:
+        """Batch norm and transpose convolution of each stage."""
         for stage in range(1, self.stages + 1):
-            yield stage, getattr(self, f"bn{stage}"), getattr(self, f"deconv{stage}")
+            yield getattr(self, f"bn{stage}"), getattr(self, f"deconv{stage}")
 
     def call(
         self,
@@ -105,11 +89,7 @@ class Generator(keras.Model):
         """
         x = self.dense(z)
         x = tf.reshape(x, (-1, 4, 4, self.first_filters))  # (B, 64 m_g) -> (B, 4, 4, 4 m_g)
-        for stage, bn, deconv in self._stages():
+        for bn, deconv in self._stages():
             x = leaky_relu(bn(x, statistics=statistics, momentum=momentum))
-            if stage < self.stages:
-                # (B, 8, 8, 2 m_g), (B, 16, 16, m_g)
-                x = transpose_conv(x, deconv.kernel, deconv.bias)
-            else:  # computed in the way that is fast for few channels. (B, 32, 32, channels)
-                x = sub_pixel_transpose_conv(x, deconv.kernel, deconv.bias)
+            x = deconv(x)  # (B, 8, 8, 2 m_g), (B, 16, 16, m_g), (B, 32, 32, channels)
         return tf.tanh(tf.cast(x, tf.float32))

@@ -154,7 +154,7 @@ def _check_version(flag: str, directory: Path, then: Config) -> None:
     reason = ""
     if then.schedule == "exponential" and then.steps:
         reason = f"the learning rate falls in other stairs with --steps={then.steps}"
-    if then.unsupervised_ramp and (then.consistency_weight or then.entropy_weight):
+    if then.unsupervised_ramp and then.consistency_weight:
         reason = (
             f"--unsupervised_ramp={then.unsupervised_ramp} raises the weight of the GAN's terms "
             "alone"

@@ -101,21 +101,6 @@ def consistency_loss(
     return tf.reduce_mean(sure * cross_entropy)
 
 
-def entropy_loss(class_logits: tf.Tensor) -> tf.Tensor:
-    """The classifier should be sure of every image (Grandvalet and Bengio 2004):
-
-        mean_i -sum_k softmax(l_i)_k * log softmax(l_i)_k
-
-    Args:
-        class_logits: (B, K) float.
-
-    Returns:
-        Scalar, 0 to log K.
-    """
-    log_probabilities = tf.nn.log_softmax(class_logits)  # (B, K)
-    return -tf.reduce_mean(tf.reduce_sum(tf.exp(log_probabilities) * log_probabilities, axis=-1))
-
-
 def feature_matching_loss(real_features: tf.Tensor, fake_features: tf.Tensor) -> tf.Tensor:
     """The generator should reproduce the mean features of real images (Salimans et al., 3.1):
 

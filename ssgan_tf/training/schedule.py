@@ -4,8 +4,6 @@ A run that is resumed has the same values at each step as one that was never int
 control of as many steps has the same learning rates.
 """
 
-import math
-
 import tensorflow as tf
 
 from ssgan_tf.config import Config
@@ -22,7 +20,8 @@ def learning_rate(
 
     exponential, with `--epochs`: rate * 0.9 ** floor(step / steps_per_epoch), as in the article;
     with `--steps`: rate * 0.9 ** floor(25 * step / total_steps), which is the same at 25 epochs and
-    does not depend on the number of images.
+    does not depend on the number of images. linear: constant for the first half of the run, then
+    down to 0.
 
     Args:
         config: of the run.
@@ -34,35 +33,26 @@ def learning_rate(
         Scalar float32, > 0.
     """
     rate = tf.constant(config.learning_rate)
-    if config.warmup_steps:
-        rate *= tf.minimum(1.0, tf.cast(step + 1, tf.float32) / config.warmup_steps)
     if config.schedule == "exponential":
         stair = STAIRS * step // total_steps if config.steps else step // steps_per_epoch
         return rate * DECAY ** tf.cast(stair, tf.float32)
-    progress = _progress(step, total_steps)
-    if config.schedule == "linear":
-        return rate * tf.minimum(1.0, 2.0 * (1.0 - progress))
-    return rate * 0.5 * (1.0 + tf.cos(math.pi * progress))
+    return rate * tf.minimum(1.0, 2.0 * (1.0 - _progress(step, total_steps)))
 
 
 def in_words(config: Config) -> str:
     """What `learning_rate` does in this run, as in "x 0.9 after each epoch"."""
     every = f"1/{STAIRS} of the run" if config.steps else "epoch"
-    words = {
+    return {
         "exponential": f"x {DECAY} after each {every}",
         "linear": "constant for the first half of the run, then down to 0",
-        "cosine": "half a cosine over the run, down to 0",
     }[config.schedule]
-    if config.warmup_steps:
-        words += f", after a rise from 0 over {config.warmup_steps:,} steps"
-    return words
 
 
 def weight(term: str, config: Config, step: tf.Tensor, total_steps: int) -> tf.Tensor:
     """Weight of one of the discriminator's terms that need no labels.
 
     Args:
-        term: "unsupervised" (the GAN's two terms), "consistency" or "entropy".
+        term: "unsupervised" (the GAN's two terms) or "consistency".
         config: of the run.
         step: steps taken, scalar int64.
         total_steps: > 0.

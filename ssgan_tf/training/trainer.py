@@ -149,8 +149,6 @@ class Trainer:
             config.drop_rate,
             config.conv7_input,
             self.channels,
-            config.input_noise,
-            config.conv1_stride,
             config.image_size,
             precision,
         )
@@ -436,9 +434,6 @@ class Trainer:
                 class_logits, teacher_logits, config.consistency_threshold
             )
             terms["losses/consistency"] = self._weight("consistency"), consistency
-        if config.entropy_weight:
-            entropy = losses.entropy_loss(class_logits)
-            terms["losses/entropy"] = self._weight("entropy"), entropy
         return terms
 
     def supervised_update(self, batch: Batch, noise: Noise) -> Metrics:
