@@ -22,7 +22,7 @@ from ssgan_tf.runs import finished_run
 from ssgan_tf.system import errors, streams
 
 if TYPE_CHECKING:
-    from ssgan_tf.training.trainer import Trainer
+    from ssgan_tf.training.step import Trainer
 
 FORMATS = ("saved_model", "tflite", "onnx")
 LEAST_IMAGES = 20  # fewer say nothing of probabilities

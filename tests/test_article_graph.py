@@ -16,7 +16,8 @@ import tensorflow as tf
 
 from ssgan_tf.config import Config
 from ssgan_tf.data.datasets import Batch
-from ssgan_tf.training.trainer import Noise, Trainer
+from ssgan_tf.training.noise import Noise
+from ssgan_tf.training.step import Trainer
 
 tf1 = tf.compat.v1
 

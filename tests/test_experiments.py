@@ -22,7 +22,7 @@ from experiments import (
 )
 from ssgan_tf.config import ARTICLE_CONTROL, PRESETS, Config
 from ssgan_tf.flags import parse_config
-from ssgan_tf.training.trainer import Trainer
+from ssgan_tf.training.step import Trainer
 
 HOUSE = label_sweep.HOUSE_NUMBERS
 

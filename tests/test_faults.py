@@ -317,7 +317,7 @@ def test_after_a_divergence_the_next_start_goes_on_from_the_last_good_checkpoint
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    from ssgan_tf.training.trainer import Trainer
+    from ssgan_tf.training.step import Trainer
 
     original = Trainer._weight
 
@@ -381,7 +381,7 @@ def test_every_tf_function_is_traced_once_however_long_the_run(
 ) -> None:
     """Ten epochs of everything; the count is that of the first one."""
     from ssgan_tf.inference.evaluation import Evaluator
-    from ssgan_tf.training.trainer import Trainer
+    from ssgan_tf.training.step import Trainer
 
     counts: list[tuple[int, int, int]] = []
     trainers: list[Trainer] = []

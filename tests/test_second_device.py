@@ -145,7 +145,7 @@ def make(case: Case) -> tuple:
 
     from ssgan_tf.config import Config
     from ssgan_tf.data import label_split, pipeline
-    from ssgan_tf.training.trainer import Trainer
+    from ssgan_tf.training.step import Trainer
 
     narrow = {"generator_width": 2, "discriminator_width": 2, "batch_size": 4, "labeled": 20}
     if case.preset == "tuned" and case.method == GAN:
@@ -178,7 +178,7 @@ def try_case(case: Case) -> dict:
     from ssgan_tf.inference import saved_model
     from ssgan_tf.inference.evaluation import Evaluator
     from ssgan_tf.runs import checkpoints
-    from ssgan_tf.training.trainer import Trainer
+    from ssgan_tf.training.step import Trainer
 
     trainer, batches, data, strategy = make(case)
     config, sums = trainer.config, trainer.no_metrics(batches.element_spec)

@@ -8,7 +8,7 @@ from ssgan_tf.reporting import chart_text
 from ssgan_tf.system import streams
 from ssgan_tf.runs import run_dir
 from ssgan_tf.config import FOLDER_PRESET, LARGEST_BATCH, LEAST_STEPS, PASSES, Config, UserError, is_folder
-from ssgan_tf.runs.results import read_results, same_test_images
+from ssgan_tf.runs.results import Results, read_results, same_test_images
 
 if TYPE_CHECKING:
     from ssgan_tf.data.datasets import Dataset
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 FEW_STEPS = 500  # fewer teach little; said to whom has few images and counts in epochs
 MANY_CLASSES = 20  # more have their recall in the report alone
-Results = dict[str, Any]
 
 
 def header(

@@ -13,7 +13,7 @@ from ssgan_tf.flags import Flag
 if TYPE_CHECKING:
     from ssgan_tf.data.datasets import Dataset
     from ssgan_tf.data.label_split import LabelSplit
-    from ssgan_tf.training.trainer import Trainer
+    from ssgan_tf.training.step import Trainer
 
 
 RUN_FLAGS = (
@@ -190,7 +190,7 @@ def _start(config: Config) -> None:
 def _trainer(config: Config, num_classes: int, channels: int, checkpoint: Path) -> "Trainer":
     _start(config)
     from ssgan_tf.runs import checkpoints
-    from ssgan_tf.training.trainer import Trainer
+    from ssgan_tf.training.step import Trainer
 
     trainer = Trainer(config, num_classes, channels)
     checkpoints.restore(trainer.checkpoint, checkpoint)

@@ -7,6 +7,8 @@ from typing import Any
 from ssgan_tf.config import LARGEST, UserError, is_folder
 from ssgan_tf.system.files import read_json
 
+Results = dict[str, Any]  # by name, as in the file
+
 _NUMBER = (int, float)
 _RESULTS = {
     "test_accuracy": _NUMBER,

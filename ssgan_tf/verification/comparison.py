@@ -16,7 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from ssgan_tf.models import discriminator, generator
-from ssgan_tf.training.trainer import Noise, Trainer
+from ssgan_tf.training.noise import Noise
+from ssgan_tf.training.step import Trainer
 
 TOLERANCE = 5e-3
 BIAS_BEFORE_BATCH_NORM = re.compile(r"discriminator/conv[2-6]/bias|generator/deconv[12]/bias")

@@ -20,7 +20,7 @@ from ssgan_tf.data.images.scaling import scale
 from ssgan_tf.inference import saved_model
 from ssgan_tf.system.device import describe_device, gpus, prepare_device, quiet_start
 from ssgan_tf.train import train_and_evaluate
-from ssgan_tf.training.trainer import Trainer
+from ssgan_tf.training.step import Trainer
 from ssgan_tf.verification.comparison import (
     Tensors,
     assert_same,

@@ -17,7 +17,7 @@ from ssgan_tf.data.datasets import Batch
 from ssgan_tf.models import layers
 from ssgan_tf.system import device
 from ssgan_tf.training import losses, trainer
-from ssgan_tf.training.trainer import Trainer
+from ssgan_tf.training.step import Trainer
 
 NARROW = {"generator_width": 2, "discriminator_width": 2, "batch_size": 4, "image_size": 16}
 

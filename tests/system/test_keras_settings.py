@@ -19,7 +19,7 @@ from ssgan_tf.config import Config, UserError
 from ssgan_tf.models.discriminator import Discriminator
 from ssgan_tf.models.generator import Generator
 from ssgan_tf.system import keras_settings
-from ssgan_tf.training.trainer import Trainer
+from ssgan_tf.training.step import Trainer
 
 
 @pytest.fixture

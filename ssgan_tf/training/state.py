@@ -1,0 +1,201 @@
+"""What a run trains: networks, optimizers, counters, and the checkpoint of it all."""
+
+import keras
+import tensorflow as tf
+
+from ssgan_tf.config import Config, UserError
+from ssgan_tf.models.discriminator import Discriminator
+from ssgan_tf.models.generator import Generator
+from ssgan_tf.system.device import resolve_precision, worker
+from ssgan_tf.system.replicas import gather
+from ssgan_tf.training import optimizer, schedule
+
+
+class State:
+    """Networks, optimizers, step counter, and what else a checkpoint holds.
+
+    The order of the data and all noise follow from the step.
+
+    Attributes:
+        config: of the run.
+        num_classes: K.
+        channels: of the images.
+        strategy: on how many devices; `system.replicas` says what they exchange.
+        precision: of the convolutions, "float32", "bfloat16" or "float16".
+        discriminator: the classifier; its control (`supervised`) has nothing else.
+        generator: None for `--method=supervised`.
+        averaged: the discriminator with the moving average of the weights (`--ema_decay`), or None.
+        discriminator_optimizer: Adam, with a scale of the loss at float16.
+        generator_optimizer: the same for the generator; None where there is none.
+        step: int64 variable, the number of steps taken.
+        wall_seconds: float64 variable, the time that the run took up to its last checkpoint.
+        history: string variable, JSON: what was measured up to the last checkpoint.
+        checkpoint: all of these.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        num_classes: int,
+        channels: int = 3,
+        strategy: tf.distribute.Strategy | None = None,
+    ) -> None:
+        """
+        Args:
+            config: of the run.
+            num_classes: K.
+            channels: of the images.
+            strategy: from `device.make_strategy`; None: one device.
+        """
+        self.config, self.num_classes, self.channels = config, num_classes, channels
+        self.strategy = strategy or tf.distribute.get_strategy()
+        self.precision = resolve_precision(config.precision)
+        # The step is read by compiled code, which reaches the variables of its own device alone.
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+        with tf.device("CPU:0"):  # strings live nowhere else; no step reads these two
+            self.wall_seconds = tf.Variable(
+                0.0, dtype=tf.float64, trainable=False, name="wall_seconds"
+            )
+            self.history = tf.Variable("{}", dtype=tf.string, trainable=False, name="history")
+        self.generator: Generator | None = None
+        self.generator_optimizer: keras.optimizers.Optimizer | None = None
+        self.averaged: Discriminator | None = None
+        with self.strategy.scope():
+            self._make_networks()
+        self.checkpoint = self._checkpoint()
+
+    def _make_networks(self) -> None:
+        """Networks and optimizers, in the scope of the strategy."""
+        # The discriminator comes first, so that the control starts from the same weights.
+        keras.utils.set_random_seed(self.config.seed)
+        self.discriminator = self._new_discriminator(self.precision)
+        self.discriminator_optimizer = self._new_optimizer(self.discriminator)
+        if self.config.method == "semi_supervised":
+            self.generator = self._new_generator(self.precision)
+            self.generator_optimizer = self._new_optimizer(self.generator)
+        if self.config.ema_decay:
+            self.averaged = self._new_discriminator(self.precision)
+            self.averaged.trainable = False
+            self.averaged.set_weights(self.discriminator.get_weights())
+
+    def _new_optimizer(self, model: keras.Model) -> keras.optimizers.Optimizer:
+        adam = optimizer.adam(self.config, model)
+        return optimizer.with_loss_scale(adam, model) if self.precision == "float16" else adam
+
+    def _new_generator(self, precision: str) -> Generator:
+        config = self.config
+        return Generator(
+            config.generator_width,
+            config.latent_dim,
+            self.channels,
+            config.image_size,
+            precision,
+        )
+
+    def _new_discriminator(self, precision: str) -> Discriminator:
+        config = self.config
+        return Discriminator(
+            config.discriminator_width,
+            self.num_classes,
+            config.drop_rate,
+            config.conv7_input,
+            self.channels,
+            config.image_size,
+            precision,
+        )
+
+    def _checkpoint(self) -> tf.train.Checkpoint:
+        checkpoint = tf.train.Checkpoint(
+            step=self.step,
+            wall_seconds=self.wall_seconds,
+            history=self.history,
+            discriminator=self.discriminator,
+            discriminator_optimizer=_adam_of(self.discriminator_optimizer),
+            discriminator_loss_scale=_loss_scale_of(self.discriminator_optimizer),
+        )
+        if self.generator_optimizer is not None:
+            checkpoint.generator = self.generator
+            checkpoint.generator_optimizer = _adam_of(self.generator_optimizer)
+            checkpoint.generator_loss_scale = _loss_scale_of(self.generator_optimizer)
+        if self.averaged is not None:
+            checkpoint.averaged = self.averaged
+        return checkpoint
+
+    @property
+    def classifier(self) -> Discriminator:
+        """What is evaluated and exported: the average of the weights, if there is one."""
+        return self.averaged or self.discriminator
+
+    def optimizers(self) -> tuple[keras.optimizers.Optimizer, keras.optimizers.Optimizer]:
+        """The discriminator's and the generator's, of a semi-supervised run."""
+        assert self.generator_optimizer is not None
+        return self.discriminator_optimizer, self.generator_optimizer
+
+    def update_average(self) -> None:
+        """averaged += (1 - decay) * (weights - averaged), after a step."""
+        if self.averaged is None:
+            return
+        decay = schedule.average_decay(self.config.ema_decay, self.step)
+
+        def update(mean: tf.Variable, weight: tf.Variable) -> None:
+            mean.assign_sub((1.0 - decay) * (mean - weight))
+
+        for mean, weight in zip(self.averaged.weights, self.discriminator.weights, strict=True):
+            self.strategy.extended.update(mean.value, update, args=(weight.value,), group=False)
+
+    def check_same_start(self, data: int) -> None:
+        """Makes sure that all machines have the same data and go on from the same checkpoint.
+
+        Args:
+            data: a number that differs where the data does.
+
+        Raises:
+            UserError: if they do not.
+        """
+        if worker()[1] == 1:
+            return
+
+        def of_one() -> tf.Tensor:
+            mine = tf.stack([self.step, tf.constant(data, tf.int64)])[tf.newaxis]  # (1, 2)
+            return gather([mine])[0]
+
+        @tf.function
+        def of_all() -> tf.Tensor:
+            return self.strategy.experimental_local_results(self.strategy.run(of_one))[0]
+
+        steps, datas = of_all().numpy().T
+        if len(set(datas.tolist())) > 1:
+            raise UserError(
+                "--dataset: the machines have other images, labels or steps to go; give all of "
+                "them the same data and flags."
+            )
+        if len(set(steps.tolist())) > 1:
+            raise UserError(
+                f"--run_dir: the machines have checkpoints of other steps there "
+                f"({', '.join(map(str, steps))}); give a directory that all of them share."
+            )
+
+    def models_to_export(self) -> tuple[Discriminator, Generator | None]:
+        """The classifier and the generator in float32 and on one device."""
+        if self.precision == "float32" and self.strategy.num_replicas_in_sync == 1:
+            return self.classifier, self.generator
+        classifier = self._new_discriminator("float32")
+        classifier.set_weights(self.classifier.get_weights())
+        if self.generator is None:
+            return classifier, None
+        generator = self._new_generator("float32")
+        generator.set_weights(self.generator.get_weights())
+        return classifier, generator
+
+
+def _adam_of(given: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Adam itself, which checkpoints of all precisions hold."""
+    return getattr(given, "inner_optimizer", given)
+
+
+def _loss_scale_of(given: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """The state of float16's loss scaling; at other precisions what it would start with."""
+    if not isinstance(given, keras.optimizers.LossScaleOptimizer):
+        given = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD())
+        given.build([])
+    return [given.step_counter, given.dynamic_scale]
