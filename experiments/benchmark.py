@@ -58,6 +58,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 import tensorflow as tf
+from ssgan_tf.training.trainer import Trainer
 
 from ssgan_tf.data import datasets, label_split, pipeline
 from ssgan_tf.data.datasets import Batch
@@ -68,7 +69,6 @@ from ssgan_tf.runs import run_dir
 from ssgan_tf.runs.progress import Progress
 from ssgan_tf.system.device import describe_device
 from ssgan_tf.train import train_and_evaluate
-from ssgan_tf.training.trainer import Trainer
 
 PATH = RESULTS / "benchmark.json"
 PRECISIONS = ("float32", "bfloat16")

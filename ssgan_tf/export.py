@@ -22,7 +22,7 @@ from ssgan_tf.runs import finished_run
 from ssgan_tf.system import errors, streams
 
 if TYPE_CHECKING:
-    from ssgan_tf.training.step import Trainer
+    from ssgan_tf.training.state import State
 
 FORMATS = ("saved_model", "tflite", "onnx")
 LEAST_IMAGES = 20  # fewer say nothing of probabilities
@@ -142,7 +142,7 @@ def _calibrate(run: finished_run.FinishedRun) -> Calibration:
     return Calibration(temperature, len(labels), *both)
 
 
-def _images_to_check(trainer: "Trainer") -> np.ndarray:
+def _images_to_check(trainer: "State") -> np.ndarray:
     """(64, S, S, channels) uint8 that need no data: generated ones, else coarse patterns."""
     from ssgan_tf.data.images.scaling import unscale
 

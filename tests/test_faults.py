@@ -381,28 +381,28 @@ def test_every_tf_function_is_traced_once_however_long_the_run(
 ) -> None:
     """Ten epochs of everything; the count is that of the first one."""
     from ssgan_tf.inference.evaluation import Evaluator
-    from ssgan_tf.training.step import Trainer
+    from ssgan_tf.training.loop import Loop
 
     counts: list[tuple[int, int, int]] = []
-    trainers: list[Trainer] = []
-    original_init, original_call = Trainer.__init__, Evaluator.__call__
+    loops: list[Loop] = []
+    original_init, original_call = Loop.__init__, Evaluator.__call__
 
-    def init(self: Trainer, *arguments: object) -> None:
+    def init(self: Loop, *arguments: object) -> None:
         original_init(self, *arguments)
-        trainers.append(self)
+        loops.append(self)
 
     def call(self: Evaluator, *arguments: object) -> object:
         result = original_call(self, *arguments)
         counts.append(
             (
-                trainers[0].train_step.experimental_get_tracing_count(),
-                trainers[0].train_steps.experimental_get_tracing_count(),
+                loops[0].trainer.train_step.experimental_get_tracing_count(),
+                loops[0].steps.experimental_get_tracing_count(),
                 self._logits.experimental_get_tracing_count(),
             )
         )
         return result
 
-    monkeypatch.setattr(Trainer, "__init__", init)
+    monkeypatch.setattr(Loop, "__init__", init)
     monkeypatch.setattr(Evaluator, "__call__", call)
     run(data_dir, tmp_path, f"{FINISHED} --epochs=10")
     per_epoch = 3  # test, labelled, validation

@@ -174,28 +174,32 @@ def try_case(case: Case) -> dict:
     import numpy as np
     import tensorflow as tf
 
-    from ssgan_tf import train
     from ssgan_tf.inference import saved_model
     from ssgan_tf.inference.evaluation import Evaluator
     from ssgan_tf.runs import checkpoints
+    from ssgan_tf.training.loop import Loop
     from ssgan_tf.training.step import Trainer
 
     trainer, batches, data, strategy = make(case)
-    config, sums = trainer.config, trainer.no_metrics(batches.element_spec)
+    config, state = trainer.config, trainer.state
+    loop = Loop(trainer, batches, Path("run"))
+    sums = loop.zeros()
     start = time.process_time()
-    _, sums = train._train_steps(trainer, batches, 1, sums, Path("run"))
-    metrics, _ = train._train_steps(trainer, batches, 2, sums, Path("run"))
-    graph = trainer.train_steps.get_concrete_function(batches, tf.constant(2), sums).graph
-    evaluation = Evaluator(trainer.classifier, "moving", 8)(data.test)
+    _, sums = loop.take(1, sums)
+    metrics, _ = loop.take(2, sums)
+    graph = loop.steps.get_concrete_function(batches, tf.constant(2), sums).graph
+    evaluation = Evaluator(state.classifier, "moving", 8)(data.test)
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        saved_model.save(directory / "saved_model", *trainer.models_to_export(), data.class_names)
+        saved_model.save(directory / "saved_model", *state.models_to_export(), data.class_names)
         serve = tf.saved_model.load(str(directory / "saved_model")).signatures["serving_default"]
         logits = serve(images=tf.constant(data.test.images))["logits"].numpy()
-        checkpoints.Checkpoints(trainer.checkpoint, directory / "checkpoints", 2).save(3)
+        checkpoints.Checkpoints(state.checkpoint, directory / "checkpoints", 2).save(3)
         other = Trainer(config, 10, 3, 10, 20, strategy)
         other.step.assign(7)
-        checkpoints.Checkpoints(other.checkpoint, directory / "checkpoints", 2).restore_newest()
+        checkpoints.Checkpoints(
+            other.state.checkpoint, directory / "checkpoints", 2
+        ).restore_newest()
     pairs = zip(variables_of(trainer), variables_of(other), strict=True)
     plain = case.precision == "float32"  # an export computes in float32
     return {
@@ -211,7 +215,7 @@ def try_case(case: Case) -> dict:
         "export_differs_by": float(np.abs(logits - evaluation.logits).max()) if plain else 0.0,
         "without_gpu_kernel": without_kernel(graph, "GPU", "") if not case.strategy else [],
         "without_xla_kernel": without_kernel(graph, "XLA_GPU_JIT", "replica_step"),
-        "diverged": diverge(trainer, batches, sums),
+        "diverged": diverge(loop, sums),
         "cpu_seconds": round(time.process_time() - start, 1),
     }
 
@@ -220,7 +224,7 @@ def variables_of(trainer: "object") -> list:
     """Weights and optimizer state."""
     models = (trainer.discriminator, trainer.generator, trainer.averaged)
     weights = [weight for model in models if model is not None for weight in model.weights]
-    return weights + list(trainer.discriminator_optimizer.variables)
+    return weights + list(trainer.state.discriminator_optimizer.variables)
 
 
 def without_kernel(graph: "object", device: str, part_of: str) -> list[str]:
@@ -261,17 +265,17 @@ def serves(kernel: "object", node: "object", device: str) -> bool:
     return True
 
 
-def diverge(trainer: "object", batches: "object", sums: dict) -> list:
+def diverge(loop: "object", sums: dict) -> list:
     """Two more steps, in one call, from weights that are not finite: what is said, and the step."""
     import numpy as np
 
-    from ssgan_tf import train
     from ssgan_tf.config import UserError
 
+    trainer = loop.trainer
     kernel = trainer.discriminator.conv1.kernel
     kernel.assign(np.full(kernel.shape, np.nan, np.float32))
     try:
-        train._train_steps(trainer, batches, 2, sums, Path("run"))
+        loop.take(2, sums)
         return ["", int(trainer.step)]
     except UserError as error:
         return [str(error), int(trainer.step)]
@@ -281,11 +285,11 @@ def program(cases: list[Case]) -> None:
     """Prints a line of JSON for each case."""
     import tensorflow as tf
 
-    from ssgan_tf.models import layers
+    from ssgan_tf.models import convolutions
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    layers._kernel_gradient_pays = lambda x, stride: False  # as where there is a GPU
+    convolutions._kernel_gradient_pays = lambda x, stride: False  # as where there is a GPU
     for case in cases:
         try:
             with tf.device("CPU:1"):

@@ -27,7 +27,7 @@ SHORT = (
 
 # All that the article has not, so that every metric and every random thing occurs.
 FINISHED = (
-    "--preset=tuned --epochs=2 --labeled_batch_size=8 --entropy_weight=0.1 --warmup_steps=2 "
+    "--preset=tuned --epochs=2 --labeled_batch_size=8 --unsupervised_weight=0.9 "
     "--consistency_threshold=0.1 --validation_fraction=0.1 --deterministic"
 )
 

@@ -13,7 +13,7 @@ from ssgan_tf.flags import Flag
 if TYPE_CHECKING:
     from ssgan_tf.data.datasets import Dataset
     from ssgan_tf.data.label_split import LabelSplit
-    from ssgan_tf.training.step import Trainer
+    from ssgan_tf.training.state import State
 
 
 RUN_FLAGS = (
@@ -34,7 +34,7 @@ class FinishedModels(NamedTuple):
 
     config: Config
     class_names: list[str]
-    trainer: "Trainer"
+    trainer: "State"
 
 
 class FinishedRun(NamedTuple):
@@ -50,7 +50,7 @@ class FinishedRun(NamedTuple):
     config: Config
     dataset: "Dataset"
     split: "LabelSplit"
-    trainer: "Trainer"
+    trainer: "State"
 
 
 def read_config(directory: Path) -> Config:
@@ -187,11 +187,11 @@ def _start(config: Config) -> None:
         prepare_device(config.deterministic)
 
 
-def _trainer(config: Config, num_classes: int, channels: int, checkpoint: Path) -> "Trainer":
+def _trainer(config: Config, num_classes: int, channels: int, checkpoint: Path) -> "State":
     _start(config)
     from ssgan_tf.runs import checkpoints
-    from ssgan_tf.training.step import Trainer
+    from ssgan_tf.training.state import State
 
-    trainer = Trainer(config, num_classes, channels)
+    trainer = State(config, num_classes, channels)
     checkpoints.restore(trainer.checkpoint, checkpoint)
     return trainer

@@ -42,8 +42,8 @@ def gradients_of(trainer: Trainer) -> Tensors:
     return {
         weight.path: moment.numpy()
         for model, adam in (
-            (trainer.discriminator, trainer.discriminator_optimizer),
-            (trainer.generator, trainer.generator_optimizer),
+            (trainer.discriminator, trainer.state.discriminator_optimizer),
+            (trainer.generator, trainer.state.generator_optimizer),
         )
         for weight, moment in zip(model.trainable_variables, adam._momentums, strict=True)
     }

@@ -18,8 +18,9 @@ from ssgan_tf.config import Config
 from ssgan_tf.data.datasets import Batch
 from ssgan_tf.data.images.scaling import scale
 from ssgan_tf.inference import saved_model
+from ssgan_tf.runs.story import train_and_evaluate
 from ssgan_tf.system.device import describe_device, gpus, prepare_device, quiet_start
-from ssgan_tf.train import train_and_evaluate
+from ssgan_tf.training.loop import Loop
 from ssgan_tf.training.step import Trainer
 from ssgan_tf.verification.comparison import (
     Tensors,
@@ -172,8 +173,8 @@ def check_checkpoint(setup: Setup) -> str:
     several, _ = trained_on_all(setup)
     one = setup.trainer(drop_rate=0.0)
     with tempfile.TemporaryDirectory() as directory:
-        path = several.checkpoint.write(f"{directory}/checkpoint")
-        one.checkpoint.read(path).assert_consumed()
+        path = several.state.checkpoint.write(f"{directory}/checkpoint")
+        one.state.checkpoint.read(path).assert_consumed()
     seen = assert_same(tensors_of(one), tensors_of(several), 0.0)
     train(one, 2)
     assert int(one.step) == setup.steps + 2, f"It is at step {int(one.step)}."
@@ -219,8 +220,8 @@ def check_steps_per_call(setup: Setup) -> str:
     """20 steps in one call end where 20 calls do."""
     with comparable():
         together, singly = setup.trainer(), setup.trainer()
-        sums = together.no_metrics(batches_of(setup.config, 20)[0])
-        metrics, _ = together.train_steps(endless(setup.config), tf.constant(20), sums)
+        loop = Loop(together, endless(setup.config), Path())
+        metrics, _ = loop.take(20, loop.zeros())
         expected = train(singly, 20)[-1]
     return assert_same(tensors_of(together) | measured(metrics), tensors_of(singly) | expected)
 
@@ -230,11 +231,13 @@ def check_export(setup: Setup) -> str:
     trainer = setup.trainer(precision="bfloat16")
     train(trainer, 2)
     plain = setup.trainer()
-    plain.classifier.set_weights(trainer.classifier.get_weights())
+    plain.state.classifier.set_weights(trainer.state.classifier.get_weights())
     images = batches_of(setup.config, 20)[0].images
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "saved_model"
-        saved_model.save(path, *trainer.models_to_export(), [str(digit) for digit in range(10)])
+        saved_model.save(
+            path, *trainer.state.models_to_export(), [str(digit) for digit in range(10)]
+        )
         loaded = tf.saved_model.load(str(path))
         logits = loaded.signatures["serving_default"](images=images)["logits"].numpy()
     expected = plain.classifier(scale(images)).class_logits.numpy()
@@ -311,11 +314,11 @@ CHECKS: dict[str, Callable[[Setup], str]] = {
 
 def images_per_second(trainer: Trainer, steps_per_call: int, seconds: float) -> float:
     """Of real images; labeled ones of the second batch are not counted."""
-    source, count = endless(trainer.config), tf.constant(steps_per_call)
-    sums = trainer.no_metrics(batches_of(trainer.config, 20)[0])
+    loop = Loop(trainer, endless(trainer.config), Path())
+    sums = loop.zeros()
 
     def call() -> None:
-        trainer.train_steps(source, count, sums)[0]["losses/discriminator"].numpy()
+        loop.take(steps_per_call, sums)[0]["losses/discriminator"].numpy()
 
     call()  # traced and compiled
     call()

@@ -126,28 +126,6 @@ def test_only_batch_and_update_moves_the_averages(statistics: str) -> None:
         assert np.abs(weight - old).max() > 0, weight.path
 
 
-def test_conv1_of_stride_one_doubles_every_map_and_changes_no_shape_of_a_weight() -> None:
-    coarse, fine = (Discriminator(width=8, conv1_stride=stride) for stride in (2, 1))
-    assert [w.shape for w in fine.weights] == [w.shape for w in coarse.weights]
-    assert coarse.conv1(images(1)).shape == (1, 16, 16, 8)
-    assert fine.conv1(images(1)).shape == (1, 32, 32, 8)
-    assert fine(images(3)).features.shape == (3, 16)
-
-
-def test_input_noise_stands_in_for_dropout_on_the_input_in_training_alone() -> None:
-    noisy = trained_looking(input_noise=0.15, drop_rate=0.5)
-    plain = trained_looking(input_noise=0.15, drop_rate=0.0)
-    plain.set_weights(noisy.get_weights())
-    x, seed = images(2), tf.constant([1, 2])
-    np.testing.assert_array_equal(noisy(x).class_logits, plain(x).class_logits)
-    assert np.abs(plain(x, dropout_seed=seed).class_logits - plain(x).class_logits).max() > 1e-4
-    seen = []
-    noisy.conv1 = lambda x: seen.append(x.numpy()) or plain.conv1(x)
-    noisy(x, dropout_seed=seed)
-    assert (seen[0] != 0).all()  # nothing is dropped from the input ...
-    assert abs((seen[0] - x).numpy().std() - 0.15) < 0.01  # ... the noise is there instead
-
-
 @pytest.mark.parametrize(
     ("size", "extra"), [(16, []), (64, ["conv1_2"]), (128, ["conv1_2", "conv1_3"])]
 )

@@ -1,21 +1,8 @@
 import keras
 import numpy as np
-import pytest
 import tensorflow as tf
 
-from ssgan_tf.models.layers import (
-    BN_EPSILON,
-    BN_MOMENTUM,
-    BatchNorm,
-    Conv2D,
-    conv,
-    dropout,
-    gaussian_noise,
-    kernel_gradient,
-    leaky_relu,
-    sub_pixel_transpose_conv,
-    transpose_conv,
-)
+from ssgan_tf.models.layers import BN_EPSILON, BN_MOMENTUM, BatchNorm, dropout, leaky_relu
 from ssgan_tf.training.schedule import statistics_momentum
 
 
@@ -26,89 +13,6 @@ def test_leaky_relu_has_slope_one_fifth_and_that_gradient() -> None:
         y = leaky_relu(x)
     np.testing.assert_allclose(y, [-1.0, -0.2, 2.0], rtol=1e-6)
     np.testing.assert_allclose(tape.gradient(y, x), [0.2, 0.2, 1.0], rtol=1e-6)
-
-
-# Same and valid padding, odd sides, and rows that a stride leaves over; the last is a large map.
-@pytest.mark.parametrize(
-    ("height", "width", "size", "stride", "padding"),
-    [
-        (4, 5, 3, 1, "SAME"),
-        (8, 6, 3, 2, "SAME"),
-        (7, 8, 5, 2, "SAME"),
-        (5, 4, 3, 1, "VALID"),
-        (6, 7, 3, 2, "VALID"),
-        (4, 4, 1, 2, "SAME"),
-        (20, 9, 3, 1, "SAME"),
-    ],
-)
-def test_conv_is_tensorflows_in_value_and_gradients(
-    height: int, width: int, size: int, stride: int, padding: str
-) -> None:
-    rng = np.random.default_rng(0)
-    x = tf.constant(rng.normal(size=(6, height, width, 3)), tf.float32)
-    kernel = tf.constant(rng.normal(size=(size, size, 3, 5)), tf.float32)
-    with tf.GradientTape(persistent=True) as tape:
-        tape.watch((x, kernel))
-        ours = conv(x, kernel, stride, padding)
-        theirs = tf.nn.conv2d(x, kernel, stride, padding)
-    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
-    dy = tf.constant(rng.normal(size=theirs.shape), tf.float32)
-    for gradient, expected in zip(
-        tape.gradient(ours, (x, kernel), dy), tape.gradient(theirs, (x, kernel), dy), strict=True
-    ):
-        np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-4)
-
-
-def test_kernel_gradient_sums_over_images_and_places() -> None:
-    # One channel, one filter, 2x2 kernel on 3x3 images: k[i, j] meets x[i .. i + 1, j .. j + 1].
-    x = np.arange(18, dtype=np.float32).reshape(2, 3, 3, 1)
-    dy = np.zeros((2, 2, 2, 1), np.float32)
-    dy[0, 0, 0], dy[1, 1, 1] = 1, 10
-    # Of image 0 the top left corner once, of image 1 the bottom right corner ten times.
-    expected = [[0 + 10 * 13, 1 + 10 * 14], [3 + 10 * 16, 4 + 10 * 17]]
-    ours = kernel_gradient(tf.constant(x), tf.constant(dy), 2, 1, "VALID")
-    np.testing.assert_allclose(ours[:, :, 0, 0], expected)
-
-
-def test_conv2d_layer_is_keras_own() -> None:
-    x = np.random.default_rng(0).normal(size=(3, 8, 8, 4)).astype(np.float32)
-    ours = Conv2D(6, 3, strides=2, padding="same")
-    theirs = keras.layers.Conv2D(6, 3, strides=2, padding="same")
-    theirs.build(x.shape)
-    ours.build(x.shape)
-    ours.set_weights([theirs.kernel.numpy(), np.arange(6)])
-    theirs.set_weights([theirs.kernel.numpy(), np.arange(6)])
-    np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-5, atol=1e-5)
-
-
-def test_transpose_conv_is_keras_transpose_convolution_in_value_and_gradients() -> None:
-    rng = np.random.default_rng(0)
-    layer = keras.layers.Conv2DTranspose(3, 5, strides=2, padding="same")
-    layer.build((None, 4, 3, 6))
-    layer.set_weights([rng.normal(size=weight.shape) for weight in layer.weights])
-    x = tf.constant(rng.normal(size=(2, 4, 3, 6)), tf.float32)
-    kernel, bias = layer.kernel.value, layer.bias.value
-    with tf.GradientTape(persistent=True) as tape:
-        tape.watch(x)
-        ours, theirs = transpose_conv(x, kernel, bias), layer(x)
-    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
-    dy = tf.constant(rng.normal(size=theirs.shape), tf.float32)
-    for gradient, expected in zip(
-        tape.gradient(ours, (x, kernel, bias), dy),
-        tape.gradient(theirs, (x, kernel, bias), dy),
-        strict=True,
-    ):
-        np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-4)
-
-
-def test_sub_pixel_transpose_conv_is_keras_transpose_convolution() -> None:
-    rng = np.random.default_rng(0)
-    layer = keras.layers.Conv2DTranspose(3, 5, strides=2, padding="same")
-    layer.build((None, 6, 7, 4))
-    layer.set_weights([rng.normal(size=weight.shape) for weight in layer.weights])
-    x = tf.constant(rng.normal(size=(2, 6, 7, 4)), tf.float32)
-    ours = sub_pixel_transpose_conv(x, tf.constant(layer.kernel), tf.constant(layer.bias))
-    np.testing.assert_allclose(ours, layer(x), rtol=1e-4, atol=1e-4)
 
 
 def test_dropout_zeroes_its_rate_and_keeps_the_mean() -> None:
@@ -201,13 +105,3 @@ def test_batch_norm_at_inference_agrees_with_keras_own_layer() -> None:
     np.testing.assert_allclose(
         ours(x, statistics="moving"), theirs(x, training=False), rtol=1e-4, atol=1e-5
     )
-
-
-def test_gaussian_noise_has_its_deviation_is_a_function_of_its_seed_and_off_without() -> None:
-    x = tf.ones((100, 100))
-    noisy = gaussian_noise(x, 0.15, tf.constant([1, 2])).numpy()
-    assert abs(noisy.mean() - 1) < 0.005
-    assert abs(noisy.std() - 0.15) < 0.005
-    np.testing.assert_array_equal(noisy, gaussian_noise(x, 0.15, tf.constant([1, 2])))
-    assert not np.array_equal(noisy, gaussian_noise(x, 0.15, tf.constant([1, 3])))
-    np.testing.assert_array_equal(gaussian_noise(x, 0.15, None), x)

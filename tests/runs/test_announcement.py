@@ -45,8 +45,8 @@ def write(config: Config, **changes: object) -> None:
             "--method=supervised --labeled=250 --drop_rate=0.5 --schedule=linear",
         ),
         (
-            "--schedule=cosine --labeled=250",
-            "--method=supervised --labeled=250 --drop_rate=0.5 --schedule=cosine",
+            "--drop_rate=0.2 --labeled=250",
+            "--method=supervised --labeled=250 --drop_rate=0.2 --schedule=linear",
         ),
         (
             "--preset=tuned --labeled_batch_size=8 --run_dir=x/y/ --steps=9",

@@ -58,7 +58,7 @@ def test_a_trainer_keeps_its_numbers_in_float32_and_the_settings_as_they_were(
 ) -> None:
     changes = {"generator_width": 2, "discriminator_width": 2, "image_size": 16}
     trainer = Trainer(Config(**changes, precision=precision, jit_compile="false"), 10, 3)
-    for optimizer in (trainer.discriminator_optimizer, trainer.generator_optimizer):
+    for optimizer in (trainer.state.discriminator_optimizer, trainer.state.generator_optimizer):
         kinds = {variable.dtype for variable in optimizer.variables}
         assert kinds <= {"float32", "int32", "int64"}
     assert keras.config.floatx() == "float16"

@@ -23,8 +23,9 @@ import re
 import sys
 import ssgan_tf
 import tensorflow as tf
-from ssgan_tf import discriminator, generator
-from ssgan_tf.trainer import Batch, Trainer
+from ssgan_tf.models import discriminator, generator
+from ssgan_tf.data.datasets import Batch
+from ssgan_tf.training.step import Trainer
 
 # Without a kink: an activation within rounding of 0 would take the other slope on some devices,
 # which is a difference of 1e-3 in a gradient and none of the mathematics.
@@ -87,15 +88,15 @@ def tensors(replicas):
         weights = model.weights if model is not None else []
         of = "averaged/" if model is trainer.averaged else ""
         found.update({of + weight.path: weight.numpy() for weight in weights})
-    trainer.checkpoint.write(sys.argv[2])
+    trainer.state.checkpoint.write(sys.argv[2])
     plain = Trainer(config, 10, 3, 10, STEPS)  # a checkpoint from N replicas goes on with one
-    plain.checkpoint.read(sys.argv[2]).assert_consumed()
+    plain.state.checkpoint.read(sys.argv[2]).assert_consumed()
     for ours, theirs in zip(plain.discriminator.weights, trainer.discriminator.weights):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
-    exported, _ = trainer.models_to_export()
+    exported, _ = trainer.state.models_to_export()
     images = tf.zeros((2, 32, 32, 3))
     np.testing.assert_allclose(
-        exported(images).class_logits, plain.classifier(images).class_logits, atol=1e-5
+        exported(images).class_logits, plain.state.classifier(images).class_logits, atol=1e-5
     )
     return found
 

@@ -113,10 +113,3 @@ def test_consistency_loss_counts_the_images_of_which_the_teacher_is_sure() -> No
     loss = losses.consistency_loss(logits, teacher, threshold=0.7)
     assert loss.numpy() == pytest.approx(math.log(4) / 2, rel=1e-6)
     assert losses.consistency_loss(logits, teacher, threshold=0.8).numpy() == 0
-
-
-def test_entropy_loss_worked_out_by_hand() -> None:
-    # p = (1/4, 3/4): log 4 - 3/4 log 3; p = (1/2, 1/2): log 2
-    loss = losses.entropy_loss(tf.constant([[0.0, LOG3], [0.0, 0.0]]))
-    assert loss.numpy() == pytest.approx((math.log(4) - 0.75 * LOG3 + LOG2) / 2, rel=1e-6)
-    assert losses.entropy_loss(tf.constant([[1000.0, -1000.0]])).numpy() == 0
