@@ -1,20 +1,29 @@
-"""The files of version 0.1.0, kept as fixtures: before flags came and went."""
+"""Runs of earlier versions, kept as fixtures: before flags came and went.
 
+Those named 04d6a2a have checkpoints: two are finished, two were stopped after step 7 of 12, and
+`expected_metrics.csv` is what the version that began them ended with.
+"""
+
+import csv
+import dataclasses
 import json
 import shutil
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import make_dataset
+from test_loading import write_image
 from test_report import Page
 
-from ssgan_tf import report
+from ssgan_tf import evaluate, export, predict, report, sample
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.data import label_split
 from ssgan_tf.inference.evaluation import Evaluation
 from ssgan_tf.runs import run_dir
 from ssgan_tf.runs.results import read_results, same_test_images
+from ssgan_tf.runs.story import train_and_evaluate
 
 FIXTURES = Path(__file__).parent / "fixtures"
 ARTICLE, TUNED = FIXTURES / "run_0_1_0_article", FIXTURES / "run_0_1_0_tuned"
@@ -37,7 +46,8 @@ def edit_config(directory: Path, **changes: object) -> None:
 def test_a_run_of_the_article_is_read_as_it_was() -> None:
     config = run_dir.read_config(ARTICLE)
     stored = json.loads((ARTICLE / "config.json").read_text())["config"]
-    assert {name: getattr(config, name) for name in stored} == stored
+    kept = {name: value for name, value in stored.items() if hasattr(config, name)}
+    assert {name: getattr(config, name) for name in kept} == kept and len(kept) > 40
     assert (config.augment_flip, config.balance_classes, config.cache_dir) == (False, "false", "")
 
 
@@ -46,7 +56,8 @@ def test_a_run_on_a_folder_has_its_own_values_and_not_what_folders_have_now() ->
     stored = json.loads((TUNED / "config.json").read_text())["config"]
     assert stored.pop("augment_shift") == 2  # pixels of 32
     assert config.augment_shift == 2 / 32
-    assert {name: getattr(config, name) for name in stored} == stored
+    kept = {name: value for name, value in stored.items() if hasattr(config, name)}
+    assert {name: getattr(config, name) for name in kept} == kept and len(kept) > 40
     assert (config.augment_flip, config.precision, config.batch_size) == (False, "float32", 8)
     now = Config(dataset="folder:pets")
     assert (now.augment_flip, now.precision, now.batch_size) == (True, "auto", 0)
@@ -118,3 +129,71 @@ def test_an_older_and_a_newer_run_are_compared_by_name_and_number() -> None:
     old = read_results(ARTICLE)
     assert same_test_images(old, old | {"test_ids_digest": "ab"})
     assert not same_test_images(old, old | {"test_ids_digest": "ab", "test_images": 21})
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("preset", ["article", "tuned"])
+def test_a_run_that_was_stopped_goes_on_from_its_checkpoint_to_the_same_end(
+    preset: str, data_dir: str, tmp_path: Path
+) -> None:
+    directory = tmp_path / "run"
+    shutil.copytree(FIXTURES / f"run_04d6a2a_{preset}_stopped", directory)
+    config = run_dir.read_config(directory)
+    results = train_and_evaluate(
+        dataclasses.replace(config, data_dir=data_dir, run_dir=str(directory))
+    )
+    expected, found = (
+        rows_of(directory / "expected_metrics.csv"),
+        rows_of(directory / "metrics.csv"),
+    )
+    assert [row["step"] for row in found] == [row["step"] for row in expected] == ["4", "8", "12"]
+    for row, then in zip(found, expected, strict=True):
+        for name in (name for name in then if name.startswith("loss_") and then[name]):
+            assert float(row[name]) == pytest.approx(float(then[name]), rel=0.02), name  # rounding
+    assert results["test_accuracy"] == pytest.approx(float(expected[-1]["test_accuracy"]), abs=0.1)
+
+
+@pytest.fixture(params=["supervised", "tuned"])
+def finished(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A copy to be written into."""
+    return Path(shutil.copytree(FIXTURES / f"run_04d6a2a_{request.param}", tmp_path / "run"))
+
+
+def test_a_finished_run_is_evaluated_exported_sampled_and_reported(
+    finished: Path, data_dir: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    where = [f"--run_dir={finished}", f"--data_dir={data_dir}"]
+    evaluate.main(["evaluate", *where])
+    then = read_results(finished)
+    found = json.loads((finished / "evaluation_test.json").read_text())
+    assert found["accuracy"] == pytest.approx(then["test_accuracy"], abs=0.026)  # one of 40 images
+
+    export.main(["export", f"--run_dir={finished}", f"--output={tmp_path / 'exported'}"])
+    assert (tmp_path / "exported" / "saved_model.pb").is_file()
+    report.main(["report", *where])
+    assert Page((finished / "report.html").read_text()).charts[-1] == "Confusion matrix"
+    if then["method"] == "semi_supervised":
+        sample.main(["sample", f"--run_dir={finished}", f"--output={tmp_path / 'grid.png'}"])
+        assert (tmp_path / "grid.png").is_file()
+
+    config = dataclasses.replace(
+        run_dir.read_config(finished), data_dir=data_dir, run_dir=str(finished)
+    )
+    capsys.readouterr()
+    assert train_and_evaluate(config) == then
+    assert "is finished already" in capsys.readouterr().out
+
+
+def test_an_exported_model_is_used_by_predict(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    with tarfile.open(FIXTURES / "run_04d6a2a_tuned" / "saved_model.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    write_image(tmp_path / "three.png", 128)
+    words = [f"--model={tmp_path / 'saved_model'}", "--format=csv", str(tmp_path / "three.png")]
+    predict.main(["predict", *words])
+    assert "three.png" in capsys.readouterr().out
