@@ -26,6 +26,7 @@ from absl import logging
 from ssgan_tf import flags
 from ssgan_tf.config import PASSES, Config, UserError, is_folder
 from ssgan_tf.data import label_split
+from ssgan_tf.data.dataset import ids_digest
 from ssgan_tf.runs import announcement, finished_run, run_dir
 from ssgan_tf.runs.interruption import Interrupted, Interruption
 from ssgan_tf.runs.results import read_results
@@ -38,10 +39,10 @@ from ssgan_tf.system.device import (
     resolve_precision,
     worker,
 )
-from ssgan_tf.system.files import ids_digest, write_json
+from ssgan_tf.system.files import write_json
 
 if TYPE_CHECKING:
-    from ssgan_tf.data.datasets import Batch, Dataset
+    from ssgan_tf.data.dataset import Batch, Dataset
     from ssgan_tf.data.label_split import LabelSplit
     from ssgan_tf.training.trainer import Metrics, Trainer
 
@@ -114,8 +115,9 @@ def _run(config: Config, resumed: Path, directory: Path, start: float) -> Result
     print(f"Device:   {device}", flush=True)
 
     from ssgan_tf import report
-    from ssgan_tf.data import datasets, pipeline
-    from ssgan_tf.data.images.scaling import unscale
+    from ssgan_tf.data import pipeline
+    from ssgan_tf.data.load import load_dataset
+    from ssgan_tf.data.images.resize import unscale
     from ssgan_tf.inference import saved_model
     from ssgan_tf.inference.evaluation import Evaluator
     from ssgan_tf.runs import checkpoints, summaries
@@ -123,7 +125,7 @@ def _run(config: Config, resumed: Path, directory: Path, start: float) -> Result
     from ssgan_tf.training.trainer import Trainer
 
     # Data: images, labels, ids -> which labels are used -> how long an epoch is.
-    dataset = datasets.load_for(config)
+    dataset = load_dataset(config)
     split = label_split.split_labels(config, dataset)
     replicas, precision = strategy.num_replicas_in_sync, resolve_precision(config.precision)
     asked, config = config, config.fit_to(len(split.train), replicas)

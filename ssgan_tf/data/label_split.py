@@ -2,16 +2,14 @@
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ssgan_tf.config import Config, UserError, expand_user, is_folder
+from ssgan_tf.data.dataset import Dataset, ids_digest
 from ssgan_tf.data.images import resize
-from ssgan_tf.system.files import ids_digest, read_json, write_json
-
-if TYPE_CHECKING:  # that module needs TensorFlow, this one does not: its errors come at once
-    from ssgan_tf.data.datasets import Dataset
+from ssgan_tf.system.files import read_json, write_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +34,7 @@ class LabelSplit:
         return np.sort(np.concatenate([self.labeled, self.unlabeled]))
 
 
-def split_labels(config: Config, dataset: "Dataset") -> LabelSplit:
+def split_labels(config: Config, dataset: Dataset) -> LabelSplit:
     """Draws the validation part, then the labels, as `config` says; a function of its seed.
 
     Where the data set has a validation part of its own, that is taken, and none is drawn.
@@ -156,7 +154,7 @@ def balanced(
     return np.sort(np.concatenate(chosen)), notes
 
 
-def save(path: Path, config: Config, dataset: "Dataset", split: LabelSplit) -> None:
+def save(path: Path, config: Config, dataset: Dataset, split: LabelSplit) -> None:
     """Writes the choice as ids, for people to read and for `--labels_from`.
 
     Raises:
@@ -168,7 +166,7 @@ def save(path: Path, config: Config, dataset: "Dataset", split: LabelSplit) -> N
         write_json(path, _content(config, dataset, split))
 
 
-def check(path: Path, config: Config, dataset: "Dataset", split: LabelSplit) -> None:
+def check(path: Path, config: Config, dataset: Dataset, split: LabelSplit) -> None:
     """Makes sure that a run's `labels.json` says what `split` says, and its pixels are the same.
 
     Raises:
@@ -212,7 +210,7 @@ _PIXELS, _RULE = "pixels_digest", "resize_rule"
 _YOUNGER = ("channels", "class_names", "train_ids_digest", "test_ids_digest", _PIXELS, _RULE)
 
 
-def _had_black(dataset: "Dataset") -> bool:
+def _had_black(dataset: Dataset) -> bool:
     """Whether earlier versions put black around images of TFDS, which smaller ones of 2 S did."""
     side = dataset.train.images.shape[1]
     if dataset.source_shape is None:  # they differ; some may have been as small as that
@@ -220,7 +218,7 @@ def _had_black(dataset: "Dataset") -> bool:
     return dataset.source_shape != (side, side) and side // 2 < max(dataset.source_shape) <= side
 
 
-def _content(config: Config, dataset: "Dataset", split: LabelSplit) -> dict[str, Any]:
+def _content(config: Config, dataset: Dataset, split: LabelSplit) -> dict[str, Any]:
     ids = dataset.train.ids
     content = {
         "dataset": dataset.name,
@@ -303,7 +301,7 @@ def model_facts(path: Path) -> tuple[list[str], int] | None:
     return names, channels
 
 
-def _resolve(path: str, dataset: "Dataset") -> tuple[np.ndarray, np.ndarray]:
+def _resolve(path: str, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the labeled and of the validation images named in a `labels.json`."""
     content = read(path)
     written_for = str(content.get("dataset", dataset.name))

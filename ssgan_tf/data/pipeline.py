@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from ssgan_tf.config import Config, is_folder
-from ssgan_tf.data.datasets import Batch, Dataset, without_autotuning
+from ssgan_tf.data.dataset import Batch, Dataset
 from ssgan_tf.data.label_split import LabelSplit, imbalanced
 from ssgan_tf.data.storage import Rows
 
@@ -162,6 +162,17 @@ def training_batches(
     batches = tf.data.Dataset.zip(streams).take(total_steps - first_step)
     batches = batches.map(batch, num_parallel_calls=1, deterministic=True).prefetch(2)
     return without_autotuning(batches)
+
+
+def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """The same without the thread that tunes buffers and parallelism while it is read.
+
+    That thread sleeps for up to a minute between two rounds, and may miss that its iterator is
+    deleted (seen with TensorFlow 2.21). A process that was asked to stop would wait for it.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def _rows(images: np.ndarray | Rows) -> Callable[[tf.Tensor], tf.Tensor]:

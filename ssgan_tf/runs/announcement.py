@@ -11,7 +11,7 @@ from ssgan_tf.config import FOLDER_PRESET, LARGEST_BATCH, LEAST_STEPS, PASSES, C
 from ssgan_tf.runs.results import read_results, same_test_images
 
 if TYPE_CHECKING:
-    from ssgan_tf.data.datasets import Dataset
+    from ssgan_tf.data.dataset import Dataset
     from ssgan_tf.data.label_split import LabelSplit
 
 FEW_STEPS = 500  # fewer teach little; said to whom has few images and counts in epochs

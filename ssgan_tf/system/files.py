@@ -1,10 +1,9 @@
 """The JSON files of a run: whole or not there, each with the version of its schema."""
 
 import contextlib
-import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +68,3 @@ def read_json(path: Path, types: dict[str, Any], hand_made: bool = False) -> dic
                 f"{getattr(kind, '__name__', 'number')}; restore the original file."
             )
     return content
-
-
-def ids_digest(ids: Iterable[str]) -> str:
-    """A text that differs where the images differ: SHA-256 of their sorted ids, one a line."""
-    return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()

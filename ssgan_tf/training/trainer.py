@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.data.augment import Places, flip, jitter_color, shift
-from ssgan_tf.data.datasets import Batch
-from ssgan_tf.data.images.scaling import scale
+from ssgan_tf.data.dataset import Batch
+from ssgan_tf.data.images.resize import scale
 from ssgan_tf.models.discriminator import Discriminator
 from ssgan_tf.models.generator import Generator
 from ssgan_tf.models.layers import BN_MOMENTUM

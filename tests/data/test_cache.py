@@ -537,7 +537,7 @@ def test_a_folder_as_a_data_set_is_decoded_once_by_all_commands(
     budget: float, tmp_path: Path, decoded: list[str]
 ) -> None:
     from ssgan_tf.config import Config
-    from ssgan_tf.data import datasets
+    from ssgan_tf.data.load import load_dataset
 
     root = tmp_path / "photos"
     for index in range(12):
@@ -551,9 +551,9 @@ def test_a_folder_as_a_data_set_is_decoded_once_by_all_commands(
         memory_budget_gb=budget,
         validation_fraction=0.25,
     )
-    first = datasets.load_for(config)
+    first = load_dataset(config)
     assert len(decoded) == 36
-    again = datasets.load_for(config, prepare=False)
+    again = load_dataset(config, prepare=False)
     assert len(decoded) == 36
     for data in (first, again):
         assert np.asarray(data.test.images)[:, 0, 0, 0].tolist() == [
@@ -593,7 +593,7 @@ import numpy as np
 from PIL import Image
 from ssgan_tf import cache
 from ssgan_tf.cache import decode_files
-from ssgan_tf.storage import rows, take
+from ssgan_tf.data.storage import rows, take
 
 def peak():
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024

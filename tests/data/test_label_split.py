@@ -8,7 +8,7 @@ from conftest import make_dataset
 
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.data import label_split
-from ssgan_tf.data.datasets import Dataset
+from ssgan_tf.data.dataset import Dataset
 
 
 def split(dataset: Dataset | None = None, **changes: object) -> label_split.LabelSplit:

@@ -12,9 +12,10 @@ model, which has nothing else. They give the same pixels, within one level where
    image so that its longer side is S and its shorter one is at least 1, and puts black around it,
    the upper left corner at ((S - width) // 2, (S - height) // 2); "stretch" resizes as it is.
    Resizing is bilinear; the filter grows with the factor when an image shrinks (no aliasing).
+4. The networks see float32 in [-1, 1] (`scale`), the range of the generator's tanh.
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from PIL import Image
 
@@ -39,6 +40,26 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+class Form(NamedTuple):
+    """What all images of a data set are brought to.
+
+    Attributes:
+        size: S, the side in pixels.
+        channels: 3 for color, 1 for gray.
+        fit: what to do with an image that is not square: "crop" cuts off its longer sides, "pad"
+            adds black at its shorter ones, "stretch" changes its shape.
+    """
+
+    size: int
+    channels: int
+    fit: Fit
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(S, S, channels)."""
+        return self.size, self.size, self.channels
 
 
 def jpeg_factor(width: int, height: int, size: int) -> int:
@@ -129,3 +150,17 @@ def with_tensorflow(image: "tf.Tensor", size: int, fit: str, channels: int) -> "
     resize = {"crop": crop, "pad": pad, "stretch": lambda: to(image, size, size)}[fit]
     ready = (height == size) & (width == size)
     return tf.ensure_shape(tf.cond(ready, lambda: image, resize), (size, size, channels))
+
+
+def scale(images: "tf.Tensor") -> "tf.Tensor":
+    """uint8 0 .. 255 -> float32 in [-1, 1]."""
+    import tensorflow as tf
+
+    return tf.cast(images, tf.float32) / 127.5 - 1.0
+
+
+def unscale(images: "tf.Tensor") -> "tf.Tensor":
+    """The reverse of `scale`: float32 in [-1, 1] -> uint8."""
+    import tensorflow as tf
+
+    return tf.cast(tf.clip_by_value(tf.round((images + 1.0) * 127.5), 0, 255), tf.uint8)

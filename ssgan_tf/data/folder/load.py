@@ -6,14 +6,14 @@ import numpy as np
 
 from ssgan_tf.config import UserError, expand_user
 from ssgan_tf.data.cache import Decoded, decode_files, pixels_digest
-from ssgan_tf.data.datasets import Dataset, Split
-from ssgan_tf.data.folder.counts import report
+from ssgan_tf.data.dataset import UNKNOWN, Dataset, Split
 from ssgan_tf.data.folder.layout import Layout, read_layout
-from ssgan_tf.data.folder.parts import UNKNOWN, Copies, find_copies, set_aside
+from ssgan_tf.data.folder.summary import summarize
+from ssgan_tf.data.folder.train_test_split import Copies, find_copies, set_aside
 from ssgan_tf.data.images.decoding import Fit
 
 
-def load(
+def load_folder(
     path: str,
     image_size: int = 32,
     fit: Fit = "crop",
@@ -76,7 +76,7 @@ def load(
         layout.class_names,
         everything.take(np.flatnonzero((parts == "train") | (parts == "validation"))),
         everything.take(np.flatnonzero(parts == "test")),
-        (f"test images: {source}", *report(layout, decoded, copies, labels, parts)),
+        (f"test images: {source}", *summarize(layout, decoded, copies, labels, parts)),
         frozenset(np.array(ids, dtype=object)[parts == "validation"]),
         pixels,
     )

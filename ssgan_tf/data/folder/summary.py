@@ -7,16 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from ssgan_tf.data.cache import Decoded
+from ssgan_tf.data.dataset import UNKNOWN
 from ssgan_tf.data.folder.layout import Layout
 from ssgan_tf.data.folder.names import listed, shown
-from ssgan_tf.data.folder.parts import UNKNOWN, Copies
+from ssgan_tf.data.folder.train_test_split import Copies
 from ssgan_tf.data.label_split import imbalanced
 from ssgan_tf.system import streams
 
 _SHOWN = 5  # files that are named, of each kind
 
 
-def report(
+def summarize(
     layout: Layout, decoded: Decoded, copies: Copies, labels: np.ndarray, parts: np.ndarray
 ) -> list[str]:
     """Lines on the parts, the classes, and whatever is not as one may expect.

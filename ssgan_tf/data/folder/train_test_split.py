@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-UNKNOWN = -1  # the label of images without one
+from ssgan_tf.data.dataset import UNKNOWN
 
 
 class Copies(NamedTuple):
