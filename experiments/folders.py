@@ -54,7 +54,7 @@ def make(path: Path, folder: Folder) -> None:
     from PIL import Image
 
     from ssgan_tf.data.dataset import Split
-    from ssgan_tf.data.label_split import balanced
+    from ssgan_tf.data.sampling import balanced
     from ssgan_tf.data.load import load_named
 
     found = load_named(folder.dataset, channels=folder.channels)

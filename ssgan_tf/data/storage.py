@@ -7,6 +7,7 @@ import mmap
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -114,7 +115,7 @@ class Rows:
     def __len__(self) -> int:
         return len(self.index)
 
-    def __getitem__(self, places: object) -> np.ndarray:
+    def __getitem__(self, places: Any) -> np.ndarray:
         if isinstance(places, tuple):  # as in images[:, 0, 0]
             return self[:][places]
         index = self.index[places]
@@ -161,4 +162,5 @@ def give_back(images: np.ndarray) -> None:
     spare.
     """
     if isinstance(images, np.memmap) and hasattr(mmap, "MADV_DONTNEED"):
-        images._mmap.madvise(mmap.MADV_DONTNEED)
+        # numpy has no public name for it.
+        images._mmap.madvise(mmap.MADV_DONTNEED)  # pyright: ignore[reportAttributeAccessIssue]

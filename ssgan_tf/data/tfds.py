@@ -36,6 +36,7 @@ class _Source(NamedTuple):
         builder: of the data set.
         image_key: name of the image.
         image: its description.
+        shape: (height, width, channels) of the images; None where heights or widths differ.
         label_key: name of the label.
         class_names: of the label.
         id_key: "id", or "tfds_id", which TFDS adds.
@@ -44,6 +45,7 @@ class _Source(NamedTuple):
     builder: tfds.core.DatasetBuilder
     image_key: str
     image: tfds.features.Image
+    shape: tuple[int | None, int | None, int]
     label_key: str
     class_names: list[str]
     id_key: str
@@ -82,7 +84,7 @@ def read_dataset(
     if "train" not in parts:
         raise UserError(f"--dataset={builder.name}: has no training part.")
     further = _further_parts(builder, unlabeled_splits)
-    height, width, channels = source.image.shape
+    height, width, channels = source.shape
     form = form if form.channels else form._replace(channels=channels)
     storage = Storage(memory_budget_gb, root)
     report = []
@@ -110,15 +112,13 @@ def _source(builder: tfds.core.DatasetBuilder) -> _Source:
     image_key, label_key = cast(tuple, builder.info.supervised_keys or ("", ""))[:2]
     if image_key:
         image, label = features[image_key], features[label_key]
-        if (
-            isinstance(image, tfds.features.Image)
-            and isinstance(label, tfds.features.ClassLabel)
-            and image.shape[-1] in (1, 3)
-            and image.np_dtype == np.uint8
-        ):
+        if isinstance(image, tfds.features.Image) and isinstance(label, tfds.features.ClassLabel):
+            shape = cast(tuple, image.shape)
             has_ids = "id" in features and isinstance(features["id"], tfds.features.Text)
             id_key = "id" if has_ids else "tfds_id"
-            return _Source(builder, image_key, image, label_key, list(label.names), id_key)
+            if shape[-1] in (1, 3) and image.np_dtype == np.uint8:
+                names = list(label.names)
+                return _Source(builder, image_key, image, shape, label_key, names, id_key)
     raise UserError(
         f"--dataset={builder.name}: not an image classification data set (an image of 1 or 3 "
         "channels of 8 bits and one class label); svhn_cropped, cifar10 and mnist are."
@@ -211,7 +211,7 @@ def _batches(
     """
     key, size = source.image_key, form.size
     # Images that need no resizing are decoded by TFDS; others are decoded as files are.
-    ready = source.image.shape[:2] == (size, size) and source.image.encoding_format != "jpeg"
+    ready = source.shape[:2] == (size, size) and source.image.encoding_format != "jpeg"
 
     @tf.autograph.experimental.do_not_convert  # which would take longer than the reading
     def select(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -223,7 +223,7 @@ def _batches(
         return read_image(io.BytesIO(content), *form)
 
     examples = source.builder.as_dataset(
-        split=part,
+        split=part,  # pyright: ignore[reportCallIssue] (hidden by a decorator of TFDS)
         read_config=tfds.ReadConfig(
             add_tfds_id=source.id_key == "tfds_id", interleave_cycle_length=1
         ),

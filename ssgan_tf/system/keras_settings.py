@@ -85,7 +85,8 @@ def left_out() -> Iterator[None]:
     if "keras" in sys.modules:
         yield
         return
-    sys.modules["keras"] = None  # its import fails, which TensorFlow allows for
+    # Its import then fails, which TensorFlow accepts.
+    sys.modules["keras"] = None  # pyright: ignore[reportArgumentType]
     try:
         yield
     finally:

@@ -36,7 +36,7 @@ def my_part(tensor: tf.Tensor, axis: int = 0, sharers: int = 0) -> tf.Tensor:
         return tensor
     sharers = sharers or replicas
     size = tf.shape(tensor)[axis] // sharers
-    return tf.gather(tensor, index % sharers * size + tf.range(size), axis=axis)
+    return tf.gather(tensor, tf.math.floormod(index, sharers) * size + tf.range(size), axis=axis)
 
 
 def gather(tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:

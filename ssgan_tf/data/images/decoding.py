@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 from ssgan_tf.data.images import metadata, pixels, resize
 from ssgan_tf.data.images.resize import Fit
@@ -237,12 +237,12 @@ def _decode_once(file: IO[bytes], size: int, channels: int) -> _Decoded:
     return _Decoded(turned, width, height, image, eight.notes)
 
 
-def _image_at(file: IO[bytes], start: int) -> Image.Image:
+def _image_at(file: IO[bytes], start: int) -> ImageFile.ImageFile:
     file.seek(start)
     return _image(file)
 
 
-def _image(file: IO[bytes]) -> Image.Image:
+def _image(file: IO[bytes]) -> ImageFile.ImageFile:
     """Opens a file by what it begins with.
 
     Raises:

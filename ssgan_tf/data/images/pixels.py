@@ -8,7 +8,7 @@ integers. Negative ones become 0.
 
 import sys
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFile
@@ -34,7 +34,7 @@ def raw_mode(image: Image.Image) -> str:
 
 
 def eight_bits(
-    image: Image.Image, raw: str, channels: int, again: Callable[[], Image.Image]
+    image: Image.Image, raw: str, channels: int, again: Callable[[], ImageFile.ImageFile]
 ) -> EightBits:
     """Any mode -> "RGB" or "L", 8 bits; transparent parts become white.
 
@@ -61,9 +61,13 @@ def eight_bits(
 
 def varies(image: Image.Image) -> bool:
     """Whether the pixels of a loaded image, as the file has them, are not all the same."""
-    extrema = image.getextrema()
-    pairs = extrema if isinstance(extrema[0], tuple) else (extrema,)
-    return any(low != high for low, high in pairs)
+    return any(low != high for low, high in _extrema(image))
+
+
+def _extrema(image: Image.Image) -> list[tuple[float, float]]:
+    """The lowest and the highest value of each channel."""
+    found: Any = image.getextrema()  # a pair, or one for each channel
+    return list(found) if isinstance(found[0], tuple) else [found]
 
 
 def bits_for(largest: int) -> int:
@@ -73,7 +77,7 @@ def bits_for(largest: int) -> int:
 
 def _on_white(rgba: Image.Image) -> Image.Image:
     """Composed with white; if nothing at all is opaque, the fourth channel is taken for unused."""
-    if rgba.getextrema()[3][1] == 0:
+    if _extrema(rgba)[3][1] == 0:
         return rgba.convert("RGB")
     white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
     return Image.alpha_composite(white, rgba)
@@ -100,11 +104,11 @@ def _from_deep_gray(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
 
 
 def _from_deep_color(
-    image: Image.Image, raw: str, again: Callable[[], Image.Image]
+    image: Image.Image, raw: str, again: Callable[[], ImageFile.ImageFile]
 ) -> tuple[Image.Image, tuple[str, ...]]:
     """As it is, unless its upper bytes are almost nothing: then the bits that it uses."""
     colors = 3 if image.mode.startswith("RGB") else 1
-    if max(high for _, high in image.getextrema()[:colors]) >= 16:
+    if max(high for _, high in _extrema(image)[:colors]) >= 16:
         return image, ()
     lower = again()
     changed = raw[:-3] + _OTHER_ORDER[raw[-3:]]
@@ -112,7 +116,7 @@ def _from_deep_color(
         lower._mode, changed = "RGBA", "RGBA"
     tiles = []
     for codec, extents, offset, arguments in lower.tile:
-        new = changed if isinstance(arguments, str) else (changed, *arguments[1:])
+        new = changed if isinstance(arguments, str) else (changed, *(arguments or ())[1:])
         tiles.append(ImageFile._Tile(codec, extents, offset, new))
     lower.tile = tiles
     lower.load()

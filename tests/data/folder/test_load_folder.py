@@ -120,7 +120,7 @@ def test_the_report_tells_counts_sizes_and_what_was_skipped(pictures: Path) -> N
     assert "train/cat/text.png: is not an image" in report
     assert "train/dog/short.jpg: is damaged" in report
     assert "unlabeled/huge.png: has" in report and "100 million" in report
-    assert "not looked at: 1 files" in report
+    assert "not read: 1 files" in report
 
 
 def test_a_folder_made_from_a_tfds_data_set_is_the_same_data(data_dir: str, tmp_path: Path) -> None:
@@ -312,7 +312,7 @@ def test_the_report_tells_what_should_be_known_of_the_classes(pictures: Path) ->
     write_image(pictures / "train/Dog/1.png", 5)
     report = load_folder(str(pictures)).report
     assert "imbalanced: 12 images of cat and 1 of Dog to train on; see --balance_classes" in report
-    assert "classes that differ in upper and lower case alone: Dog, dog" in report
+    assert "classes that differ only in upper and lower case: Dog, dog" in report
     assert not any("--augment_flip" in line for line in report)
     for name in ("cat", "dog", "Dog"):
         (pictures / "train" / name).rename(pictures / f"train/{len(name) + ord(name[0]) % 7}")
