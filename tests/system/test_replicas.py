@@ -23,8 +23,9 @@ import re
 import sys
 import ssgan_tf
 import tensorflow as tf
-from ssgan_tf import discriminator, generator
-from ssgan_tf.trainer import Batch, Trainer
+from ssgan_tf.data.dataset import Batch
+from ssgan_tf.models import discriminator, generator
+from ssgan_tf.training.trainer import Trainer
 
 # Without a kink: an activation within rounding of 0 would take the other slope on some devices,
 # which is a difference of 1e-3 in a gradient and none of the mathematics.
