@@ -1,7 +1,7 @@
 """uint8 images -> batches, by shuffled indices.
 
-The order is a pure function of (seed, pass over the data): nothing has to be saved, and a run
-resumed at step s reads from there on what an uninterrupted one would.
+The order is a pure function of (seed, pass over the data). So nothing has to be saved: a run that
+is resumed at step s reads the same batches as an uninterrupted one.
 """
 
 import functools
@@ -93,8 +93,8 @@ def balanced_by_class(config: Config, labels: np.ndarray) -> bool:
         labels: of the labeled images.
 
     Returns:
-        Never where no batch is of labeled images alone. With "auto" for folders whose labeled
-        images are `imbalanced`; a class without any does not count.
+        False where every batch has unlabeled images too. With "auto", True for folders whose
+        labeled images are `imbalanced`; a class without labeled images does not count.
     """
     if config.method != "supervised" and not config.labeled_batch_size:
         return False
@@ -202,9 +202,9 @@ def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
 def _rows(images: np.ndarray | Rows) -> Callable[[tf.Tensor], tf.Tensor]:
     """A function from indices (B,) to `images` at them, (B, S, S, channels) uint8.
 
-    Images in memory become one tensor, which graphs capture instead of copying it. It stays in main
-    memory, where tf.data works; a GPU is given one batch after the other. Images in a file are read
-    from it batch by batch, in the same order.
+    Images in memory become one tensor, which graphs capture without a copy. It stays in main
+    memory, where tf.data works; a GPU gets one batch after the other. Images in a file are read
+    batch by batch, in the same order.
     """
     images = images if isinstance(images, Rows) else Rows(images, np.arange(len(images)))
     if not images.in_file:

@@ -237,9 +237,9 @@ def _batches(
 
 
 def _prepare(builder: tfds.core.DatasetBuilder, manual_dir: Path) -> None:
-    """Downloads (or renders) and prepares the data set, or says within seconds why it cannot.
+    """Downloads (or renders) and prepares the data set, or says soon why that is impossible.
 
-    TFDS alone would retry for minutes where there is no network, so this asks first.
+    Without a network TFDS would retry for minutes, so the network is tried first.
     """
     if builder.name != "house_numbers":
         urls = builder.url_infos or ()
@@ -256,7 +256,7 @@ def _prepare(builder: tfds.core.DatasetBuilder, manual_dir: Path) -> None:
             manual_dir=manual_dir if manual_dir.exists() else None
         )
         builder.download_and_prepare(download_config=config)
-    except Exception as error:  # whatever TFDS, its parsers or the disk object to
+    except Exception as error:  # of TFDS, of its parsers, or of the disk
         words = errors.cause(error)
         reason = f"preparing it failed: {words}"
         if builder.name == "house_numbers":
@@ -277,7 +277,7 @@ def _filename(url: str) -> str:
 
 
 def _unreachable(urls: list[str]) -> str:
-    """Why the first of `urls` cannot be had, in words; empty if its server answers."""
+    """Why the first of `urls` cannot be downloaded; empty if its server answers."""
     import requests  # only where something has to be downloaded
 
     def probe() -> str:

@@ -1,7 +1,7 @@
 """The one rule from a decoded image to the pixels that the networks see.
 
-It has two forms: with Pillow, for files and for data sets, and with TensorFlow, for the exported
-model, which has nothing else. They give the same pixels, within one level where they resize.
+It has two forms: with Pillow, for files and data sets, and with TensorFlow, for the exported model,
+which has no Pillow. They give the same pixels, within one level where they resize.
 
 1. The file is decoded (`images`, `encoded`) to 8 bits and three colors, a large JPEG at 1/2, 1/4 or
    1/8 of its size (`jpeg_factor`). What is transparent becomes white. Then the image is turned as
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 Fit = Literal["crop", "pad", "stretch"]
-# By number, as an exported model stores it; a new rule comes after them.
+# An exported model stores the number of its rule; a new rule is appended.
 RULES = ("resize-1",)
 RULE = RULES[-1]
-# JPEGs are decoded at a fraction of their size while that leaves so many times S. The result
-# differs by less than a level, on average, from that of the whole image, and large photos take a
+# JPEGs are decoded at a fraction of their size that leaves at least this many times S. The result
+# differs by less than one level, on average, from that of the whole image, and large photos take a
 # third of the time.
 ENOUGH = 8
 JPEG_FACTORS = (1, 2, 4, 8)  # those that libjpeg has
@@ -72,7 +72,7 @@ def jpeg_factor(width: int, height: int, size: int) -> int:
 
 
 def turn_with_pillow(image: Image.Image, orientation: int) -> Image.Image:
-    """Turns as an EXIF orientation of 1 to 8 says; as it is by any other number."""
+    """Turns the image by its EXIF orientation, 1 to 8; any other number changes nothing."""
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
@@ -87,7 +87,7 @@ def with_pillow(image: Image.Image, size: int, fit: Fit) -> Image.Image:
     if fit == "crop":
         side = min(width, height)
         left, top = (width - side) // 2, (height - side) // 2
-        # Cropped first: given a box, `resize` would look at the pixels beside it.
+        # Cropped first: given a box, `resize` would also use the pixels around it.
         return image.crop((left, top, left + side, top + side)).resize((size, size), resample)
     longer = max(width, height)
     inner = [max(1, (2 * side * size + longer) // (2 * longer)) for side in (width, height)]
@@ -111,7 +111,7 @@ def turn_with_tensorflow(image: "tf.Tensor", orientation: "tf.Tensor") -> "tf.Te
 
 
 def to_channels(image: "tf.Tensor", channels: int) -> "tf.Tensor":
-    """uint8 (..., 1 or 3) -> uint8 (..., channels); to gray by the numbers that Pillow takes."""
+    """uint8 (..., 1 or 3) -> uint8 (..., channels); to gray with the weights of Pillow."""
     import tensorflow as tf
 
     if image.shape[-1] == channels:

@@ -322,9 +322,9 @@ def test_the_report_tells_what_should_be_known_of_the_classes(pictures: Path) ->
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        (b"two\nlines", r"'two\\nlines' in train/ holds a line break"),
-        ("next\x85line".encode(), r"'next\\x85line' in train/ holds a line break"),
-        (b"red\x1b[31m", r"'red\\x1b\[31m' in train/ holds a control character"),
+        (b"two\nlines", r"'two\\nlines' in train/ has a line break"),
+        ("next\x85line".encode(), r"'next\\x85line' in train/ has a line break"),
+        (b"red\x1b[31m", r"'red\\x1b\[31m' in train/ has a control character"),
         (b"caf\xe9", r"'caf\\udce9' in train/ is not UTF-8"),
     ],
 )
