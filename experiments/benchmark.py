@@ -60,9 +60,10 @@ import numpy as np
 import tensorflow as tf
 from ssgan_tf.training.trainer import Trainer
 
-from ssgan_tf.data import datasets, label_split, pipeline
-from ssgan_tf.data.datasets import Batch
-from ssgan_tf.data.images.scaling import scale
+from ssgan_tf.data import label_split, pipeline
+from ssgan_tf.data.dataset import Batch, Dataset, Split
+from ssgan_tf.data.images.resize import scale
+from ssgan_tf.data.load import load_dataset
 from ssgan_tf.inference import saved_model
 from ssgan_tf.inference.evaluation import Evaluator
 from ssgan_tf.runs import run_dir
@@ -327,7 +328,7 @@ def measure_loop(config: Config, seconds: float) -> Result:
     }
 
 
-def measure_pipeline(config: Config, dataset: datasets.Dataset, seconds: float) -> float:
+def measure_pipeline(config: Config, dataset: Dataset, seconds: float) -> float:
     """Images per second of the batches alone, an epoch at a time."""
     split = label_split.split_labels(config, dataset)
     steps = len(split.train) // config.batch_size
@@ -342,7 +343,7 @@ def measure_pipeline(config: Config, dataset: datasets.Dataset, seconds: float) 
     return round(steps * config.batch_size / statistics.median(times), 1)
 
 
-def measure_evaluation(config: Config, dataset: datasets.Dataset, seconds: float) -> float:
+def measure_evaluation(config: Config, dataset: Dataset, seconds: float) -> float:
     """Images per second of `Evaluator` on the test images, as training calls it."""
     classifier = Trainer(config, dataset.num_classes).classifier
     evaluator = Evaluator(classifier, config.bn_inference, config.batch_size)
@@ -351,7 +352,7 @@ def measure_evaluation(config: Config, dataset: datasets.Dataset, seconds: float
     return round(len(dataset.test) / statistics.median(times), 1)
 
 
-def measure_inference(config: Config, dataset: datasets.Dataset, seconds: float) -> Result:
+def measure_inference(config: Config, dataset: Dataset, seconds: float) -> Result:
     """The exported classifier, loaded; at the largest batch in turn with the bare forward pass.
 
     Both are given an array of uint8 images, and what they say is read.
@@ -459,8 +460,8 @@ def images_point(number: int, seconds: float) -> Result:
     rng, config = np.random.default_rng(0), Config()
     images = rng.integers(0, 256, (number, 32, 32, 3), np.uint8)
     labels, ids = rng.integers(0, 10, number), np.arange(number).astype(str)
-    part = datasets.Split(images, labels, ids)
-    dataset = datasets.Dataset("noise", list("0123456789"), part, part.take(np.arange(100)))
+    part = Split(images, labels, ids)
+    dataset = Dataset("noise", list("0123456789"), part, part.take(np.arange(100)))
     start = time.perf_counter()
     split = label_split.split_labels(config, dataset)
     next(iter(pipeline.training_batches(config, dataset, split, 0, 1)))
@@ -491,7 +492,7 @@ def measure_growth(seconds: float) -> Result:
 # All of it
 
 
-def measure_precision(config: Config, dataset: datasets.Dataset, quick: bool) -> Result:
+def measure_precision(config: Config, dataset: Dataset, quick: bool) -> Result:
     """What depends on precision and widths.
 
     The loop and the command, which take longest, in `--quick` for float32 alone; of a precision
@@ -526,7 +527,7 @@ def measure_all(quick: bool) -> Result:
     """Everything, in the form of the JSON file."""
     seconds = SECONDS[quick]
     config = Config(dataset="house_numbers")
-    dataset = datasets.load_for(config)  # rendered now, if it is not there
+    dataset = load_dataset(config)  # rendered now, if it is not there
     say(f"{describe_device()}; {dataset.name} is loaded")
     result: Result = {
         "command": "python -m experiments.benchmark" + " --quick" * quick,
@@ -548,7 +549,7 @@ def measure_all(quick: bool) -> Result:
         "evaluation_images_per_second": base["evaluation_images_per_second"],
         "pipeline_images_per_second": measure_pipeline(config, dataset, seconds / 8),
     }
-    on_disk = datasets.load_for(dataclasses.replace(config, memory_budget_gb=1e-9))
+    on_disk = load_dataset(dataclasses.replace(config, memory_budget_gb=1e-9))
     result["disk_images_per_second"] = measure_pipeline(config, on_disk, seconds / 8)
     say(
         f"data pipeline alone: {result['pipeline_images_per_second']:,.0f} images/s, "

@@ -73,10 +73,10 @@ def main() -> None:
     arguments = parser.parse_args()
 
     decoders = decoding_processes()
-    from ssgan_tf.data import datasets  # with TensorFlow, after the processes were forked
+    from ssgan_tf.data.load import load_named  # with TensorFlow, after the processes were forked
 
     classifier = Classifier(arguments.model)
-    images = datasets.load("house_numbers").train.images[: arguments.files]
+    images = load_named("house_numbers").train.images[: arguments.files]
     with tempfile.TemporaryDirectory() as directory:
         paths = [f"{directory}/{index:05d}.png" for index in range(len(images))]
         for path, image in zip(paths, images, strict=True):

@@ -53,16 +53,17 @@ def make(path: Path, folder: Folder) -> None:
     import numpy as np
     from PIL import Image
 
-    from ssgan_tf.data import datasets
-    from ssgan_tf.data.label_split import balanced
+    from ssgan_tf.data.dataset import Split
+    from ssgan_tf.data.load import load_named
+    from ssgan_tf.data.sampling import balanced
 
-    found = datasets.load(folder.dataset, channels=folder.channels)
+    found = load_named(folder.dataset, channels=folder.channels)
     labels = found.train.labels
     everything = np.arange(len(labels))
     labeled, _ = balanced(labels, everything, folder.labeled, found.class_names, seed=0)
     rest = np.random.default_rng(0).permutation(np.setdiff1d(everything, labeled))
 
-    def write(part: datasets.Split, indices: np.ndarray, parent: str, by_class: bool) -> None:
+    def write(part: Split, indices: np.ndarray, parent: str, by_class: bool) -> None:
         for index in indices:
             name = found.class_names[part.labels[index]] if by_class else ""
             file = path / parent / name / f"{part.ids[index].replace('/', '_')}.png"

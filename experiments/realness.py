@@ -54,13 +54,14 @@ def measure(directory: Path) -> dict:
     import tensorflow as tf
     from scipy.special import logsumexp, softmax
 
-    from ssgan_tf.data import datasets, label_split
+    from ssgan_tf.data import label_split
+    from ssgan_tf.data.load import load_named
     from ssgan_tf.inference import calibration
     from ssgan_tf.inference.evaluation import auroc
     from ssgan_tf.runs import run_dir
 
     config = run_dir.read_config(directory)
-    dataset = datasets.load(config.dataset, config.data_dir)
+    dataset = load_named(config.dataset, config.data_dir)
     split = label_split.split_labels(config, dataset)
     validation = dataset.train.take(split.validation)
     model = tf.saved_model.load(str(directory / "saved_model"))
@@ -77,7 +78,7 @@ def measure(directory: Path) -> dict:
     z = tf.constant(rng.normal(size=(COUNT, config.latent_dim)), tf.float32)
     others = {
         "generated": model.signatures["generate"](z=z)["images"].numpy(),
-        "house_numbers": datasets.load("house_numbers", "").test.images[:COUNT],
+        "house_numbers": load_named("house_numbers", "").test.images[:COUNT],
         "noise": rng.integers(0, 256, (COUNT, 32, 32, 3), np.uint8),
         "patches": patchwork(dataset.test.images, COUNT, rng),
     }

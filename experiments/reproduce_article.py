@@ -164,9 +164,9 @@ def write_folder() -> None:
     """Saves house_numbers as `FOLDER`, one folder per part and class, if it is not there."""
     from PIL import Image
 
-    from ssgan_tf.data import datasets
+    from ssgan_tf.data.load import load_named
 
-    dataset = datasets.load("house_numbers")
+    dataset = load_named("house_numbers")
     for part, split in (("train", dataset.train), ("test", dataset.test)):
         for index, (image, label) in enumerate(zip(split.images, split.labels, strict=True)):
             path = FOLDER / part / dataset.class_names[label] / f"{index:05d}.png"

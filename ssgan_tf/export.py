@@ -144,7 +144,7 @@ def _calibrate(run: finished_run.FinishedRun) -> Calibration:
 
 def _images_to_check(trainer: "State") -> np.ndarray:
     """(64, S, S, channels) uint8 that need no data: generated ones, else coarse patterns."""
-    from ssgan_tf.data.images.scaling import unscale
+    from ssgan_tf.data.images.resize import unscale
 
     rng, side = np.random.default_rng(0), trainer.config.image_size
     if trainer.generator is not None:

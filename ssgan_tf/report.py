@@ -22,7 +22,7 @@ from ssgan_tf.system import streams
 from ssgan_tf.system.files import written_aside
 
 if TYPE_CHECKING:
-    from ssgan_tf.data.datasets import Dataset, Split
+    from ssgan_tf.data.dataset import Dataset, Split
     from ssgan_tf.data.label_split import LabelSplit
     from ssgan_tf.inference.evaluation import Evaluation
 

@@ -74,7 +74,7 @@ def sample_run(
     if config.method == "supervised":
         raise UserError(f"--run_dir={directory}: was trained on labels alone; it has no generator.")
     trainer = finished_run.load_models(directory, checkpoint, data_dir).trainer
-    from ssgan_tf.data.images.scaling import unscale
+    from ssgan_tf.data.images.resize import unscale
 
     z = latent_points(n, config.latent_dim, seed, interpolate)
     parts = [

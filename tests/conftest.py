@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ssgan_tf.config import Config
-from ssgan_tf.data.datasets import Dataset, Split
+from ssgan_tf.data.dataset import Dataset, Split
 
 NARROW = {"generator_width": 8, "discriminator_width": 8}
 

@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 from ssgan_tf.config import Config
-from ssgan_tf.data.datasets import Batch
+from ssgan_tf.data.dataset import Batch
 from ssgan_tf.training.noise import Noise
 from ssgan_tf.training.step import Trainer
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from ssgan_tf import export
 from ssgan_tf.config import UserError
-from ssgan_tf.data import datasets
+from ssgan_tf.data.load import load_dataset
 from ssgan_tf.inference.calibration import log_loss
 from ssgan_tf.runs import run_dir
 
@@ -37,7 +37,7 @@ def test_calibrate_stores_the_temperature_fitted_on_the_validation_images(
     np.testing.assert_allclose(calibrated["probabilities"], expected, atol=1e-6)
     # The least log loss, over the images that labels.json names as set aside, is at that T.
     config = run_dir.read_config(run)
-    train = datasets.load_for(config).train
+    train = load_dataset(config).train
     ids = json.loads((run / "labels.json").read_text())["validation_ids"]
     chosen = train.take(np.flatnonzero(np.isin(train.ids, ids)))
     model = tf.saved_model.load(str(run / "saved_model")).signatures["serving_default"]

@@ -21,7 +21,7 @@ from PIL import Image
 from ssgan_tf import predict
 from ssgan_tf.config import UserError
 from ssgan_tf.data.images.decoding import read_image
-from ssgan_tf.data.images.scaling import scale
+from ssgan_tf.data.images.resize import scale
 from ssgan_tf.inference import saved_model
 from ssgan_tf.inference.image_paths import Unreadable, expand
 from ssgan_tf.inference.prediction_writer import FORMATS, PredictionWriter

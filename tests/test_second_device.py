@@ -126,7 +126,7 @@ def small_data(size: int) -> "object":
     """40 training and 10 test images of random pixels."""
     import numpy as np
 
-    from ssgan_tf.data.datasets import Dataset, Split
+    from ssgan_tf.data.dataset import Dataset, Split
 
     rng = np.random.default_rng(0)
 

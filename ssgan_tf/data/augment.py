@@ -1,6 +1,7 @@
-"""Changes of training images that leave their class as it is, each a function of its seed."""
+"""Augmentation: changes of training images that keep their class, each a function of its seed."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, cast
 
 import tensorflow as tf
 
@@ -34,9 +35,7 @@ def shift(
     if seed is None or pixels == 0:
         return images
     batch, height, width = tf.unstack(tf.shape(images)[:3])
-    total = batch if places is None else places.total
-    shifts = tf.random.stateless_uniform((2, total, 1), seed, -pixels, pixels + 1, tf.int32)
-    shifts = shifts if places is None else tf.gather(shifts, places.indices, axis=1)  # (2, B, 1)
+    shifts = _drawn(2, batch, (1,), places, seed, -pixels, pixels + 1, tf.int32)  # (2, B, 1)
     rows = tf.clip_by_value(tf.range(height) + shifts[0], 0, height - 1)  # (B, H)
     columns = tf.clip_by_value(tf.range(width) + shifts[1], 0, width - 1)  # (B, W)
     images = tf.gather(images, rows, axis=1, batch_dims=1)
@@ -57,9 +56,7 @@ def flip(images: tf.Tensor, seed: tf.Tensor | None, places: Places | None = None
     if seed is None:
         return images
     batch, _, width = tf.unstack(tf.shape(images)[:3])
-    total = batch if places is None else places.total
-    mirrored = tf.random.stateless_uniform((total, 1), seed, 0, 2, tf.int32)
-    mirrored = mirrored if places is None else tf.gather(mirrored, places.indices)  # (B, 1)
+    mirrored = _drawn(1, batch, (1,), places, seed, 0, 2, tf.int32)[0]  # (B, 1)
     columns = tf.range(width)
     columns += mirrored * (width - 1 - 2 * columns)  # (B, W), width - 1 - column where mirrored
     return tf.gather(images, columns, axis=2, batch_dims=1)
@@ -81,8 +78,25 @@ def jitter_color(
     """
     if seed is None or strength == 0:
         return images
-    total = tf.shape(images)[0] if places is None else places.total
-    shape = (2, total, 1, 1, images.shape[-1])
-    changes = tf.random.stateless_uniform(shape, seed, -strength, strength)
-    changes = changes if places is None else tf.gather(changes, places.indices, axis=1)
+    each = (1, 1, cast(int, images.shape[-1]))
+    changes = _drawn(2, tf.shape(images)[0], each, places, seed, -strength, strength, tf.float32)
     return tf.clip_by_value(images * (1.0 + changes[0]) + changes[1], -1.0, 1.0)
+
+
+def _drawn(
+    count: int,
+    batch: tf.Tensor,
+    each: tuple[int, ...],
+    places: Places | None,
+    seed: tf.Tensor,
+    lowest: float,
+    bound: float,
+    dtype: tf.DType,
+) -> tf.Tensor:
+    """Uniform random numbers from `lowest` to below `bound`, (count, batch, *each).
+
+    They are drawn for the global batch: on each replica an image gets the numbers of its place.
+    """
+    shape = cast(Sequence[int], (count, batch if places is None else places.total, *each))
+    found = tf.random.stateless_uniform(shape, seed, lowest, bound, dtype)
+    return found if places is None else tf.gather(found, places.indices, axis=1)

@@ -1,6 +1,6 @@
 """Decoded images of folders, kept between runs.
 
-Each image file is decoded once; train, resume, evaluate and report share what came of it.
+Each image file is decoded once; training, evaluation and report share the result.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import PIL
@@ -25,7 +25,8 @@ from ssgan_tf import __version__
 from ssgan_tf.config import expand_user
 from ssgan_tf.data import cache_store
 from ssgan_tf.data.cache_store import NEVER, UNREADABLE, CacheError, Entry, Store
-from ssgan_tf.data.images.decoding import Fit, ImageError, read_picture
+from ssgan_tf.data.images.decoding import ImageError, read_picture
+from ssgan_tf.data.images.resize import Fit, Form
 from ssgan_tf.data.storage import Rows, Storage, give_back, rows
 from ssgan_tf.system.device import cores
 
@@ -43,8 +44,8 @@ class Decoded(NamedTuple):
             file. Both are read by `images[indices]` and `len(images)`.
         kept: (M,) int64, ascending: which of the files these are.
         sizes: M times (width, height) in pixels, of the image in the file.
-        digests: M times the hash of `images.Picture`: equal images in the files have equal ones.
-        notes: index of a file -> what a person should know of it; only where there is something.
+        digests: M times the hash of `decoding.Picture`: equal images have equal hashes.
+        notes: index of a file -> what the user should know about it, if anything.
         problems: index of a file -> why it cannot be read. It is not among `kept`.
     """
 
@@ -65,33 +66,32 @@ def decode_files(
     cache_dir: str = "",
     memory_budget_gb: float = 0.0,
 ) -> Decoded:
-    """Decodes image files, or takes from the cache what it has of them.
+    """Decodes image files, or takes them from the cache.
 
     Call it once with all files of a data set: each call may use the whole memory budget. Images
-    that fit into memory are there; others are read from the file of the cache when they are needed.
+    that do not fit into memory are read from the file of the cache when they are needed.
 
     Args:
         root: the folder of the data set; all files are below it.
         files: paths that start with `root`, of plain files.
-        size: S, the side of the images, see `images.read_picture`.
+        size: S, the side of the images, see `decoding.read_picture`.
         channels: 3 or 1.
         fit: "crop", "pad" or "stretch".
-        cache_dir: where the cache is; empty: the usual place for such files.
-        memory_budget_gb: what images may take in memory, see `storage.Storage`.
+        cache_dir: where the cache is; empty: the usual place on this system.
+        memory_budget_gb: how much memory images may take, see `storage.Storage`.
 
     Returns:
-        The images, with what is known of each file.
+        The images, and what is known about each file.
 
     Raises:
         UserError: if the images fit neither into memory nor on the disk.
     """
-    reading = _Reading(root, files, (size, channels, fit), memory_budget_gb)
+    form = Form(size, channels, fit)
+    reading = _Reading(root, files, form, memory_budget_gb)
     with contextlib.ExitStack() as stack:
         try:
             place = expand_user(cache_dir) if cache_dir else cache_store.default_directory()
-            store = cache_store.opened(
-                place, os.path.realpath(root), (size, channels, fit), reading.shape[1:], _rule()
-            )
+            store = cache_store.opened(place, os.path.realpath(root), form, _rule())
             reading.use(stack.enter_context(store), place)
         except CacheError as error:
             reading.give_up(error)
@@ -100,10 +100,10 @@ def decode_files(
 
 
 def pixels_digest(ids: Sequence[str], digests: Sequence[bytes]) -> str:
-    """A text that tells the pixels of a data set's images: RULE/DIGEST.
+    """A text that identifies the pixels of a data set's images: RULE/DIGEST.
 
-    Where RULE differs, other versions of the decoders were at work: the same files may have other
-    digests then.
+    Where RULE differs, other versions of the decoders were used, and the same files may have other
+    digests.
 
     Args:
         ids: of the images, in any order.
@@ -118,7 +118,7 @@ def pixels_digest(ids: Sequence[str], digests: Sequence[bytes]) -> str:
 
 @functools.cache
 def _rule() -> dict[str, str]:
-    """What the pixels of an image depend on, and whether it can be read, beside the file."""
+    """What, besides the file, the pixels of an image depend on, and whether it can be read."""
     text = hashlib.blake2b(digest_size=8)
     package = importlib.resources.files("ssgan_tf.data.images")
     for name in _DECODERS:
@@ -131,15 +131,12 @@ def _rule() -> dict[str, str]:
 
 
 class _Reading:
-    """Brings together what the cache has of the files and what has to be decoded."""
+    """Combines what the cache has of the files with what has to be decoded."""
 
-    def __init__(
-        self, root: Path, files: Sequence[Path], form: tuple[int, int, Fit], budget_gb: float
-    ) -> None:
-        size, channels, _ = form
+    def __init__(self, root: Path, files: Sequence[Path], form: Form, budget_gb: float) -> None:
         self._root, self._files, self._form = root, files, form
         self._names = [os.path.relpath(path, root) for path in files]
-        self.shape = (len(files), size, size, channels)
+        self.shape = (len(files), *form.shape)
         self._entries: list[Entry | None] = [None] * len(files)
         self._room = Storage(budget_gb, Path(tempfile.gettempdir()))
         self._store: Store | None = None
@@ -147,7 +144,7 @@ class _Reading:
         self._images = np.empty(self.shape, np.uint8) if self._room.reserve(self.shape) else None
 
     def use(self, store: Store, place: Path) -> None:
-        """Takes from the cache in `place` what is still as the files are."""
+        """Takes from the cache in `place` the images whose files have not changed."""
         store.compact(self._root, len(self._files))
         entries = [store.entries.get(name) for name in self._names]
         for index, (entry, path) in enumerate(zip(entries, self._files, strict=True)):
@@ -161,7 +158,7 @@ class _Reading:
         self._store, self._place, self._entries = store, place, entries
 
     def give_up(self, error: CacheError) -> None:
-        """Goes on without a cache."""
+        """Continues without a cache."""
         print(f"Cache:    none ({error}); name a place with --cache_dir", flush=True)
         if self._images is None:
             self._images = self._room.allocate(self.shape)
@@ -173,7 +170,7 @@ class _Reading:
         self._store = None
 
     def decode(self) -> None:
-        """Decodes what the cache did not have, and adds it part by part."""
+        """Decodes the files that the cache lacks, and adds them part by part."""
         at_once = max(1, min(_AT_ONCE, _BYTES_AT_ONCE // int(np.prod(self.shape[1:]))))
         executor = ThreadPoolExecutor(cores())
         bar = tqdm(total=len(self._files), desc="Reading images", disable=None, leave=False)
@@ -186,24 +183,25 @@ class _Reading:
                         for one in executor.map(self._decode_file, part):
                             found.append(one)
                             bar.update()
-                    finally:  # after Ctrl-C too: the next start goes on from here
+                    finally:  # after Ctrl-C too: the next run continues from here
                         self._keep(part[: len(found)], found)
         finally:
             executor.shutdown(cancel_futures=True)
             bar.close()
 
     def result(self) -> Decoded:
-        """All that was found; says where the cache is."""
-        entries = dict(enumerate(self._entries))
+        """All images and notes; prints where the cache is."""
+        entries = {i: entry for i, entry in enumerate(self._entries) if entry is not None}  # all
         kept = [index for index, entry in entries.items() if entry.row != UNREADABLE]
-        if self._images is None:
-            places = np.array([entries[index].row for index in kept], np.int64)
-            images: np.ndarray | Rows = Rows(self._store.images(), places)
-        else:
+        images: np.ndarray | Rows
+        if self._images is not None:
             for place, index in enumerate(kept):
                 if place < index:
                     self._images[place] = self._images[index]
             images = self._images[: len(kept)]
+        else:
+            places = np.array([entries[index].row for index in kept], np.int64)
+            images = Rows(cast(Store, self._store).images(), places)
         if self._store is not None:
             count = sum(entry.row != UNREADABLE for entry in self._store.entries.values())
             print(
@@ -238,40 +236,41 @@ class _Reading:
                     self._images[index] = image
             give_back(self._images)
 
-    def _decode_file(self, index: int) -> tuple[Entry, np.ndarray | None]:
+    def _decode_file(self, index: int, tries: int = _TRIES) -> tuple[Entry, np.ndarray | None]:
         """What is in a file, and its image; a file that changes meanwhile is read again."""
         path = self._files[index]
-        for _ in range(_TRIES):
-            stamp, image = _stamp(path), None
-            try:
-                image, width, height, remark, original = read_picture(path, *self._form)
-                found = cache_store.digest(image)
-                entry = Entry(stamp, 0, width, height, remark, found, original.hex())
-            except ImageError as error:
-                lasting = not _of_the_system(error)
-                entry = Entry(stamp if lasting else NEVER, UNREADABLE, 0, 0, str(error), "", "")
-            if stamp == _stamp(path):
-                return entry, image
-        return entry._replace(stamp=NEVER), image
+        stamp, image = _stamp(path), None
+        try:
+            image, width, height, remark, original = read_picture(path, *self._form)
+            found = cache_store.digest(image)
+            entry = Entry(stamp, 0, width, height, remark, found, original.hex())
+        except ImageError as error:
+            lasting = not _of_the_system(error)
+            entry = Entry(stamp if lasting else NEVER, UNREADABLE, 0, 0, str(error), "", "")
+        if stamp == _stamp(path):
+            return entry, image
+        if tries == 1:
+            return entry._replace(stamp=NEVER), image
+        return self._decode_file(index, tries - 1)
 
 
 def _copy(store: Store, entries: list[Entry | None], target: np.ndarray) -> None:
-    """Copies the images of a store; the entry of one that is not what it was becomes None."""
-    indices = [i for i, entry in enumerate(entries) if entry and entry.row != UNREADABLE]
-    for start in range(0, len(indices), _AT_ONCE):
-        part = indices[start : start + _AT_ONCE]
-        places = np.array([entries[index].row for index in part])
-        for index, image in zip(part, rows(store.images(), places), strict=True):
+    """Copies the images of a store; the entry of a damaged one becomes None."""
+    known = [(i, entry) for i, entry in enumerate(entries) if entry and entry.row != UNREADABLE]
+    for start in range(0, len(known), _AT_ONCE):
+        part = known[start : start + _AT_ONCE]
+        places = np.array([entry.row for _, entry in part])
+        for (index, entry), image in zip(part, rows(store.images(), places), strict=True):
             target[index] = image
-            if cache_store.digest(image) != entries[index].digest:
+            if cache_store.digest(image) != entry.digest:
                 entries[index] = None
         give_back(target)
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:
-    """What differs when a file was changed: its size, and two times of change.
+    """Size and two times of change of a file, which show whether it was changed.
 
-    The second one cannot be set back, as unpacking and copying do with the first one.
+    Unpacking and copying may set back the first time, but not the second.
     """
     try:
         found = os.stat(path)
@@ -281,15 +280,15 @@ def _stamp(path: Path) -> tuple[int, int, int]:
 
 
 def _of_the_system(error: ImageError) -> bool:
-    """Whether the system could not read a file, now; the next time it may."""
+    """Whether the system failed to read a file: the next time it may succeed."""
     cause = error.__cause__
     return isinstance(cause, MemoryError) or getattr(cause, "errno", None) is not None
 
 
 def amount(images: int, size: int) -> str:
-    """How much there is, for a person."""
-    size, unit = (size / 1e6, "MB") if size < 1e9 else (size / 1e9, "GB")
-    return f"{images:,} images, {size:.3g} {unit}"
+    """A number of images and their bytes, as they are printed."""
+    shown_size = f"{size / 1e6:.3g} MB" if size < 1e9 else f"{size / 1e9:.3g} GB"
+    return f"{images:,} images, {shown_size}"
 
 
 def shown(path: str | Path) -> str:

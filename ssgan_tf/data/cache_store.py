@@ -1,8 +1,9 @@
 """The files of the cache: pixels, one image after the other, and an index that says what they are.
 
-A directory for each folder of images and form of them. The pixels are written first, to the disk
-itself, and then a line of the index for each: what was cut off at any time is an end without use.
-Rows of pixels are never written again, since other processes may have them in use.
+There is a directory for each folder of images and form of them. The pixels are written first, and
+flushed to the disk, and then a line of the index for each image: if the program is stopped at any
+time, only the end of the files is useless. Rows of pixels are never overwritten, since other
+processes may be using them.
 """
 
 import contextlib
@@ -13,22 +14,23 @@ import re
 import secrets
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from filelock import FileLock, Timeout
 
+from ssgan_tf.data.images.resize import Form
 from ssgan_tf.data.storage import rows
 from ssgan_tf.system.files import written_aside
 
-VERSION = 2  # of these files; to be raised when they change
+VERSION = 2  # of these files; raise it when they change
 NEVER = (-1, -1, -1)  # the stamp of a file that is to be read again
 UNREADABLE = -1
 _DIRECTORY = re.compile(r"images-[0-9a-f]{16}")
 _INDEX, _LOCK, _PIXELS = "index.jsonl", "lock", "pixels-*.bin"
-_UNUSED_ROWS = 1000  # fewer are not worth the copying
+_UNUSED_ROWS = 1000  # fewer are not worth copying the rest
 
 
 class CacheError(Exception):
@@ -36,16 +38,16 @@ class CacheError(Exception):
 
 
 class Entry(NamedTuple):
-    """What is known of a file.
+    """What is known about a file.
 
     Attributes:
-        stamp: its size and times of change, by which a changed file is found out.
+        stamp: its size and times of change, which show whether the file was changed.
         row: the place of its pixels; `UNREADABLE` if there are none.
         width: of the image in the file, in pixels.
         height: the same.
         remark: a note, or why the file cannot be read.
-        digest: of the pixels, in hexadecimal digits, by which damage is found out.
-        original: the same of the decoded image before it was brought to size.
+        digest: of the pixels, in hexadecimal digits, which shows damage.
+        original: the same, of the decoded image before it was resized.
     """
 
     stamp: tuple[int, int, int]
@@ -59,11 +61,11 @@ class Entry(NamedTuple):
 
 def digest(pixels: np.ndarray) -> str:
     """A hash of an image, in hexadecimal digits."""
-    return hashlib.blake2b(np.ascontiguousarray(pixels), digest_size=16).hexdigest()
+    return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).hexdigest()
 
 
 def default_directory() -> Path:
-    """Where this system keeps what can be made again.
+    """Where this system keeps files that can be made again.
 
     Raises:
         CacheError: if the user has no home.
@@ -81,19 +83,20 @@ def default_directory() -> Path:
 
 
 class Store:
-    """The images of one folder in one form. Only who has its lock may change it, see `opened`."""
+    """The images of one folder in one form. Changing it needs its lock, see `opened`."""
 
     def __init__(self, directory: Path, shape: tuple[int, int, int], about: dict[str, Any]) -> None:
         """
         Args:
             directory: of its files.
             shape: (S, S, C) of an image.
-            about: what the pixels depend on beside the files; of others nothing is kept.
+            about: what the pixels depend on besides the files; a store with another value is
+                emptied.
         """
         self._directory, self._shape, self._about = directory, shape, about
         self._index = directory / _INDEX
         self.entries: dict[str, Entry] = {}
-        self._rows = 0  # that are in use, also those of entries that were replaced
+        self._rows = 0  # in use, with those of entries that were replaced
         with _problems_named():
             if not self._load():
                 self._begin({})
@@ -114,10 +117,10 @@ class Store:
             return np.memmap(self._pixels, np.uint8, "r", shape=(self._rows, *self._shape))
 
     def add(self, found: Iterable[tuple[str, Entry, np.ndarray | None]]) -> list[Entry]:
-        """Keeps what was found in files.
+        """Stores what was found in files.
 
         Args:
-            found: their names, entries (whose row is not known yet) and images, if there is one.
+            found: their names, entries (whose row is not known yet), and images or None.
 
         Returns:
             The entries with their rows.
@@ -135,7 +138,7 @@ class Store:
             with open(self._pixels, "r+b") as file:
                 file.seek(self.size)
                 for image in pixels:
-                    file.write(np.ascontiguousarray(image))
+                    file.write(np.ascontiguousarray(image).data)
                 file.flush()
                 os.fsync(file.fileno())
             with open(self._index, "ab") as file:
@@ -145,11 +148,11 @@ class Store:
         return [entry for _, entry in entries]
 
     def compact(self, root: Path, expected: int) -> None:
-        """Drops the pixels of files that changed or are gone, if they are more than the others.
+        """Drops the pixels of files that changed or are gone, if they are more than the rest.
 
         Args:
             root: of the names.
-            expected: number of files that are in use for sure.
+            expected: number of files that are certainly in use.
 
         Raises:
             CacheError: if it cannot be written.
@@ -162,7 +165,7 @@ class Store:
                 self._begin(there)
 
     def _load(self) -> bool:
-        """Reads the index; whether all is as it was written, and can be used."""
+        """Reads the index; returns whether all is as it was written, and can be used."""
         if not self._index.exists():
             return False
         *lines, torn = self._index.read_bytes().split(b"\n")
@@ -189,7 +192,7 @@ class Store:
         pixels = self._directory / _PIXELS.replace("*", secrets.token_hex(4))
         with open(pixels, "xb") as file:
             for start in range(0, len(places), 1024):
-                file.write(rows(self.images(), places[start : start + 1024]))
+                file.write(rows(self.images(), places[start : start + 1024]).data)
             file.flush()
             os.fsync(file.fileno())
         self.entries, self._rows, self._pixels = entries | moved, len(places), pixels
@@ -199,17 +202,14 @@ class Store:
 
 
 @contextlib.contextmanager
-def opened(
-    directory: Path, root: str, form: Sequence[Any], shape: tuple[int, int, int], rule: Any
-) -> Iterator[Store]:
-    """The store of a folder, for this process alone; waits while another one is filling it.
+def opened(directory: Path, root: str, form: Form, rule: dict[str, str]) -> Iterator[Store]:
+    """The store of a folder, for this process alone; waits while another process fills it.
 
     Args:
         directory: of the cache.
         root: the folder of images.
-        form: what the images are asked for in; another form has a store of its own.
-        shape: (S, S, C) of an image.
-        rule: by which they are made; where it has changed the store is emptied.
+        form: of the images; each form has a store of its own.
+        rule: what else the pixels depend on; a store that has another rule is emptied.
 
     Raises:
         CacheError: if it cannot be read or written.
@@ -229,18 +229,18 @@ def opened(
             )
             lock.acquire()
     try:
-        yield Store(place, shape, about)
+        yield Store(place, form.shape, about)
     finally:
         lock.release()
 
 
 class Kept(NamedTuple):
-    """What a store holds, for people.
+    """What a store holds, as it is printed.
 
     Attributes:
         place: its directory.
         root: the folder of images.
-        form: what they were asked for in, in words.
+        form: of the images, in words.
         images: their number.
         bytes: what they take on the disk.
     """
@@ -271,7 +271,7 @@ def kept(directory: Path) -> list[Kept]:
 
 
 def clear(place: Path) -> None:
-    """Removes a store; pixels that another process has mapped stay with it until it ends.
+    """Removes a store; pixels that another process has mapped remain there until it ends.
 
     Raises:
         CacheError: if a process is filling it, or it cannot be removed.
@@ -290,7 +290,7 @@ def clear(place: Path) -> None:
         finally:
             lock.release()
         (place / _LOCK).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # what somebody else put there stays
+        with contextlib.suppress(OSError):  # files of somebody else stay
             place.rmdir()
 
 
@@ -318,7 +318,7 @@ def _content(line: bytes) -> list[Any]:
     """
     checksum, _, text = line.partition(b" ")
     if int(checksum, 16) != zlib.crc32(text):
-        raise ValueError("its checksum is another")
+        raise ValueError("wrong checksum")
     return json.loads(text)
 
 

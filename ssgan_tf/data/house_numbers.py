@@ -2,7 +2,7 @@
 
 It needs no download: matplotlib's fonts, Pillow's drawing and numpy's random numbers make 12,000
 crops of 32x32 pixels, each with one digit to be recognized in its center and often parts of its
-neighbours at the sides. As a TensorFlow Datasets builder it is prepared once, in about a minute,
+neighbors at the sides. As a TensorFlow Datasets builder it is prepared once, in about a minute,
 cached, and loaded like any other. It is nearly as hard: with 1,000 labels a small supervised CNN
 gets 67% of the test images right, with dropout 80% (one run each; SVHN: 53% to 69%).
 
@@ -15,7 +15,7 @@ import functools
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import matplotlib
 import numpy as np
@@ -40,6 +40,7 @@ CROP_SIZE = 2 * IMAGE_SIZE
 DIGIT_HEIGHT = 48
 
 Color = tuple[int, int, int]
+Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 
 def render(split: str, index: int) -> tuple[np.ndarray, int]:
@@ -59,7 +60,8 @@ def render(split: str, index: int) -> tuple[np.ndarray, int]:
     scene = _draw_wall(rng, luminance)
     if rng.random() < 0.5:
         luminance = float(np.clip(rng.normal(130, 65), 12, 235))
-        _draw_plate(rng, scene, _color(rng, luminance), face.getbbox())
+        box = cast(Box, face.getbbox())  # a digit always has ink
+        _draw_plate(rng, scene, _color(rng, luminance), box)
     _paint_number(rng, scene, face, rim, luminance)
     crop = _take_crop(rng, scene)
     crop = _light(rng, crop)
@@ -151,9 +153,7 @@ def _draw_wall(rng: np.random.Generator, luminance: float) -> Image.Image:
     return wall
 
 
-def _draw_plate(
-    rng: np.random.Generator, scene: Image.Image, color: Color, box: tuple[int, int, int, int]
-) -> None:
+def _draw_plate(rng: np.random.Generator, scene: Image.Image, color: Color, box: Box) -> None:
     """Draws a plate around `box` in place, with a border and the shadow that it casts."""
     margins = rng.integers(4, 22, 4) * np.array([-1, -1, 1, 1])
     x0, y0, x1, y1 = (int(edge) for edge in np.array(box) + margins)

@@ -2,27 +2,26 @@
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ssgan_tf.config import Config, UserError, expand_user, is_folder
+from ssgan_tf.data.dataset import UNKNOWN, Dataset, ids_digest
 from ssgan_tf.data.images import resize
-from ssgan_tf.system.files import ids_digest, read_json, write_json
-
-if TYPE_CHECKING:  # that module needs TensorFlow, this one does not: its errors come at once
-    from ssgan_tf.data.datasets import Dataset
+from ssgan_tf.data.sampling import balanced, stratified
+from ssgan_tf.system.files import read_json, write_json
 
 
 @dataclasses.dataclass(frozen=True)
 class LabelSplit:
-    """Indices into the training images, ascending, no two parts sharing one.
+    """Indices into the training images: three ascending parts without a common image.
 
     Attributes:
         labeled: images whose label is used.
-        unlabeled: the others; their labels are used nowhere.
+        unlabeled: trained on without a label; if they have labels, these are never used.
         validation: images that take no part in training, or empty.
-        notes: what deserves to be told, e.g. a class that has fewer images than its share.
+        notes: what the user should know, e.g. a class that has fewer images than its share.
     """
 
     labeled: np.ndarray
@@ -36,131 +35,95 @@ class LabelSplit:
         return np.sort(np.concatenate([self.labeled, self.unlabeled]))
 
 
-def split_labels(config: Config, dataset: "Dataset") -> LabelSplit:
+def split_labels(config: Config, dataset: Dataset) -> LabelSplit:
     """Draws the validation part, then the labels, as `config` says; a function of its seed.
 
     Where the data set has a validation part of its own, that is taken, and none is drawn.
 
     Raises:
-        UserError: if there are fewer images than labels asked for, fewer labels than classes, or
+        UserError: if more labels are asked for than there are, or fewer than there are classes, or
             `labels_from` is not a usable file.
     """
-    labels = dataset.train.labels
-    everything = np.arange(len(labels))
-    known = np.flatnonzero(labels >= 0)  # a folder may have images without a label
-    own = np.array([identity in dataset.validation_ids for identity in dataset.train.ids], bool)
+    own = np.flatnonzero([identity in dataset.validation_ids for identity in dataset.train.ids])
     notes: list[str] = []
-    if own.any() and config.validation_fraction:
+    if len(own) and config.validation_fraction:
         notes.append(
             "the validation images are those of valid/; --validation_fraction="
             f"{config.validation_fraction} is not used"
         )
-    if config.labels_from:
-        labeled, stored = _resolve(config.labels_from, dataset)
-        notes.append(f"the {len(labeled):,} labels are those of {config.labels_from}")
-        validation = stored if config.validation_fraction else np.array([], np.int64)
-        if own.any():
-            validation = np.flatnonzero(own)
-            if own[labeled].any():
-                wrong = str(dataset.train.ids[labeled[own[labeled]][0]])
-                raise UserError(
-                    f"--labels_from={config.labels_from}: {wrong!r} is a validation image of "
-                    f"{dataset.name}, which is not trained on; take it out."
-                )
-        elif len(validation):
-            notes.append("so are the validation images")
-        elif config.validation_fraction:
-            rest = np.setdiff1d(known, labeled)
-            validation = stratified(labels, rest, config.validation_fraction, config.seed)
-    else:
-        if own.any():
-            validation = np.flatnonzero(own)
-        else:
-            validation = stratified(labels, known, config.validation_fraction, config.seed)
-        rest = np.setdiff1d(known, validation)
-        count = len(rest) if config.labeled == "all" else int(config.labeled)
-        if count > len(rest):
-            aside = f" after {len(validation)} are set aside" if len(validation) else ""
-            raise UserError(
-                f"--labeled={count}: {dataset.name} has {len(rest)} labeled training images"
-                f"{aside}; give at most that, or 'all'."
-            )
-        if count < dataset.num_classes:
-            raise UserError(
-                f"--labeled={count}: {dataset.name} has {dataset.num_classes} classes; give at "
-                "least one labeled image for each."
-            )
-        if config.label_selection == "first" or count == len(rest):
-            labeled = rest[:count]  # the data set is in the order of its ids
-        else:
-            labeled, told = balanced(labels, rest, count, dataset.class_names, config.seed)
-            notes += told
-    missing = set(range(dataset.num_classes)) - set(labels[labeled].tolist())
+    choose = _from_file if config.labels_from else _drawn
+    labeled, validation = choose(config, dataset, own, notes)
+    missing = set(range(dataset.num_classes)) - set(dataset.train.labels[labeled].tolist())
     if missing:
         names = ", ".join(dataset.class_names[label] for label in sorted(missing))
         notes.append(f"no labeled image of class {names}")
-    unlabeled = np.setdiff1d(everything, np.union1d(labeled, validation))
+    unlabeled = np.setdiff1d(np.arange(len(dataset.train)), np.union1d(labeled, validation))
     return LabelSplit(np.sort(labeled), unlabeled, np.sort(validation), tuple(notes))
 
 
-def imbalanced(counts: np.ndarray) -> bool:
-    """Whether the largest class has more than twice the images of the smallest.
+def _from_file(
+    config: Config, dataset: Dataset, own: np.ndarray, notes: list[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The labeled images of `labels_from`, and the validation images.
 
     Args:
-        counts: of the images of each class, at least one.
+        config: of the run.
+        dataset: its data.
+        own: the validation part of the data set, or empty.
+        notes: gets what the user should know.
     """
-    return int(counts.max()) > 2 * int(counts.min())
+    labeled, stored = _resolve(config.labels_from, dataset)
+    notes.append(f"the {len(labeled):,} labels are those of {config.labels_from}")
+    if len(own):
+        both = labeled[np.isin(labeled, own)]
+        if len(both):
+            raise UserError(
+                f"--labels_from={config.labels_from}: {str(dataset.train.ids[both[0]])!r} is a "
+                f"validation image of {dataset.name}, which is not trained on; remove it."
+            )
+        return labeled, own
+    if config.validation_fraction and len(stored):
+        notes.append("so are the validation images")
+        return labeled, stored
+    labels = dataset.train.labels
+    rest = np.setdiff1d(np.flatnonzero(labels != UNKNOWN), labeled)
+    return labeled, stratified(labels, rest, config.validation_fraction, config.seed)
 
 
-def stratified(
-    labels: np.ndarray, candidates: np.ndarray, fraction: float, seed: int
-) -> np.ndarray:
-    """A random `fraction` of each class (rounded), ascending indices out of `candidates`."""
-    rng = np.random.default_rng([seed, 1])
-    parts = [np.array([], np.int64)]
-    for label in np.unique(labels[candidates]):
-        members = candidates[labels[candidates] == label]
-        parts.append(rng.permutation(members)[: round(fraction * len(members))])
-    return np.sort(np.concatenate(parts))
+def _drawn(
+    config: Config, dataset: Dataset, own: np.ndarray, notes: list[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The labeled and the validation images, drawn; `own` and `notes` as for `_from_file`."""
+    labels = dataset.train.labels
+    known = np.flatnonzero(labels != UNKNOWN)  # a folder may have images without a label
+    validation = own
+    if not len(own):
+        validation = stratified(labels, known, config.validation_fraction, config.seed)
+    rest = np.setdiff1d(known, validation)
+    count = len(rest) if config.labeled == "all" else int(config.labeled)
+    if count > len(rest):
+        aside = f" after {len(validation)} are set aside" if len(validation) else ""
+        raise UserError(
+            f"--labeled={count}: {dataset.name} has {len(rest)} labeled training images"
+            f"{aside}; give at most that, or 'all'."
+        )
+    if count < dataset.num_classes:
+        raise UserError(
+            f"--labeled={count}: {dataset.name} has {dataset.num_classes} classes; give at "
+            "least one labeled image for each."
+        )
+    if config.label_selection == "first" or count == len(rest):
+        return rest[:count], validation  # the data set is in the order of its ids
+    labeled, remarks = balanced(labels, rest, count, dataset.class_names, config.seed)
+    notes += remarks
+    return labeled, validation
 
 
-def balanced(
-    labels: np.ndarray, candidates: np.ndarray, count: int, class_names: list[str], seed: int
-) -> tuple[np.ndarray, list[str]]:
-    """`count` indices out of `candidates`, as equally many of each class as can be.
-
-    A remainder goes to the first classes, one each. A class smaller than its share gives all it
-    has, and the others take the rest. The second value tells of such classes, else of a remainder.
-    """
-    rng = np.random.default_rng([seed, 2])
-    members = [
-        rng.permutation(candidates[labels[candidates] == label])
-        for label in range(len(class_names))
-    ]
-    shares = np.zeros(len(members), np.int64)
-    sizes = np.array([len(part) for part in members])
-    while (left := count - shares.sum()) > 0:
-        room = np.flatnonzero(shares < sizes)
-        if left < len(room):
-            shares[room[:left]] += 1
-        else:
-            shares[room] += np.minimum(left // len(room), (sizes - shares)[room])
-    fair = count // len(members)
-    notes = [
-        f"class {class_names[label]} has only {sizes[label]} images, fewer than its share of {fair}"
-        for label in np.flatnonzero(sizes < fair)
-    ]
-    if not notes and shares.min() < shares.max():
-        notes.append(f"some classes have {shares.max()} labeled images, others {shares.min()}")
-    chosen = [part[:share] for part, share in zip(members, shares, strict=True)]
-    return np.sort(np.concatenate(chosen)), notes
-
-
-def save(path: Path, config: Config, dataset: "Dataset", split: LabelSplit) -> None:
-    """Writes the choice as ids, for people to read and for `--labels_from`.
+def save(path: Path, config: Config, dataset: Dataset, split: LabelSplit) -> None:
+    """Writes the split as ids, readable for people and for `--labels_from`.
 
     Raises:
-        UserError: if the file is there and says something else: a run cannot go on with other data.
+        UserError: if the file exists with other content: a run cannot continue with other data.
     """
     if path.exists():
         check(path, config, dataset, split)
@@ -168,8 +131,8 @@ def save(path: Path, config: Config, dataset: "Dataset", split: LabelSplit) -> N
         write_json(path, _content(config, dataset, split))
 
 
-def check(path: Path, config: Config, dataset: "Dataset", split: LabelSplit) -> None:
-    """Makes sure that a run's `labels.json` says what `split` says, and its pixels are the same.
+def check(path: Path, config: Config, dataset: Dataset, split: LabelSplit) -> None:
+    """Checks that a run's `labels.json` agrees with `split`, and that the pixels are the same.
 
     Raises:
         UserError: if it does not.
@@ -181,14 +144,14 @@ def check(path: Path, config: Config, dataset: "Dataset", split: LabelSplit) -> 
         found.pop(name, None)
     of_folder = is_folder(stored.get("dataset", ""))
     if of_folder and is_folder(dataset.name):
-        found["dataset"] = stored["dataset"]  # it may have moved; its ids tell
+        found["dataset"] = stored["dataset"]  # it may have moved; its ids decide
     had, has = (str(content.pop(_PIXELS, "")).partition("/") for content in (stored, found))
     if stored != found:
         hint = ""
         if of_folder and "test_ids_digest" in earlier:
             hint = (
-                " It is of an earlier version, which chose the test images of a folder without "
-                "test/ in another way; train again in another --run_dir."
+                " It is from an earlier version, which chose the test images of a folder without "
+                "test/ differently; train again in another --run_dir."
             )
         raise UserError(
             f"{flag}: its run had other data or labels (see {path.name}) than "
@@ -202,8 +165,8 @@ def check(path: Path, config: Config, dataset: "Dataset", split: LabelSplit) -> 
         )
     if _RULE in earlier and not of_folder and _had_black(dataset):
         raise UserError(
-            f"{flag}: was trained on images with black around them; this version enlarges them; "
-            "train again, in another --run_dir."
+            f"{flag}: was trained on images with a black border; this version enlarges them "
+            "instead; train again, in another --run_dir."
         )
 
 
@@ -212,15 +175,16 @@ _PIXELS, _RULE = "pixels_digest", "resize_rule"
 _YOUNGER = ("channels", "class_names", "train_ids_digest", "test_ids_digest", _PIXELS, _RULE)
 
 
-def _had_black(dataset: "Dataset") -> bool:
-    """Whether earlier versions put black around images of TFDS, which smaller ones of 2 S did."""
+def _had_black(dataset: Dataset) -> bool:
+    """Whether earlier versions put a black border around images of this TFDS data set."""
     side = dataset.train.images.shape[1]
     if dataset.source_shape is None:  # they differ; some may have been as small as that
         return True
+    # They did so where the longer side was at most S, and more than S / 2.
     return dataset.source_shape != (side, side) and side // 2 < max(dataset.source_shape) <= side
 
 
-def _content(config: Config, dataset: "Dataset", split: LabelSplit) -> dict[str, Any]:
+def _content(config: Config, dataset: Dataset, split: LabelSplit) -> dict[str, Any]:
     ids = dataset.train.ids
     content = {
         "dataset": dataset.name,
@@ -243,13 +207,13 @@ def _content(config: Config, dataset: "Dataset", split: LabelSplit) -> dict[str,
 
 
 def read(path: str) -> dict[str, Any]:
-    """Reads a `labels.json`; needs no data, so that a wrong file is found at once.
+    """Reads a `labels.json`. That needs no data, so a wrong file is reported at once.
 
     Raises:
         UserError: if it is not such a file.
     """
     try:
-        # A list that somebody wrote by hand needs no more than the ids.
+        # A file that was written by hand needs only the ids.
         content = read_json(expand_user(path), {"ids": list}, hand_made=True)
     except UserError as error:
         raise UserError(f"--labels_from={path}: not usable as labels.json: {error}") from error
@@ -257,14 +221,14 @@ def read(path: str) -> dict[str, Any]:
         raise UserError(f"--labels_from={path}: its validation_ids must be a list.")
     named = content["ids"] + content["validation_ids"]
     if not content["ids"] or not all(isinstance(name, str) for name in named):
-        raise UserError(f"--labels_from={path}: its ids must be names of images, at least one.")
+        raise UserError(f"--labels_from={path}: its ids must be one or more names of images.")
     if len(set(named)) < len(named):
-        raise UserError(f"--labels_from={path}: its ids must be there once each.")
+        raise UserError(f"--labels_from={path}: each of its ids must occur only once.")
     return content
 
 
 def count_labels(path: str) -> int:
-    """How many labels a `labels.json` gives.
+    """How many labels a `labels.json` holds.
 
     Raises:
         UserError: if it is not such a file.
@@ -273,7 +237,7 @@ def count_labels(path: str) -> int:
 
 
 def has_validation(path: Path) -> bool:
-    """Whether a run has validation images, by its `labels.json`.
+    """Whether a run has validation images, according to its `labels.json`.
 
     Raises:
         UserError: if it is not such a file.
@@ -282,13 +246,13 @@ def has_validation(path: Path) -> bool:
 
 
 def model_facts(path: Path) -> tuple[list[str], int] | None:
-    """Class names, and channels of the images, by a run's `labels.json`.
+    """Class names, and channels of the images, according to a run's `labels.json`.
 
     Returns:
-        None where it lacks them, as those of earlier versions do.
+        None where it lacks them, as files of earlier versions do.
 
     Raises:
-        UserError: if it is not such a file, or what it says of them cannot be.
+        UserError: if it is not such a file, or these values are invalid.
     """
     content = read(str(path))
     if "class_names" not in content or "channels" not in content:
@@ -297,19 +261,19 @@ def model_facts(path: Path) -> tuple[list[str], int] | None:
     named = isinstance(names, list) and all(isinstance(name, str) for name in names)
     if not named or len(names) < 2 or channels not in (1, 3):
         raise UserError(
-            f"{path}: its class_names must be two names or more, its channels 1 or 3; "
+            f"{path}: its class_names must be at least two names, its channels 1 or 3; "
             "restore the original file."
         )
     return names, channels
 
 
-def _resolve(path: str, dataset: "Dataset") -> tuple[np.ndarray, np.ndarray]:
+def _resolve(path: str, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the labeled and of the validation images named in a `labels.json`."""
     content = read(path)
     written_for = str(content.get("dataset", dataset.name))
     folders = is_folder(written_for) and is_folder(dataset.name)  # the ids decide
     if not folders and written_for.partition("/")[0] != dataset.name.partition("/")[0]:
-        raise UserError(f"--labels_from={path}: is of {written_for}, not of {dataset.name}.")
+        raise UserError(f"--labels_from={path}: is for {written_for}, not for {dataset.name}.")
     index_of = {identity: index for index, identity in enumerate(dataset.train.ids.tolist())}
     unknown = [
         identity
@@ -322,10 +286,10 @@ def _resolve(path: str, dataset: "Dataset") -> tuple[np.ndarray, np.ndarray]:
             f"{dataset.name}, such as {unknown[0]!r}."
         )
     for identity in content["ids"] + content["validation_ids"]:
-        if dataset.train.labels[index_of[identity]] < 0:
+        if dataset.train.labels[index_of[identity]] == UNKNOWN:
             raise UserError(
-                f"--labels_from={path}: names {identity!r}, whose class is not known; name images "
-                "with a label alone."
+                f"--labels_from={path}: names {identity!r}, whose class is not known; name only "
+                "images with a label."
             )
 
     def indices(names: list[str]) -> np.ndarray:

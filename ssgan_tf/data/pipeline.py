@@ -1,17 +1,19 @@
 """uint8 images -> batches, by shuffled indices.
 
-The order is a pure function of (seed, pass over the data): nothing has to be saved, and a run
-resumed at step s reads from there on what an uninterrupted one would.
+The order is a pure function of (seed, pass over the data). So nothing has to be saved: a run that
+is resumed at step s reads the same batches as an uninterrupted one.
 """
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from ssgan_tf.config import Config, is_folder
-from ssgan_tf.data.datasets import Batch, Dataset, without_autotuning
-from ssgan_tf.data.label_split import LabelSplit, imbalanced
+from ssgan_tf.data.dataset import Batch, Dataset
+from ssgan_tf.data.label_split import LabelSplit
+from ssgan_tf.data.sampling import imbalanced
 from ssgan_tf.data.storage import Rows
 
 HIDDEN_LABEL = -1  # stands for the labels that training must not see
@@ -21,40 +23,42 @@ CLASS_STREAMS = 3  # the first of those that draw images of one class; 1 and 2 d
 def shuffled_indices(
     size: int | tf.Tensor, seed: int, stream: int | tf.Tensor, first: int
 ) -> tf.data.Dataset:
-    """Indices of `size` images, gone through again and again, each time in another order.
+    """Indices of `size` images in endless passes, each in another order.
 
-    No image is left out, and a batch of them may reach from one pass into the next.
+    No image is left out, and a batch may reach from one pass into the next.
 
     Args:
         size: number of images, > 0.
         seed: the run's seed.
         stream: another stream draws in another order.
-        first: how many indices were drawn before; what follows is the same as without interruption.
+        first: how many indices were drawn before; the rest is the same as without interruption.
 
     Returns:
         Endless scalars, int64, each in [0, size).
     """
 
     def one_pass(number: tf.Tensor) -> tf.data.Dataset:
-        pass_seed = tf.random.fold_in(tf.stack([seed, stream]), number)
-        order = tf.random.experimental.stateless_shuffle(tf.range(size, dtype=tf.int64), pass_seed)
+        # The published types of TensorFlow know neither tensors here nor this shuffle.
+        pass_seed = tf.random.fold_in(tf.stack([seed, stream]), number)  # pyright: ignore[reportArgumentType]
+        shuffle = tf.random.experimental.stateless_shuffle  # pyright: ignore[reportAttributeAccessIssue]
+        order = shuffle(tf.range(size, dtype=tf.int64), pass_seed)
         return tf.data.Dataset.from_tensor_slices(order)
 
     passes = tf.data.Dataset.range(first // size, tf.int64.max)
-    return passes.flat_map(one_pass).skip(first % size)
+    return passes.flat_map(one_pass).skip(first % size)  # pyright: ignore[reportOperatorIssue]
 
 
 def balanced_indices(labels: np.ndarray, seed: int, stream: int, first: int) -> tf.data.Dataset:
-    """Indices of images, each class as often as any other: round after round one image of each.
+    """Indices of images, each class equally often: each round has one image of each class.
 
     The classes come in another order in each round, and the images of a class in shuffled passes,
-    so that each of them comes equally often.
+    so that each image of a class comes equally often.
 
     Args:
-        labels: (N,) of the images, N > 0; a class without images takes no part.
+        labels: (N,) of the images, N > 0; a class without images is left out.
         seed: the run's seed.
         stream: another stream draws in another order; the classes have streams of their own.
-        first: how many indices were drawn before; what follows is the same as without interruption.
+        first: how many indices were drawn before; the rest is the same as without interruption.
 
     Returns:
         Endless scalars, int64, each in [0, N).
@@ -89,8 +93,8 @@ def balanced_by_class(config: Config, labels: np.ndarray) -> bool:
         labels: of the labeled images.
 
     Returns:
-        Never where no batch is of labeled images alone. With "auto" for folders whose labeled
-        images are `imbalanced`; a class without any does not count.
+        False where every batch has unlabeled images too. With "auto", True for folders whose
+        labeled images are `imbalanced`; a class without labeled images does not count.
     """
     if config.method != "supervised" and not config.labeled_batch_size:
         return False
@@ -110,45 +114,40 @@ def training_batches(
 ) -> tf.data.Dataset:
     """The batches of the steps `first_step` to `total_steps` - 1.
 
-    With several machines each reads its part of every global batch: `machine` is its number and how
-    many there are.
-
-    Semi-supervised: of all training images, labeled or not; where `labeled_batch_size` is set each
-    comes with a second batch of labeled ones, and no label of the first is used. Supervised: of
+    Semi-supervised: of all training images, labeled or not; with `labeled_batch_size` each batch
+    comes with a second one of labeled images, and no label of the first is used. Supervised: of
     the labeled images alone. Batches of labeled images alone may be drawn by class, see
     `balanced_by_class`.
+
+    Args:
+        config: of the run.
+        dataset: its data.
+        split: which labels are used.
+        first_step: from 0.
+        total_steps: of the whole run.
+        machine: the number of this machine, and how many there are; each reads its part of every
+            global batch.
     """
     labels = np.full(len(dataset.train), HIDDEN_LABEL, np.int64)
     labels[split.labeled] = dataset.train.labels[split.labeled]
     mask = (labels != HIDDEN_LABEL) & (config.labeled_batch_size == 0)
+    classes = labels[split.labeled]
+    classes = classes if balanced_by_class(config, classes) else None
     images = _rows(dataset.train.images)
-    known = labels[split.labeled]
-    balanced = balanced_by_class(config, known)
     with tf.device("CPU:0"):
         labels = tf.constant(labels)
         label_mask = tf.constant(mask, tf.float32)
-        labeled = tf.constant(split.labeled)
-        pool = labeled if config.method == "supervised" else tf.constant(split.train)
+        labeled, every = tf.constant(split.labeled), tf.constant(split.train)
 
-    def stream_of(indices: tf.Tensor, batch_size: int, stream: int) -> tf.data.Dataset:
-        """(batch_size,) out of `indices` for each step from `first_step` on."""
-        first = first_step * batch_size
-        if balanced and indices is labeled:
-            places = balanced_indices(known, config.seed, stream, first)
-        else:
-            places = shuffled_indices(len(indices), config.seed, stream, first)
-        number, machines = machine
-        part = slice(number * batch_size // machines, (number + 1) * batch_size // machines)
-        return places.batch(batch_size, drop_remainder=True).map(
-            lambda batch: tf.gather(indices, batch[part])
-        )
-
-    nobody = tf.data.Dataset.from_tensors(labeled[:0]).repeat()
-    extra_batch = config.labeled_batch_size
-    streams = (
-        stream_of(pool, config.batch_size, 1),
-        stream_of(labeled, extra_batch, 2) if extra_batch else nobody,
-    )
+    draw = functools.partial(_index_batches, config.seed, first_step, machine)
+    if config.method == "supervised":
+        first = draw(labeled, config.batch_size, 1, classes)
+    else:
+        first = draw(every, config.batch_size, 1)
+    if config.labeled_batch_size:
+        second = draw(labeled, config.labeled_batch_size, 2, classes)
+    else:
+        second = tf.data.Dataset.from_tensors(labeled[:0]).repeat()
 
     def batch(indices: tf.Tensor, extra: tf.Tensor) -> Batch:
         return Batch(
@@ -159,17 +158,53 @@ def training_batches(
             labeled_labels=tf.gather(labels, extra),
         )
 
-    batches = tf.data.Dataset.zip(streams).take(total_steps - first_step)
+    batches = tf.data.Dataset.zip((first, second)).take(total_steps - first_step)
     batches = batches.map(batch, num_parallel_calls=1, deterministic=True).prefetch(2)
     return without_autotuning(batches)
+
+
+def _index_batches(
+    seed: int,
+    first_step: int,
+    machine: tuple[int, int],
+    indices: tf.Tensor,
+    batch_size: int,
+    stream: int,
+    classes: np.ndarray | None = None,
+) -> tf.data.Dataset:
+    """For each step from `first_step` on, this machine's part of `batch_size` of `indices`.
+
+    They are drawn in shuffled passes, or by class if `classes`, those of `indices`, are given.
+    """
+    first = first_step * batch_size
+    if classes is not None:
+        places = balanced_indices(classes, seed, stream, first)
+    else:
+        places = shuffled_indices(len(indices), seed, stream, first)
+    number, machines = machine
+    part = slice(number * batch_size // machines, (number + 1) * batch_size // machines)
+    return places.batch(batch_size, drop_remainder=True).map(
+        lambda batch: tf.gather(indices, batch[part])
+    )
+
+
+def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """The same without the thread that tunes buffers and parallelism while it is read.
+
+    That thread sleeps for up to a minute between two rounds, and may miss that its iterator is
+    deleted (seen with TensorFlow 2.21). A process that was asked to stop would wait for it.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def _rows(images: np.ndarray | Rows) -> Callable[[tf.Tensor], tf.Tensor]:
     """A function from indices (B,) to `images` at them, (B, S, S, channels) uint8.
 
-    Images in memory become one tensor, which graphs capture instead of copying it. It stays in main
-    memory, where tf.data works; a GPU is given one batch after the other. Images in a file are read
-    from it batch by batch, in the same order.
+    Images in memory become one tensor, which graphs capture without a copy. It stays in main
+    memory, where tf.data works; a GPU gets one batch after the other. Images in a file are read
+    batch by batch, in the same order.
     """
     images = images if isinstance(images, Rows) else Rows(images, np.arange(len(images)))
     if not images.in_file:

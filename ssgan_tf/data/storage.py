@@ -1,4 +1,4 @@
-"""Where the images are: in memory, or in a file if they are too many for it."""
+"""Where the images are: in memory, or in a file if there are too many for it."""
 
 import contextlib
 import errno
@@ -7,6 +7,7 @@ import mmap
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ COPIES = 2  # as they are read, and as the train step gathers them
 
 
 def free_memory() -> float:
-    """Bytes that this process may still take, by the system and by its container."""
+    """Bytes that the system and the container let this process take now."""
     free = [math.inf]
     with contextlib.suppress(OSError, IndexError, ValueError):
         text = Path("/proc/meminfo").read_text()
@@ -31,30 +32,30 @@ def free_memory() -> float:
 
 
 class Storage:
-    """Makes room for images; the order in which they are read later is the same for both kinds."""
+    """Allocates room for images in memory, or else in a file."""
 
     def __init__(self, budget_gb: float, directory: Path) -> None:
         """
         Args:
-            budget_gb: what images may take in memory, in GB; 0: a safe share of what is free.
-            directory: where their file goes if they take more. It has no name there: it is gone
-                when the process is, however that ends.
+            budget_gb: how much memory images may take, in GB; 0: a safe share of the free memory.
+            directory: where their file goes if they take more. The file has no name there, so it
+                is deleted when the process ends, however that happens.
         """
         self._budget = budget_gb * 1e9 if budget_gb else SAFE_SHARE * free_memory()
         self._directory = directory
 
     def reserve(self, shape: tuple[int, ...]) -> bool:
-        """Whether uint8 images (N, S, S, C) fit into memory; if so, they count from now on."""
+        """Whether uint8 images (N, S, S, C) fit into memory; if so, their room is reserved."""
         size = math.prod(shape) * COPIES
         fits = size <= self._budget
         self._budget -= size * fits
         return fits
 
     def announce(self, shape: tuple[int, ...], directory: str | Path) -> None:
-        """Says that images do not fit, and that they are in a file in `directory`."""
+        """Prints that images do not fit, and that they are in a file in `directory`."""
         print(
             f"Images:   {shape[0]:,} take {math.prod(shape) * COPIES / 1e9:,.3g} GB in memory, "
-            f"more than the {max(0, self._budget) / 1e9:,.3g} GB that are left of "
+            f"more than the {max(0, self._budget) / 1e9:,.3g} GB left of "
             f"--memory_budget_gb; they are read from a file in {directory} as they are needed",
             flush=True,
         )
@@ -72,7 +73,9 @@ class Storage:
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self._directory) as file:
-                if hasattr(os, "posix_fallocate"):  # else a full disk would be a crash later
+                if hasattr(
+                    os, "posix_fallocate"
+                ):  # otherwise a full disk would crash the program later
                     os.posix_fallocate(file.fileno(), 0, size)
                 return np.memmap(file, np.uint8, "w+", shape=shape)
         except OSError as error:
@@ -84,13 +87,13 @@ class Storage:
 
 
 class Rows:
-    """Images at some places of an array, which are read when they are asked for.
+    """Images at some places of an array, read when they are needed.
 
-    `rows[places]` and `np.asarray(rows)` are arrays in memory; everything else makes no copy.
+    `rows[places]` and `np.asarray(rows)` are arrays in memory; nothing else makes a copy.
 
     Attributes:
         array: (M, S, S, C) uint8, an array, or an `np.memmap` of a file.
-        index: (N,) int64, the places in `array`, in the order of these images.
+        index: (N,) int64, the place of each image in `array`.
     """
 
     def __init__(self, array: np.ndarray, index: np.ndarray) -> None:
@@ -114,7 +117,7 @@ class Rows:
     def __len__(self) -> int:
         return len(self.index)
 
-    def __getitem__(self, places: object) -> np.ndarray:
+    def __getitem__(self, places: Any) -> np.ndarray:
         if isinstance(places, tuple):  # as in images[:, 0, 0]
             return self[:][places]
         index = self.index[places]
@@ -127,19 +130,19 @@ class Rows:
 
 
 def take(images: np.ndarray | Rows, indices: np.ndarray) -> Rows:
-    """The images at `indices`, where they are: without a copy."""
+    """The images at `indices`, without a copy."""
     if isinstance(images, Rows):
         return Rows(images.array, images.index[indices])
     return Rows(images, np.arange(len(images))[indices])
 
 
 def reordered(images: np.ndarray, order: np.ndarray) -> np.ndarray | Rows:
-    """The images at `order`: in memory one array, as training reads it; those of a file stay."""
+    """The images at `order`: in memory as a new array, in a file without a copy."""
     return Rows(images, order) if isinstance(images, np.memmap) else images[order]
 
 
 def rows(images: np.ndarray | Rows, places: np.ndarray | slice) -> np.ndarray:
-    """`images[places]`, in memory; of images in a file nothing else stays there."""
+    """`images[places]`, in memory; of a file, nothing but these images stays in memory."""
     if isinstance(images, Rows):
         return images[places]
     if not isinstance(images, np.memmap):
@@ -155,10 +158,10 @@ def rows(images: np.ndarray | Rows, places: np.ndarray | slice) -> np.ndarray:
 
 
 def give_back(images: np.ndarray) -> None:
-    """Takes the parts of a file of images that were used out of this process's memory.
+    """Removes the parts of a file of images that were used from this process's memory.
 
-    They are in the file, which the system keeps in memory of its own as long as there is any to
-    spare.
+    They remain in the file, which the system caches as long as it has free memory.
     """
     if isinstance(images, np.memmap) and hasattr(mmap, "MADV_DONTNEED"):
-        images._mmap.madvise(mmap.MADV_DONTNEED)
+        # numpy has no public name for it.
+        images._mmap.madvise(mmap.MADV_DONTNEED)  # pyright: ignore[reportAttributeAccessIssue]

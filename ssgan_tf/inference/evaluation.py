@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 from scipy.stats import mannwhitneyu
 
-from ssgan_tf.data.datasets import Split
-from ssgan_tf.data.images.scaling import scale
+from ssgan_tf.data.dataset import Split
+from ssgan_tf.data.images.resize import scale
 from ssgan_tf.data.storage import rows
 from ssgan_tf.models.discriminator import Discriminator
 from ssgan_tf.models.layers import Statistics

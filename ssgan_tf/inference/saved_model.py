@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from ssgan_tf.config import FITS
 from ssgan_tf.data.images import resize
-from ssgan_tf.data.images.scaling import scale, unscale
+from ssgan_tf.data.images.resize import scale, unscale
 from ssgan_tf.inference import encoded
 from ssgan_tf.models.discriminator import Discriminator
 from ssgan_tf.models.generator import Generator

@@ -2,16 +2,23 @@
 
 import math
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ssgan_tf.reporting import chart_text
-from ssgan_tf.system import streams
+from ssgan_tf.config import (
+    FOLDER_PRESET,
+    LARGEST_BATCH,
+    LEAST_STEPS,
+    PASSES,
+    Config,
+    UserError,
+    is_folder,
+)
 from ssgan_tf.runs import run_dir
-from ssgan_tf.config import FOLDER_PRESET, LARGEST_BATCH, LEAST_STEPS, PASSES, Config, UserError, is_folder
 from ssgan_tf.runs.results import Results, read_results, same_test_images
+from ssgan_tf.system import streams
 
 if TYPE_CHECKING:
-    from ssgan_tf.data.datasets import Dataset
+    from ssgan_tf.data.dataset import Dataset
     from ssgan_tf.data.label_split import LabelSplit
 
 FEW_STEPS = 500  # fewer teach little; said to whom has few images and counts in epochs

@@ -2,13 +2,14 @@
 
 import shlex
 
+from ssgan_tf import report
+from ssgan_tf.data.dataset import ids_digest
 from ssgan_tf.inference import saved_model
 from ssgan_tf.inference.evaluation import Evaluator
 from ssgan_tf.runs import run_dir
 from ssgan_tf.runs.preparation import Run
 from ssgan_tf.runs.results import Results
-from ssgan_tf.system.files import ids_digest, write_json
-from ssgan_tf import report
+from ssgan_tf.system.files import write_json
 
 
 def finish(run: Run) -> Results:

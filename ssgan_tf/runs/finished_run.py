@@ -4,14 +4,14 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ssgan_tf.data import label_split
-from ssgan_tf.runs import run_dir
 from ssgan_tf.config import FOLDER, Config, UserError, is_folder
-from ssgan_tf.system.device import prepare_device, quiet_start
+from ssgan_tf.data import label_split
 from ssgan_tf.flags import Flag
+from ssgan_tf.runs import run_dir
+from ssgan_tf.system.device import prepare_device, quiet_start
 
 if TYPE_CHECKING:
-    from ssgan_tf.data.datasets import Dataset
+    from ssgan_tf.data.dataset import Dataset
     from ssgan_tf.data.label_split import LabelSplit
     from ssgan_tf.training.state import State
 
@@ -134,9 +134,9 @@ def load_data(directory: Path, config: Config) -> tuple["Dataset", "LabelSplit"]
         UserError: if it is not what it was in training.
     """
     _start(config)
-    from ssgan_tf.data import datasets
+    from ssgan_tf.data.load import load_dataset
 
-    dataset = datasets.load_for(config, prepare=False)
+    dataset = load_dataset(config, prepare=False)
     chosen = config
     if config.labels_from:  # that file may be gone; the run has the same labels in its own
         chosen = dataclasses.replace(config, labels_from=str(directory / "labels.json"))

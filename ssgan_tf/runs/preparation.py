@@ -23,7 +23,7 @@ from ssgan_tf.system.device import (
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from ssgan_tf.data.datasets import Dataset, Split
+    from ssgan_tf.data.dataset import Dataset, Split
     from ssgan_tf.data.label_split import LabelSplit
     from ssgan_tf.inference.evaluation import Evaluation, Evaluator
     from ssgan_tf.runs.checkpoints import Checkpoints
@@ -178,9 +178,9 @@ def _load(
     Raises:
         UserError: if the data is not available, or does not suffice for one batch.
     """
-    from ssgan_tf.data import datasets
+    from ssgan_tf.data.load import load_dataset
 
-    dataset = datasets.load_for(config)
+    dataset = load_dataset(config)
     split = label_split.split_labels(config, dataset)
     asked, config = config, config.fit_to(len(split.train), strategy.num_replicas_in_sync)
     precision = resolve_precision(config.precision)

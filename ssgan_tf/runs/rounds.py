@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ssgan_tf.data.images.scaling import unscale
+from ssgan_tf.data.images.resize import unscale
 from ssgan_tf.runs import run_dir, summaries
 from ssgan_tf.runs.interruption import Interrupted, Interruption
 from ssgan_tf.runs.preparation import Run
@@ -26,7 +26,9 @@ def train(run: Run, interruption: Interruption) -> None:
     run.progress.start_epoch(run.done, last_step)
     last_save = time.monotonic()
     while run.done < last_step:
-        count = min(run.config.steps_per_call, last_step - run.done, LOG_EVERY - run.done % LOG_EVERY)
+        count = min(
+            run.config.steps_per_call, last_step - run.done, LOG_EVERY - run.done % LOG_EVERY
+        )
         if run.done == run.first_step:  # compiled, and not timed: the sooner there is an estimate
             count = 1
         metrics, run.sums = run.loop.take(count, run.sums)

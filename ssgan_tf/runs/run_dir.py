@@ -16,8 +16,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ssgan_tf import __version__
-from ssgan_tf.system import errors
 from ssgan_tf.config import AUTOMATIC, FOLDER, Config, UserError, expand_user, is_folder
+from ssgan_tf.system import errors
 from ssgan_tf.system.device import worker
 from ssgan_tf.system.files import read_json, write_json, written_aside
 

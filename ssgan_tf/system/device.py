@@ -1,4 +1,4 @@
-"""What the run computes on: which devices and machines, in which precision, and in words."""
+"""The devices and machines of a run, their description, and the precision on them."""
 
 import contextlib
 import json
@@ -14,15 +14,15 @@ from ssgan_tf.system import errors
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# TensorFlow is imported inside the functions: who is chief is known without it.
+# TensorFlow is imported inside the functions: `worker` needs none.
 
 
 @contextlib.contextmanager
 def quiet_start() -> Iterator[None]:
     """Keeps the native start-up messages of TensorFlow off the screen.
 
-    It prints a dozen lines about libraries before any Python setting can stop it. Whoever wants to
-    read them, to find out why a GPU is not seen, sets TF_CPP_MIN_LOG_LEVEL=0.
+    It prints a dozen lines about libraries before any Python setting can stop it. To read them, and
+    find out why a GPU is not found, set TF_CPP_MIN_LOG_LEVEL=0.
     """
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         yield
@@ -40,7 +40,7 @@ def quiet_start() -> Iterator[None]:
 
 
 def gpus() -> "list[tf.config.PhysicalDevice]":
-    """The GPUs that TensorFlow may use here; not those that the program has hidden from it."""
+    """The GPUs that TensorFlow may use, without those that the program has hidden from it."""
     import tensorflow as tf
 
     return tf.config.get_visible_devices("GPU")
@@ -54,7 +54,7 @@ def prepare_device(deterministic: bool) -> None:
     import tensorflow as tf
 
     for gpu in gpus():
-        # In a notebook TensorFlow may be in use already; then its memory stays as it is.
+        # In a notebook TensorFlow may already be running; then its memory stays as it is.
         with contextlib.suppress(RuntimeError):
             tf.config.experimental.set_memory_growth(gpu, True)
     if deterministic:
@@ -73,16 +73,20 @@ def describe_device(replicas: int = 1) -> str:
 
 
 def _cpu() -> str:
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        models = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        name = models[0].partition(":")[2].strip() if models else name
+    models = [line for line in _cpuinfo().splitlines() if line.startswith("model name")]
+    name = models[0].partition(":")[2].strip() if models else ""
+    name = name or platform.processor() or platform.machine()
     return f"CPU: {name}, {cores()} core{'s' if cores() != 1 else ''}"
 
 
+def _cpuinfo() -> str:
+    """What Linux knows about the processors; empty on other systems."""
+    path = Path("/proc/cpuinfo")
+    return path.read_text() if path.exists() else ""
+
+
 def cores() -> int:
-    """How many CPU cores this process may use, by its affinity where the system has one."""
+    """How many CPU cores this process may use, by its affinity if the system has that."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -91,7 +95,7 @@ def cores() -> int:
 def worker() -> tuple[int, int]:
     """This machine's place among those of $TF_CONFIG, and how many there are; 0, 1 without it.
 
-    Number 0 is the chief, which alone writes to the run directory.
+    Number 0 is the chief, the only machine that writes to the run directory.
 
     Raises:
         UserError: if $TF_CONFIG is not what TensorFlow documents, or lacks what is needed here.
@@ -116,52 +120,55 @@ def worker() -> tuple[int, int]:
 
 
 def make_strategy(config: Config) -> "tf.distribute.Strategy":
-    """The strategy that `--strategy` names. To be called before TensorFlow computes anything.
+    """The strategy that `--strategy` names. Call it before TensorFlow computes anything.
 
     Raises:
-        UserError: if it cannot be had here, or a batch cannot be divided among its replicas.
+        UserError: if it is impossible here, or a batch cannot be divided among its replicas.
     """
-    import tensorflow as tf
-
-    devices = []
-    if config.strategy != "multi_worker":  # which has to start before TensorFlow does
-        found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-        devices = [device.name for device in found]
-    if config.strategy == "multi_worker":
-        if not os.environ.get("TF_CONFIG"):
-            raise UserError(
-                "--strategy=multi_worker: needs the environment variable TF_CONFIG, which says "
-                "which machines there are (BUILD.md, 'On several machines')."
-            )
-        number, machines = worker()
-        print(f"Machine {number + 1} of {machines}, waiting for all of them", flush=True)
-        try:
-            strategy = tf.distribute.MultiWorkerMirroredStrategy()
-        except (tf.errors.OpError, ValueError, RuntimeError) as error:  # a port that is taken, ...
-            raise UserError(
-                f"--strategy=multi_worker: cannot start ({errors.cause(error)}); are the "
-                "hosts and ports of TF_CONFIG right, and free?"
-            ) from error
-    elif config.strategy == "mirrored" or (
-        config.strategy == "auto" and gpus() and len(devices) > 1
-    ):
-        strategy = tf.distribute.MirroredStrategy(devices)
+    if config.strategy == "multi_worker":  # which has to start before TensorFlow does
+        strategy = _multi_worker_strategy()
     else:
-        strategy = tf.distribute.get_strategy()  # one device
+        import tensorflow as tf
+
+        found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+        several_gpus = bool(gpus()) and len(found) > 1
+        if config.strategy == "mirrored" or (config.strategy == "auto" and several_gpus):
+            strategy = tf.distribute.MirroredStrategy([device.name for device in found])
+        else:
+            strategy = tf.distribute.get_strategy()  # one device
     replicas = strategy.num_replicas_in_sync
     check_divisible(config, replicas)
     if replicas > 1 and config.jit_compile == "true":
         raise UserError(
-            f"--jit_compile=true: is for one device, here are {replicas}; give "
+            f"--jit_compile=true: is for one device, but there are {replicas}; give "
             "--jit_compile=false, or --strategy=none."
         )
     return strategy
 
 
+def _multi_worker_strategy() -> "tf.distribute.Strategy":
+    import tensorflow as tf
+
+    if not os.environ.get("TF_CONFIG"):
+        raise UserError(
+            "--strategy=multi_worker: needs the environment variable TF_CONFIG, which says "
+            "which machines there are (BUILD.md, 'On several machines')."
+        )
+    number, machines = worker()
+    print(f"Machine {number + 1} of {machines}, waiting for all of them", flush=True)
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:  # a port that is taken, ...
+        raise UserError(
+            f"--strategy=multi_worker: cannot start ({errors.cause(error)}); are the "
+            "hosts and ports of TF_CONFIG correct, and free?"
+        ) from error
+
+
 def check_divisible(config: Config, replicas: int) -> None:
     """Raises `UserError` if `replicas` devices cannot have equal parts of a batch.
 
-    Sizes that are still to be chosen (`Config.fit_to`) will fit.
+    Sizes that are chosen later (`Config.fit_to`) will fit.
     """
     for name in ("batch_size", "labeled_batch_size"):
         size = getattr(config, name)
@@ -169,13 +176,13 @@ def check_divisible(config: Config, replicas: int) -> None:
             below, above = size - size % replicas, size + -size % replicas
             fitting = f"{below} or {above}" if below else str(above)
             raise UserError(
-                f"--{name}={size}: is divided among {replicas} devices; give a multiple of that, "
-                f"such as {fitting}, or --strategy=none."
+                f"--{name}={size}: is divided among {replicas} devices; give a multiple of this "
+                f"number, such as {fitting}, or --strategy=none."
             )
 
 
 def resolve_precision(precision: str) -> str:
-    """What `--precision=auto` means here: the format in which this device is fast.
+    """The precision to use; `auto` is the format in which this device is fast.
 
     Returns:
         "float32", "bfloat16" or "float16".
@@ -190,15 +197,14 @@ def resolve_precision(precision: str) -> str:
         return (
             "bfloat16" if capability >= (8, 0) else "float16" if capability >= (7, 0) else "float32"
         )
-    info = Path("/proc/cpuinfo")
-    flags = set(info.read_text().split()) if info.exists() else set()
-    return "bfloat16" if flags & {"avx512_bf16", "amx_bf16"} else "float32"
+    fast = {"avx512_bf16", "amx_bf16"} & set(_cpuinfo().split())
+    return "bfloat16" if fast else "float32"
 
 
 def resolve_jit_compile(jit_compile: str, replicas: int) -> bool:
-    """What `--jit_compile` means here: `auto` is XLA on a single GPU; on CPUs it is slower.
+    """Whether to use XLA; `auto` uses it on a single GPU, since it is slower on CPUs.
 
-    XLA draws other random numbers: the run is then another one of the same kind.
+    XLA draws other random numbers, so the results are those of another seed.
     """
     if jit_compile == "auto":
         return replicas == 1 and bool(gpus())

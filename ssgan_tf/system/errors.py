@@ -1,4 +1,4 @@
-"""What an error says, in one line, and whether the fault lies outside of this program."""
+"""The cause of an error in one line, and whether it lies outside of this program."""
 
 import errno
 import os
@@ -35,8 +35,8 @@ _NOT_FINITE = re.compile(r"(\w+/\w+) : Tensor had (\w+)")
 def cause(error: BaseException) -> str:
     """The line of an error's message that says what went wrong, or the error's name.
 
-    TensorFlow puts others before it: "Graph execution error:", where the operation was made, the
-    operation's place in the graph.
+    TensorFlow writes other lines before it: "Graph execution error:", where the operation was made,
+    and its place in the graph.
     """
     first = ""
     for line in str(error).splitlines():
@@ -57,7 +57,7 @@ def not_finite(error: BaseException) -> tuple[str, str] | None:
 
 
 def disk_is_full(error: BaseException) -> bool:
-    """Whether a write failed for want of room, in Python or in TensorFlow."""
+    """Whether a write failed because the disk is full, in Python or in TensorFlow."""
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return True
     return any(words in str(error) for words in _DISK_FULL)
@@ -94,7 +94,7 @@ def kind_of(error: BaseException) -> Kind:
 
 
 def machine_is_gone(error: BaseException) -> bool:
-    """Whether collective operations end so when one of several machines is missing."""
+    """Whether it is an error of collective operations when one of several machines is gone."""
     if "tensorflow" not in sys.modules:
         return False
     import tensorflow as tf

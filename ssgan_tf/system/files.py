@@ -1,21 +1,20 @@
-"""The JSON files of a run: whole or not there, each with the version of its schema."""
+"""The JSON files of a run, each with the version of its schema; never half written."""
 
 import contextlib
-import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ssgan_tf.config import UserError
 
-SCHEMA = 1  # of config.json, labels.json and results.json; to be raised when one of them changes
+SCHEMA = 1  # of config.json, labels.json and results.json; raise it when one of them changes
 
 
 @contextlib.contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
-    """Gives a path beside `path` to write to, and puts that in its place once it is whole."""
+    """Gives a temporary path beside `path` to write to, and renames it to `path` at the end."""
     partial = path.with_name(path.name + ".partial")
     try:
         yield partial
@@ -44,7 +43,7 @@ def read_json(path: Path, types: dict[str, Any], hand_made: bool = False) -> dic
         UserError: if it cannot be read, is of another version, or lacks one of these fields.
     """
     try:
-        if path.exists() and not path.is_file():  # a pipe would wait for ever
+        if path.exists() and not path.is_file():  # a pipe would wait forever
             raise UserError(f"{path}: is not a plain file; give one.")
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -52,7 +51,7 @@ def read_json(path: Path, types: dict[str, Any], hand_made: bool = False) -> dic
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: is not JSON ({error}); restore the original file.") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path}: is not such a file as a run writes; restore the original file.")
+        raise UserError(f"{path}: is not a file of a run; restore the original file.")
     schema = content.pop("schema", None)
     if schema != SCHEMA and not (hand_made and schema is None):
         found = "no schema version" if schema is None else f"the schema version {schema!r}"
@@ -69,8 +68,3 @@ def read_json(path: Path, types: dict[str, Any], hand_made: bool = False) -> dic
                 f"{getattr(kind, '__name__', 'number')}; restore the original file."
             )
     return content
-
-
-def ids_digest(ids: Iterable[str]) -> str:
-    """A text that differs where the images differ: SHA-256 of their sorted ids, one a line."""
-    return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()

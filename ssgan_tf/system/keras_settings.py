@@ -1,6 +1,6 @@
-"""What a user has set for Keras (~/.keras/keras.json, KERAS_BACKEND) does not change this package.
+"""Protects this package from a user's settings of Keras (~/.keras/keras.json, KERAS_BACKEND).
 
-Layers name their own data format and type. Here is the rest: what Keras reads when it is imported.
+Layers name their own data format and type. This module handles what Keras reads at its import.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from ssgan_tf.config import UserError
 
 
 def prepare() -> None:
-    """Chooses the backend, and hides settings that Keras itself would refuse. Before its import."""
+    """Chooses the backend, and hides settings that Keras would reject. Before its import."""
     if "keras" in sys.modules:
         return
     os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -23,11 +23,11 @@ def prepare() -> None:
         if not os.environ.get(name, "0").isdecimal():
             del os.environ[name]
     if not _readable():
-        os.environ["KERAS_HOME"] = os.path.join(os.devnull, "keras")  # where no file can be
+        os.environ["KERAS_HOME"] = os.path.join(os.devnull, "keras")  # where there can be no file
 
 
 def _readable() -> bool:
-    """Whether Keras takes its keras.json, or does without one."""
+    """Whether Keras accepts its keras.json, or there is none."""
     home = os.path.expanduser("~")
     home = os.path.join(home if os.access(home, os.W_OK) else "/tmp", ".keras")
     path = os.path.expanduser(os.path.join(os.environ.get("KERAS_HOME", home), "keras.json"))
@@ -51,7 +51,7 @@ def _readable() -> bool:
 
 
 def check_backend() -> None:
-    """Makes sure that Keras, where it was imported before this package, computes by TensorFlow.
+    """Checks that Keras, if it was imported before this package, uses TensorFlow.
 
     Raises:
         UserError: if it does not.
@@ -81,11 +81,12 @@ def float32() -> Iterator[None]:
 
 @contextlib.contextmanager
 def left_out() -> Iterator[None]:
-    """Keeps TensorFlow from importing Keras with itself, which takes a quarter of its time."""
+    """Keeps TensorFlow from importing Keras, which takes a quarter of its start-up time."""
     if "keras" in sys.modules:
         yield
         return
-    sys.modules["keras"] = None  # its import fails, which TensorFlow allows for
+    # Its import then fails, which TensorFlow accepts.
+    sys.modules["keras"] = None  # pyright: ignore[reportArgumentType]
     try:
         yield
     finally:

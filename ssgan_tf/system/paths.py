@@ -1,4 +1,4 @@
-"""Paths that TensorFlow would take for a pattern: with `*`, `?`, `[` or a backslash in them."""
+"""Paths that TensorFlow would read as a pattern: with `*`, `?`, `[` or a backslash."""
 
 import contextlib
 import os
@@ -13,13 +13,13 @@ _MAGIC = "*?[" if os.sep == "\\" else "*?[\\"
 
 @contextlib.contextmanager
 def literal(directory: Path) -> Iterator[Path]:
-    """Gives a name of `directory` that TensorFlow takes literally, for reading and writing in it.
+    """Gives a path to `directory` that TensorFlow takes literally, for reading and writing in it.
 
-    That is its own name, or else a link to it in the directory for temporary files, which is gone
-    at the end. TensorFlow has no way to escape a pattern, and takes names in UTF-8 alone.
+    That is its own path, or else a link to it in the directory for temporary files, which is
+    removed at the end. TensorFlow cannot escape a pattern, and accepts only names in UTF-8.
 
     Args:
-        directory: must be there, unless its name is a plain one.
+        directory: must exist, unless its path is plain.
 
     Raises:
         UserError: if no link can be made.
@@ -31,7 +31,7 @@ def literal(directory: Path) -> Iterator[Path]:
         link = Path(aside) / "link"
         try:
             link.symlink_to(directory.absolute(), target_is_directory=True)
-        except OSError as error:  # Windows, without the right to make one
+        except OSError as error:  # Windows, where the user may not make links
             raise UserError(
                 f"{directory}: TensorFlow cannot use a path with one of {_MAGIC} in it; rename it."
             ) from error
@@ -51,7 +51,7 @@ def is_plain(path: Path) -> bool:
 
 
 def _place_for_links() -> str:
-    """The directory for temporary files, or another one if its own name is not a plain one."""
+    """The directory for temporary files, or another one if its path is not plain."""
     for place in (tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"):
         if is_plain(Path(place)) and os.access(place, os.W_OK):
             return place

@@ -1,10 +1,10 @@
-"""What the replicas of a train step exchange, on `tf.distribute`.
+"""What the replicas of a train step exchange, with `tf.distribute`.
 
 With N replicas each takes its N-th part of the global batch, and the update is that of one device
-with the whole batch: the logits and features of all replicas are put together before the losses
-(`gather`), batch norm takes the statistics of all (`mean_over_replicas`), and the gradients of the
-replicas' N-th parts of the loss are added up (`sum_over_replicas`). All three are differentiable,
-and on one replica all three do nothing.
+with the whole batch: the logits and features of all replicas are concatenated before the losses
+(`gather`), batch norm uses the statistics of all replicas (`mean_over_replicas`), and the gradients
+of the replicas' N-th parts of the loss are added up (`sum_over_replicas`). All three are
+differentiable, and on one replica all three do nothing.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import tensorflow as tf
 
 
 def replica() -> tuple[int | tf.Tensor, int]:
-    """Number of the replica that is being computed, and how many there are; 0, 1 outside a step."""
+    """The number of this replica, and how many there are; 0, 1 outside a step."""
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return 0, 1
@@ -21,7 +21,7 @@ def replica() -> tuple[int | tf.Tensor, int]:
 
 
 def my_part(tensor: tf.Tensor, axis: int = 0, sharers: int = 0) -> tf.Tensor:
-    """This replica's part of something that is there for several.
+    """This replica's part of a tensor that several replicas share.
 
     Args:
         tensor: of size B along `axis`.
@@ -36,18 +36,18 @@ def my_part(tensor: tf.Tensor, axis: int = 0, sharers: int = 0) -> tf.Tensor:
         return tensor
     sharers = sharers or replicas
     size = tf.shape(tensor)[axis] // sharers
-    return tf.gather(tensor, index % sharers * size + tf.range(size), axis=axis)
+    return tf.gather(tensor, tf.math.floormod(index, sharers) * size + tf.range(size), axis=axis)
 
 
 def gather(tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-    """Puts the replicas' parts of a batch together: (B / N, ...) each -> (B, ...) each."""
+    """Concatenates the replicas' parts of a batch: (B / N, ...) each -> (B, ...) each."""
     if replica()[1] == 1:
         return list(tensors)
     return tf.distribute.get_replica_context().all_gather(list(tensors), axis=0)
 
 
 def mean_over_replicas(tensor: tf.Tensor) -> tf.Tensor:
-    """The mean of what the replicas hold."""
+    """The mean over the replicas."""
     if replica()[1] == 1:
         return tensor
     context = tf.distribute.get_replica_context()
@@ -55,7 +55,7 @@ def mean_over_replicas(tensor: tf.Tensor) -> tf.Tensor:
 
 
 def sum_over_replicas(tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-    """The sums of what the replicas hold."""
+    """The sums over the replicas."""
     if replica()[1] == 1:
         return list(tensors)
     context = tf.distribute.get_replica_context()

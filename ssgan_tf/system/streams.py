@@ -1,4 +1,4 @@
-"""Standard input, output and error, which may be closed, or unable to hold a file's name."""
+"""Standard input, output and error: closed ones, and names that they cannot encode."""
 
 import contextlib
 import io
@@ -12,10 +12,10 @@ _closed: list[str] = []
 
 
 def fill_closed() -> None:
-    """Opens those that are closed (`2>&-`) on the null device.
+    """Opens closed streams (`2>&-`) on the null device.
 
-    Else the next file to be opened, such as a pipe between processes, would become standard error,
-    and whatever is written there would go into it. Calling it again does nothing.
+    Otherwise the next file to be opened, such as a pipe between processes, would become standard
+    error, and error messages would go into it. Calling it again does nothing.
     """
     for number, name in enumerate(_NAMES):
         try:
@@ -35,10 +35,10 @@ def is_closed(name: str) -> bool:
 
 @contextlib.contextmanager
 def used() -> Iterator[None]:
-    """A command's use of them, from its begin to its end; decorates its `main`.
+    """Prepares the streams for a command, and flushes them at its end; decorates its `main`.
 
-    They take names of files in whatever encoding: what it lacks is escaped. Where the reader of the
-    output, such as `head`, has had enough, the command ends without a complaint.
+    Characters that their encoding lacks are escaped. If the reader of the output, such as `head`,
+    stops reading, the command ends without an error message.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -54,12 +54,12 @@ def used() -> Iterator[None]:
 
 
 def drop_output() -> None:
-    """Sends what is still to be written nowhere, so that the end of Python does not fail on it."""
+    """Discards the rest of the output, so that Python can end without an error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def in_one_line(text: str) -> str:
-    """Escapes what would break a line or drive a terminal; the rest stays as it is."""
+    """Escapes what would break a line or control a terminal."""
     return "".join(
         character.encode("unicode_escape").decode()
         if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
@@ -69,7 +69,7 @@ def in_one_line(text: str) -> str:
 
 
 def width(name: str) -> int:
-    """Of a name, in letters; those of East Asia are as wide as two."""
+    """The width of a name in a terminal; letters of East Asia are two columns wide."""
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in name)
 
 

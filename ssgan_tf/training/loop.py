@@ -7,7 +7,7 @@ from typing import Any, cast
 import tensorflow as tf
 
 from ssgan_tf.config import UserError
-from ssgan_tf.data.datasets import Batch
+from ssgan_tf.data.dataset import Batch
 from ssgan_tf.system import errors
 from ssgan_tf.training.step import Metrics, Trainer
 

@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from ssgan_tf.config import Config
 from ssgan_tf.data.augment import Places, flip, jitter_color, shift
-from ssgan_tf.data.datasets import Batch
-from ssgan_tf.data.images.scaling import scale
+from ssgan_tf.data.dataset import Batch
+from ssgan_tf.data.images.resize import scale
 from ssgan_tf.models.discriminator import DiscriminatorOutput
 from ssgan_tf.models.layers import BN_MOMENTUM
 from ssgan_tf.system.device import resolve_jit_compile, worker

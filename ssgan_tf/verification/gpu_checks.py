@@ -15,8 +15,8 @@ import tensorflow as tf
 from PIL import Image
 
 from ssgan_tf.config import Config
-from ssgan_tf.data.datasets import Batch
-from ssgan_tf.data.images.scaling import scale
+from ssgan_tf.data.dataset import Batch
+from ssgan_tf.data.images.resize import scale
 from ssgan_tf.inference import saved_model
 from ssgan_tf.runs.story import train_and_evaluate
 from ssgan_tf.system.device import describe_device, gpus, prepare_device, quiet_start

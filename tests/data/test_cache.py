@@ -13,6 +13,7 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
+from ssgan_tf import cache as command
 from ssgan_tf.data import cache, cache_store
 from ssgan_tf.data.cache import Decoded, decode_files
 from ssgan_tf.data.images.decoding import read_image
@@ -407,7 +408,7 @@ def test_a_disk_that_becomes_full_costs_the_cache_alone(
 SLOW = """
 import signal, sys, time
 from pathlib import Path
-from ssgan_tf import cache
+from ssgan_tf.data import cache
 read = cache.read_picture
 def slow(path, *form):
     time.sleep(0.01)
@@ -469,7 +470,7 @@ def test_a_process_that_has_images_mapped_is_not_disturbed(
         os.utime(path, ns=(0, 0))
     damage_index(place)
     read(many, place)
-    cache.main(["cache", "--clear", f"--cache_dir={place}"])
+    command.main(["cache", "--clear", f"--cache_dir={place}"])
     assert mapped[[5, 99, 7]][:, 0, 0, 0].tolist() == [5, 99, 7]
 
 
@@ -483,18 +484,18 @@ def test_the_command_shows_and_clears_what_the_cache_wrote_and_nothing_else(
     (next(place.glob("images-????????????????")) / "note.txt").write_text("mine")
     capsys.readouterr()
     flags = ["cache", f"--cache_dir={place}"]
-    cache.main(flags)
+    command.main(flags)
     said = capsys.readouterr().out
     assert "10 images" in said and str(folder) in said and "8 x 8 x 3, crop" in said
-    cache.main([*flags, "--clear"])
+    command.main([*flags, "--clear"])
     assert "Removed 10 images" in capsys.readouterr().out
     left = sorted(path.name for path in place.rglob("*") if path.is_file())
     assert left == ["mine.txt", "note.txt"] and (place / "images-of-mine").is_dir()
     decoded.clear()
     assert levels(read(folder, place)) == list(range(10)) and len(decoded) == 10
-    cache.main([*flags, "--clear"])
+    command.main([*flags, "--clear"])
     with pytest.raises(SystemExit, match="there is no such directory"):
-        cache.main(["cache", f"--cache_dir={tmp_path / 'nowhere'}", "--clear"])
+        command.main(["cache", f"--cache_dir={tmp_path / 'nowhere'}", "--clear"])
     assert not (tmp_path / "nowhere").exists()
 
 
@@ -507,7 +508,7 @@ def test_what_is_being_filled_is_not_cleared(
         FileLock(next(place.glob("images-*")) / "lock"),
         pytest.raises(SystemExit, match=r"error: .*my \[v2\] \*: a process is reading") as stopped,
     ):
-        cache.main(["cache", f"--cache_dir={place}", "--clear"])
+        command.main(["cache", f"--cache_dir={place}", "--clear"])
     assert "Traceback" not in str(stopped.value)
     assert list(place.rglob("pixels-*"))
 
@@ -537,7 +538,7 @@ def test_a_folder_as_a_data_set_is_decoded_once_by_all_commands(
     budget: float, tmp_path: Path, decoded: list[str]
 ) -> None:
     from ssgan_tf.config import Config
-    from ssgan_tf.data import datasets
+    from ssgan_tf.data.load import load_dataset
 
     root = tmp_path / "photos"
     for index in range(12):
@@ -551,9 +552,9 @@ def test_a_folder_as_a_data_set_is_decoded_once_by_all_commands(
         memory_budget_gb=budget,
         validation_fraction=0.25,
     )
-    first = datasets.load_for(config)
+    first = load_dataset(config)
     assert len(decoded) == 36
-    again = datasets.load_for(config, prepare=False)
+    again = load_dataset(config, prepare=False)
     assert len(decoded) == 36
     for data in (first, again):
         assert np.asarray(data.test.images)[:, 0, 0, 0].tolist() == [
@@ -591,9 +592,9 @@ import sys
 from pathlib import Path
 import numpy as np
 from PIL import Image
-from ssgan_tf import cache
-from ssgan_tf.cache import decode_files
-from ssgan_tf.storage import rows, take
+from ssgan_tf.data import cache
+from ssgan_tf.data.cache import decode_files
+from ssgan_tf.data.storage import rows, take
 
 def peak():
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024

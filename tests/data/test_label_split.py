@@ -8,7 +8,7 @@ from conftest import make_dataset
 
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.data import label_split
-from ssgan_tf.data.datasets import Dataset
+from ssgan_tf.data.dataset import Dataset
 
 
 def split(dataset: Dataset | None = None, **changes: object) -> label_split.LabelSplit:
@@ -153,10 +153,10 @@ def test_a_file_without_validation_ids_gets_a_part_beside_its_labels(tmp_path: P
         ("", ["not usable as labels.json"]),
         ("[]", ["not usable as labels.json"]),
         ('{"ids": ["train_000001", "test_7"]}', ["1 of its ids", "toy/1.0.0", "'test_7'"]),
-        ('{"ids": ["train_000001", "train_000001"]}', ["once each"]),
-        ('{"ids": []}', ["at least one"]),
+        ('{"ids": ["train_000001", "train_000001"]}', ["only once"]),
+        ('{"ids": []}', ["one or more names"]),
         ('{"ids": [["train_000001"]]}', ["names of images"]),
-        ('{"ids": ["train_000001"], "dataset": "svhn_cropped/3.1.0"}', ["is of svhn_cropped"]),
+        ('{"ids": ["train_000001"], "dataset": "svhn_cropped/3.1.0"}', ["is for svhn_cropped"]),
     ],
 )
 def test_an_unusable_file_is_named(content: str, words: list[str], tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_a_run_on_images_with_black_around_them_does_not_go_on_with_enlarged_one
     if not black:
         label_split.check(path, config, dataset, split(labeled=30))
         return
-    with pytest.raises(UserError, match="trained on images with black around them"):
+    with pytest.raises(UserError, match="trained on images with a black border"):
         label_split.check(path, config, dataset, split(labeled=30))
     # Folders were always brought to size by this rule.
     path.write_text(json.dumps(content | {"dataset": "folder:toy"}))

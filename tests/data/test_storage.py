@@ -8,9 +8,10 @@ import pytest
 from conftest import NARROW
 
 from ssgan_tf.config import Config, UserError
-from ssgan_tf.data import datasets, storage
-from ssgan_tf.data.datasets import Dataset
+from ssgan_tf.data import storage
+from ssgan_tf.data.dataset import Dataset
 from ssgan_tf.data.label_split import split_labels
+from ssgan_tf.data.load import load_named
 from ssgan_tf.data.pipeline import training_batches
 from ssgan_tf.data.storage import COPIES, Rows, Storage, reordered, rows, take
 
@@ -81,7 +82,7 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def both(data_dir: str) -> tuple[Dataset, Dataset]:
     """The tiny `house_numbers` in memory and from disk."""
     return tuple(
-        datasets.load("house_numbers", data_dir, memory_budget_gb=budget) for budget in (1, 1e-9)
+        load_named("house_numbers", data_dir, memory_budget_gb=budget) for budget in (1, 1e-9)
     )
 
 
@@ -114,7 +115,7 @@ def test_data_in_a_file_is_put_in_order_without_a_second_file(
         return allocate(self, shape)
 
     monkeypatch.setattr(Storage, "allocate", noted)
-    datasets.load("house_numbers", data_dir, memory_budget_gb=1e-9)
+    load_named("house_numbers", data_dir, memory_budget_gb=1e-9)
     assert [shape[0] for shape in allocated] == [40, 96]
 
 
@@ -137,7 +138,7 @@ def test_batches_are_the_same_from_memory_and_from_disk(
 def test_a_folder_is_the_same_from_memory_and_from_disk(tmp_path: Path) -> None:
     from PIL import Image
 
-    from ssgan_tf.data.folder import loading
+    from ssgan_tf.data.folder.load import load_folder
 
     rng = np.random.default_rng(0)
     for name in ("train/a", "train/b", "unlabeled"):
@@ -146,7 +147,7 @@ def test_a_folder_is_the_same_from_memory_and_from_disk(tmp_path: Path) -> None:
             image = rng.integers(0, 256, (32, 32, 3), np.uint8)
             Image.fromarray(image).save(tmp_path / name / f"{index}.png")
     memory, disk = (
-        loading.load(str(tmp_path), memory_budget_gb=budget).train for budget in (1, 1e-9)
+        load_folder(str(tmp_path), memory_budget_gb=budget).train for budget in (1, 1e-9)
     )
     assert disk.images.in_file
     np.testing.assert_array_equal(memory.images, disk.images)
@@ -158,7 +159,7 @@ def test_reading_from_a_file_takes_no_more_memory_than_what_is_read(tmp_path: Pa
 import sys
 import numpy as np
 from pathlib import Path
-from ssgan_tf.storage import Storage, give_back, rows
+from ssgan_tf.data.storage import Storage, give_back, rows
 
 def peak():
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from conftest import make_dataset
 
-from ssgan_tf.data.images.scaling import scale
+from ssgan_tf.data.images.resize import scale
 from ssgan_tf.inference.evaluation import Evaluation, Evaluator, auroc, wilson_interval
 from ssgan_tf.models.discriminator import Discriminator
 

@@ -18,7 +18,7 @@ from ssgan_tf import predict
 from ssgan_tf.config import UserError
 from ssgan_tf.data.images import metadata, resize
 from ssgan_tf.data.images.decoding import read_image
-from ssgan_tf.data.images.scaling import scale
+from ssgan_tf.data.images.resize import scale
 from ssgan_tf.inference import encoded
 from ssgan_tf.inference.saved_model import save
 from ssgan_tf.models.discriminator import Discriminator

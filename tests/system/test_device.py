@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from ssgan_tf.data import cache, datasets, house_numbers
+from ssgan_tf.data import cache, house_numbers
+from ssgan_tf.data.load import load_named
 from ssgan_tf.models import layers
 from ssgan_tf.system import device
 
@@ -47,7 +48,7 @@ def test_cores_are_those_that_this_process_may_use(
     cache.decode_files(tmp_path, [], 8, 3, "crop", str(tmp_path / "cache"))
     monkeypatch.setattr(concurrent.futures, "ThreadPoolExecutor", noted)
     monkeypatch.setattr(house_numbers, "NUM_EXAMPLES", {"train": 4, "test": 2})
-    datasets.load("house_numbers", str(tmp_path))
+    load_named("house_numbers", str(tmp_path))
     assert asked.count(3) == 3  # of the cache, and of the two parts; TFDS has a pool of its own
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: None)

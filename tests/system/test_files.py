@@ -1,4 +1,3 @@
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -6,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ssgan_tf.config import UserError
-from ssgan_tf.system.files import SCHEMA, ids_digest, read_json, write_json, written_aside
+from ssgan_tf.system.files import SCHEMA, read_json, write_json, written_aside
 
 TYPES = {"name": str, "steps": int, "accuracy": (int, float)}
 CONTENT = {"name": "run", "steps": 3, "accuracy": 0.5}
@@ -74,12 +73,6 @@ def test_a_file_is_replaced_only_by_a_whole_one(tmp_path: Path) -> None:
         fail_half_way()
     assert read_json(tmp_path / "a.json", TYPES) == CONTENT
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
-
-
-def test_the_digest_is_that_of_the_ids_in_whatever_order() -> None:
-    assert ids_digest(["b", "a"]) == hashlib.sha256(b"a\nb").hexdigest()
-    assert ids_digest(["a", "c"]) != ids_digest(["a", "b"])
-    assert ids_digest(["猫"]) == hashlib.sha256("猫".encode()).hexdigest()
 
 
 def test_what_is_no_plain_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:

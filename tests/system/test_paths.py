@@ -12,7 +12,8 @@ from PIL import Image
 
 from ssgan_tf import evaluate, export, predict, report, sample, train
 from ssgan_tf.config import Config, UserError, expand_user
-from ssgan_tf.data import datasets, house_numbers
+from ssgan_tf.data import house_numbers
+from ssgan_tf.data.load import load_named
 from ssgan_tf.inference import saved_model
 from ssgan_tf.inference.image_paths import expand
 from ssgan_tf.models.discriminator import Discriminator
@@ -247,11 +248,11 @@ def test_prepared_data_is_found_again_and_never_in_another_directory(
     for name in ("a1", "a[1]", "a?", "~"):
         monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / name))
         for _ in range(2):
-            assert len(datasets.load("house_numbers").train) == 4
+            assert len(load_named("house_numbers").train) == 4
         output = capsys.readouterr().out
         assert output.count("Rendering") == 1
         assert f"into {tmp_path / name}/house_numbers" in output
         assert (tmp_path / name / "house_numbers").is_dir()
     with pytest.raises(UserError) as error:
-        datasets.load("house_numbers", str(tmp_path / "b[2]"), prepare=False)
+        load_named("house_numbers", str(tmp_path / "b[2]"), prepare=False)
     assert str(tmp_path / "b[2]") in str(error.value)

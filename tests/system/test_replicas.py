@@ -24,7 +24,7 @@ import sys
 import ssgan_tf
 import tensorflow as tf
 from ssgan_tf.models import discriminator, generator
-from ssgan_tf.data.datasets import Batch
+from ssgan_tf.data.dataset import Batch
 from ssgan_tf.training.step import Trainer
 
 # Without a kink: an activation within rounding of 0 would take the other slope on some devices,

@@ -10,7 +10,7 @@ from test_step import make_batch, make_trainer, values
 
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.data import label_split, pipeline
-from ssgan_tf.data.datasets import Batch
+from ssgan_tf.data.dataset import Batch
 from ssgan_tf.training import losses, step
 from ssgan_tf.training.loop import Loop
 from ssgan_tf.training.step import Trainer

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from ssgan_tf.config import Config
 from ssgan_tf.data.augment import flip, jitter_color, shift
-from ssgan_tf.data.datasets import Batch
-from ssgan_tf.data.images.scaling import scale, unscale
+from ssgan_tf.data.dataset import Batch
+from ssgan_tf.data.images.resize import scale, unscale
 from ssgan_tf.training.noise import Noise
 from ssgan_tf.training.step import Trainer
 

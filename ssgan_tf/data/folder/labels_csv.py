@@ -27,17 +27,17 @@ _FILE = {
     *("image", "images", "img", "image_path", "image_name", "image_id", "img_path", "name"),
 }
 _LABEL = {"label", "labels", "class", "class_name", "classname", "category", "target", "species"}
-_NO_LABEL = {"nan", "null", "n/a", "?", "unlabeled", "unlabelled", "no label"}  # and no class
+_NO_LABEL = {"nan", "null", "n/a", "?", "unlabeled", "unlabelled", "no label"}  # and not a class
 _DELIMITERS = ",;\t"
-_LOOKED_AT = 100  # lines that show which delimiter it is
+_LOOKED_AT = 100  # lines from which the delimiter is guessed
 
 
 class Label(NamedTuple):
-    """What labels.csv says of a file.
+    """The label of a file in labels.csv.
 
     Attributes:
-        line: where, from 1.
-        name: of the class; empty: none.
+        line: its number, from 1.
+        name: of the class; empty: no label.
     """
 
     line: int
@@ -52,11 +52,11 @@ def read_labels(
     Args:
         path: of the file.
         ids: of the images in the folder: their paths within it.
-        skipped: paths of what is there and cannot be read; lines of these are left out.
-        flag: with which errors begin.
+        skipped: paths of files that cannot be read; their lines are ignored.
+        flag: with which error messages begin.
 
     Returns:
-        id -> label, of the images that have a line.
+        id -> label, for the images that have a line.
 
     Raises:
         UserError: if it cannot be understood, names a file that is not an image in the folder, or
@@ -114,7 +114,7 @@ class _Files:
         self._known = set(ids) | set(skipped)
 
     def find(self, name: str) -> str | None:
-        """The id of a file, however its path is written; None: there is none."""
+        """The id of a file, however its path is written; None if there is none."""
         if name in self._known:
             return name
         for spelled in (name, name.strip(), name.strip().replace("\\", "/")):
@@ -126,14 +126,14 @@ class _Files:
         return None
 
     def hint(self, name: str) -> str:
-        """What may have been meant by a name that is not found."""
+        """Which image a name that is not found may stand for."""
         wanted = posixpath.basename(name.strip().replace("\\", "/")).casefold()
         for identity in self._ids:
             base = posixpath.basename(identity).casefold()
             if base == wanted:
                 return f"; there is {shown(identity)}"
             if wanted and posixpath.splitext(base)[0] == wanted:
-                return f"; names need their ending, as in {shown(identity)}"
+                return f"; names need their extension, as in {shown(identity)}"
         return ""
 
 
@@ -150,8 +150,8 @@ def _rows(text: str, files: _Files, where: str) -> Iterator[tuple[int, str, str]
                     yield reader.line_num, cells
         except csv.Error as error:
             raise UserError(
-                f"{where}: line {reader.line_num} is not CSV ({error}); names with quotes, commas "
-                "or line breaks go into double quotes."
+                f"{where}: line {reader.line_num} is not CSV ({error}); put names with quotes, "
+                "commas or line breaks into double quotes."
             ) from error
 
     def fits(delimiter: str) -> tuple[int, bool]:
@@ -170,8 +170,8 @@ def _rows(text: str, files: _Files, where: str) -> Iterator[tuple[int, str, str]
             continue
         if len(cells) > 2 and not named:
             raise UserError(
-                f"{where}: line {line} has {len(cells)} columns; it needs two, file,label, or a "
-                "header that names these. If the file is something else, rename it."
+                f"{where}: line {line} has {len(cells)} columns; it needs two (file,label), or a "
+                "header that names them. If the file is something else, rename it."
             )
         cells += [""] * (max(columns) + 1 - len(cells))
         label = unicodedata.normalize("NFC", cells[columns[1]].strip())
@@ -194,6 +194,6 @@ def _header(cells: list[str], files: _Files) -> tuple[int, int] | None:
     label = next((place for place, name in enumerate(names) if name in _LABEL), None)
     if file is not None and label is not None:
         return file, label
-    # Other words of other languages; a name of a file that is not there is no header.
+    # Words of other languages; the name of a missing file is not a header.
     words = all(re.fullmatch(r"[^\W\d_][^\d./\\]*", name) for name in names)
     return (0, 1) if len(cells) == 2 and words else None

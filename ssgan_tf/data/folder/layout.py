@@ -1,4 +1,4 @@
-"""What the folders and files of a user's data set say: which images there are, and their labels.
+"""The layout of a user's data set: which images there are, and their labels.
 
 my_images/train/CLASS/*     images with a label; or CLASS/* directly in my_images
 my_images/unlabeled/**      images without one
@@ -21,7 +21,7 @@ from ssgan_tf.data.folder.names import PARTS, TABLE, ask_about, listed, shown, w
 from ssgan_tf.data.folder.walk import kind_of, list_folder, natural_key, walk_images
 from ssgan_tf.data.images.decoding import is_image_name
 
-_LOOKED_AT = 20  # folders in which a run is looked for
+_LOOKED_AT = 20  # folders that are searched for a run
 
 
 class Item(NamedTuple):
@@ -47,10 +47,10 @@ class Layout:
     Attributes:
         items: its images: by part, then by class, those without a label last, then by id.
         class_names: in order, at least two.
-        has_test: whether it says which images are for the test.
-        notes: what a person should know, in lines.
+        has_test: whether there is a test part.
+        notes: lines that the user should read.
         skipped: ids of what cannot be read, and why.
-        others: how many files beside the images have other names.
+        others: how many files have no name of an image.
     """
 
     items: list[Item]
@@ -66,15 +66,15 @@ def read_layout(root: Path, flag: str) -> Layout:
 
     Args:
         root: its folder.
-        flag: with which errors begin.
+        flag: with which error messages begin.
 
     Raises:
         UserError: if the folder cannot be understood, has fewer than two classes, a class without
-            an image, or a name that is nearly one that means something.
+            an image, or a name that is almost one with a meaning.
     """
-    if not os.path.isdir(root):  # unlike Path.is_dir(), also where a folder above it is locked
+    if not os.path.isdir(root):  # Path.is_dir() fails if a folder above it is locked
         raise UserError(f"{flag}: there is no such folder.")
-    return _Reading(root.absolute(), flag).layout()  # "." would begin no path below it
+    return _Reading(root.absolute(), flag).layout()  # no path would start with "."
 
 
 class _File(NamedTuple):
@@ -103,7 +103,7 @@ class _Reading:
         self._has_table = TABLE in self._files
 
     def layout(self) -> Layout:
-        """All of it."""
+        """Reads the folder."""
         self._notes += ask_about(self._folders, self._files, self._flag)
         for name in self._folders:
             part = PARTS.get(name)
@@ -167,7 +167,7 @@ class _Reading:
         return Layout(items, names, has_test, self._notes, self._skipped, self._others)
 
     def _entries(self, folder: str) -> tuple[list[str], list[str]]:
-        """Names of the folders and of the files in a folder, in order; others are skipped."""
+        """Names of the folders and the files in a folder, in order; anything else is skipped."""
         try:
             entries = list_folder(self._root / folder)
         except OSError as error:
@@ -185,7 +185,7 @@ class _Reading:
         return named["folder"], named["file"]
 
     def _holds_runs(self, folder: str) -> bool:
-        """Whether it is what training writes, as it does in the folder where it was started."""
+        """Whether it holds runs, which training writes to the folder where it was started."""
         try:
             within = ["", *(entry.name for entry in list_folder(self._root / folder)[:_LOOKED_AT])]
         except OSError:
@@ -203,7 +203,7 @@ class _Reading:
         self._others += found.others
 
     def _add_part(self, folder: str, part: str) -> None:
-        """Adds the class folders of a part; images beside them need labels.csv."""
+        """Adds the class folders of a part; images outside of them need labels.csv."""
         folders, files = self._entries(folder)
         for name in folders:
             if name.startswith("_"):
@@ -211,7 +211,7 @@ class _Reading:
             elif part == "train" and PARTS.get(name.casefold()) == "unlabeled":
                 raise UserError(
                     f"{self._flag}: {folder}/{shown(name)}/ would be a class of that name; move "
-                    "it out of train/, beside it, or rename it to something else."
+                    "it out of train/, or rename it to something else."
                 )
             else:
                 self._add_class(f"{folder}/{name}", part)
@@ -240,7 +240,7 @@ class _Reading:
         self._add(folder, part, label)
 
     def _identity(self, path: str) -> str:
-        """An id: composed letters, and no bytes that are not UTF-8, which cannot be printed."""
+        """An id: with composed letters, and without bytes that are not UTF-8."""
         return unicodedata.normalize("NFC", self._raw_identity(path))
 
     def _raw_identity(self, path: str) -> str:
@@ -257,7 +257,7 @@ class _Reading:
         ]
 
     def _with_table(self, ids: list[str], labels: list[str | None]) -> list[str | None]:
-        """The labels, with those of labels.csv.
+        """The labels of folders, completed by those of labels.csv.
 
         Raises:
             UserError: if it contradicts a class folder, or cannot be used.
@@ -279,7 +279,7 @@ class _Reading:
         return result
 
     def _classes_at_the_top(self, classes: set[str]) -> dict[str, str]:
-        """Folder -> class, of those that are called like a class of labels.csv."""
+        """Folder -> class, for folders that have the name of a class of labels.csv."""
         if self._has_train:
             return {}
         names = [unicodedata.normalize("NFC", name) for name in self._folders if name not in PARTS]
@@ -287,7 +287,7 @@ class _Reading:
         others = [f"{name}/" for name in names if name not in found and name[0] != "_"]
         if found and others:
             self._notes.append(
-                f"no class of {TABLE}: {listed(others)}; images there are without a label"
+                f"not a class of {TABLE}: {listed(others)}; images there have no label"
             )
         return found
 

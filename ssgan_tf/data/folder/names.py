@@ -1,4 +1,4 @@
-"""The names that mean something in a folder of images, and those that are nearly one of them."""
+"""The names that have a meaning in a folder of images, and names that are almost one of them."""
 
 import difflib
 import re
@@ -17,7 +17,7 @@ PARTS = {
 }
 TABLE = "labels.csv"
 
-# Words that say nothing: val_images, TestSet and train2017 are val, test and train.
+# Words without a meaning of their own: val_images, TestSet and train2017 are val, test and train.
 _FILLING = {
     *("image", "images", "img", "imgs", "picture", "pictures", "pic", "pics", "photo", "photos"),
     *("set", "data", "dataset", "file", "files", "folder", "dir", "part", "split", "samples"),
@@ -36,9 +36,9 @@ _TABLES = {
 
 
 def meant_part(name: str) -> str | None:
-    """The name in `PARTS` that a folder's name is nearly, such as "tests"; None: it is not.
+    """The name in `PARTS` that a folder's name almost is, such as test for "tests"; else None.
 
-    Of short names only what is hardly another word: "text" and "rain" may be classes.
+    Short names must be very close: "text" and "rain" may be classes.
     """
     split = re.sub(r"([a-z])([A-Z])", r"\1 \2", name)
     words = re.findall(r"[^\W\d_]+", split.casefold())
@@ -52,7 +52,7 @@ def meant_part(name: str) -> str | None:
         if candidate in _ALSO_MEAN:
             return _ALSO_MEAN[candidate]
     for part in PARTS:
-        # Letters that changed places, or were struck twice.
+        # Letters that changed places, or were typed twice.
         swapped = sorted(word) == sorted(part) and word[0] == part[0] and word[-1] == part[-1]
         if swapped or _without_doubles(word) == _without_doubles(part):
             return part
@@ -62,12 +62,12 @@ def meant_part(name: str) -> str | None:
 
 
 def meant_table(name: str) -> bool:
-    """Whether a file's name is nearly `labels.csv`."""
+    """Whether a file's name is almost `labels.csv`."""
     return name != TABLE and name.casefold() in _TABLES
 
 
 def ask_about(folders: list[str], files: list[str], flag: str) -> list[str]:
-    """Asks about names directly in a data set's folder that are nearly one that means something.
+    """Asks about names directly in a data set's folder that are almost one with a meaning.
 
     Args:
         folders: names of the folders in it.
@@ -78,7 +78,7 @@ def ask_about(folders: list[str], files: list[str], flag: str) -> list[str]:
         Questions on names that change nothing.
 
     Raises:
-        UserError: on the first one that would change what is trained on, or tested.
+        UserError: at the first name that would change what is trained on, or tested.
     """
     notes = []
     there = {PARTS[name] for name in folders if name in PARTS}
@@ -108,16 +108,15 @@ def ask_about(folders: list[str], files: list[str], flag: str) -> list[str]:
 
 
 def shown(name: str) -> str:
-    """A name as it can be printed in a line: also one that is not UTF-8 or holds a line break."""
-    text = name.encode("utf-8", "backslashreplace").decode("utf-8")
+    """A name as it can be printed in a line, even if it is not UTF-8 or has a line break."""
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
-        for letter in text
+        for letter in name
     )
 
 
 def listed(names: list[str], most: int = 10) -> str:
-    """Names in a line, at most so many."""
+    """Names in a line, at most `most`."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(shown(name) for name in names[:most]) + more
 
@@ -131,7 +130,7 @@ def why_no_class(name: str) -> str:
     if any("\ud800" <= character <= "\udfff" for character in name):
         return "is not UTF-8"
     if len(name.splitlines()) > 1:
-        return "holds a line break"
+        return "has a line break"
     if any(unicodedata.category(character) == "Cc" for character in name):
-        return "holds a control character"
+        return "has a control character"
     return ""

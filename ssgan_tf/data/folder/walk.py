@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ssgan_tf.data.images.decoding import is_image_name, is_thumbnail_name
 
-# Made by systems beside other people's files. In lower case.
+# Made by operating systems and NAS beside the user's files. In lower case.
 _SYSTEM_FOLDERS = {
     *("@eadir", "@tmp", "#recycle", "#snapshot"),  # Synology
     *("@__thumb", "@recycle", "@recently-snapshot"),  # QNAP
@@ -33,8 +33,8 @@ class Found(NamedTuple):
     """What is below a folder.
 
     Attributes:
-        files: paths of plain files with names of images, in order.
-        skipped: paths of what should have been read and cannot be, each with the reason.
+        files: paths of plain files with names of images, in natural order.
+        skipped: paths that should have been read and cannot be, each with the reason.
         others: how many files have other names; hidden ones and those of systems do not count.
     """
 
@@ -46,13 +46,13 @@ class Found(NamedTuple):
 def walk_images(folder: str | Path) -> Found:
     """Finds the image files below a folder.
 
-    Links to files and folders are followed, apart from those to a folder that they are in. Each
-    folder is read once, however many links lead to it; one that is there itself goes by its own
-    name and not by that of a link. What is hidden or made by systems (see `is_system_name`) is left
-    out. Files are not opened: a pipe would wait for ever.
+    Links to files and folders are followed, except links to a folder that they are in. Each folder
+    is read once, however many links lead to it, and by its own name rather than that of a link.
+    What is hidden or made by systems (see `is_system_name`) is left out. Files are not opened: a
+    pipe would wait forever.
 
     Args:
-        folder: any path; those that are found start with it.
+        folder: any path; the paths that are found start with it.
 
     Returns:
         The files, and what had to be skipped.
@@ -60,7 +60,7 @@ def walk_images(folder: str | Path) -> Found:
     seen: set[tuple[int, int]] = set()
     found = Found([], [], 0)
     others = 0
-    waiting = deque([str(folder)])  # those that links lead to come after all others
+    waiting = deque([str(folder)])  # targets of links come after all other folders
     while waiting:
         real, links = [waiting.popleft()], []
         while real:
@@ -105,7 +105,7 @@ def _list_unordered(folder: str | Path) -> list[os.DirEntry]:
 
 
 def kind_of(entry: os.DirEntry) -> str:
-    """Whether it is a "folder" or a "file", else why it is neither, such as "is a pipe".
+    """Whether it is a "folder" or a "file", or else what it is, such as "is a pipe".
 
     Links are followed, but not to a folder that the link itself is in.
     """
@@ -137,14 +137,14 @@ def is_system_name(name: str) -> bool:
 
 
 def is_system_path(path: str) -> bool:
-    """Whether a path that a person, a shell or another program gives is nobody's photo.
+    """Whether a path given by the user, a shell or another program belongs to a system.
 
-    A file is not if `is_system_name` says so of its name, or if it is a thumbnail of a NAS; a
-    folder if it is one that systems make. Hidden folders may be meant, and so may be all that is in
-    folders such as `lost+found`.
+    A file does if `is_system_name` is true of its name, or if it is a thumbnail of a NAS; a folder
+    if it is one that systems make. Hidden folders may be intended, and so may files in folders such
+    as `lost+found`.
 
     Args:
-        path: of a file or folder, which is looked at.
+        path: of a file or folder, which is read from the disk.
     """
     *above, name = [part.lower() for part in Path(os.path.normpath(path)).parts] or [""]
     if not _THUMBNAIL_FOLDERS.isdisjoint(above):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 from ssgan_tf.data.images import metadata, pixels, resize
 from ssgan_tf.data.images.resize import Fit
@@ -20,16 +20,16 @@ SUFFIXES: tuple[str, ...] = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".bmp", ".dib", ".gif", ".webp"),
     *(".tif", ".tiff", ".avif", ".heic", ".heif", ".hif"),
 )
-# No others: Pillow would start a program for some, such as Ghostscript for PostScript.
+# No other formats: Pillow would start a program for some, such as Ghostscript for PostScript.
 _FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "WEBP", "TIFF")
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _AVIF_BRANDS = (b"avif", b"avis")
 _HASHED_AT_ONCE = 1 << 19  # bytes, which stay in the processor's cache
-MAX_PIXELS = 100_000_000  # more is taken for a mistake, or for an attack
+MAX_PIXELS = 100_000_000  # more is a mistake, or an attack
 _END_OF_JPEG = b"\xff\xd9"
 
-# Pillow's remarks on odd metadata and on size, which is checked below. Here and not around each
-# image, since that is slow and not safe among threads.
+# Pillow warns about odd metadata, and about the size, which is checked below. The filter is here,
+# not around each image, since that is slow and not safe with threads.
 warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\.")
 
 
@@ -44,10 +44,10 @@ class Picture(NamedTuple):
         pixels: (S, S, C) uint8.
         width: of the image in the file, after turning it, in pixels.
         height: the same.
-        note: what a person should know of this file; empty: nothing.
-        digest: a hash of the decoded image before it is brought to size, turned and of 8 bits;
-            equal images have equal ones. A large JPEG is decoded at a part of its size, and so its
-            hash depends on S.
+        note: what the user should know about this file, or empty.
+        digest: a hash of the decoded image, turned and of 8 bits, before it is resized; equal
+            images have equal hashes. A large JPEG is decoded at a fraction of its size, so its hash
+            depends on S.
     """
 
     pixels: np.ndarray
@@ -58,9 +58,9 @@ class Picture(NamedTuple):
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file of this name, without its directory, is taken for an image.
+    """Whether a file of this name, without its directory, is read as an image.
 
-    It has one of the `SUFFIXES` and is not hidden. That leaves out what systems keep beside images,
+    It has one of the `SUFFIXES` and is not hidden. That excludes what systems store beside images,
     such as `._photo.jpg` of macOS, `Thumbs.db` of Windows, and the thumbnails of Synology's NAS.
     """
     hidden = name.startswith(".") or is_thumbnail_name(name)
@@ -68,7 +68,7 @@ def is_image_name(name: str) -> bool:
 
 
 def is_thumbnail_name(name: str) -> bool:
-    """Whether a file's name is one that Synology's NAS give to thumbnails."""
+    """Whether a file has the name of a thumbnail of Synology's NAS."""
     return name.startswith(("SYNOPHOTO_THUMB", "SYNOFILE_THUMB"))
 
 
@@ -82,21 +82,20 @@ def read_image(
 def read_picture(
     source: str | Path | IO[bytes], size: int, channels: int = 3, fit: Fit = "crop"
 ) -> Picture:
-    """Decodes an image and brings it to the size that the networks take, by the rule of `resize`.
+    """Decodes an image and resizes it for the networks, by the rule of `resize`.
 
-    Turned as its EXIF data says; transparent parts become white; of an animation the first frame,
-    of a TIFF the first page; more than 8 bits become 8, see `pixels`. Metadata that are damaged or
-    very large do not matter.
+    The image is turned by its EXIF orientation. Transparent parts become white. Of an animation the
+    first frame is used, of a TIFF the first page. More than 8 bits become 8, see `pixels`. Damaged
+    or very large metadata do no harm.
 
     Args:
         source: of a file, or an open one.
         size: S, the side of the result in pixels.
         channels: 3 for color, 1 for gray.
-        fit: what to do with an image that is not square: cut off what is too much at the sides,
-            add black at the sides, or stretch it.
+        fit: what to do with an image that is not square, see `resize.Form`.
 
     Returns:
-        The image, with the size that it had.
+        The image, with its original size.
 
     Raises:
         ImageError: if it is not an image, is damaged or cut short, or has over 100 million pixels.
@@ -107,7 +106,7 @@ def read_picture(
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
-        raise ImageError("has far more than the 100 million pixels that are taken") from error
+        raise ImageError("has far more than the 100 million pixels that are allowed") from error
     except FileNotFoundError as error:
         raise ImageError("is not there") from error
     except Image.UnidentifiedImageError as error:
@@ -116,13 +115,13 @@ def read_picture(
         ) from error
     except PermissionError as error:
         raise ImageError(f"cannot be read ({error.strerror})") from error
-    except Exception as error:  # Pillow's decoders raise whatever they meet
+    except Exception as error:  # Pillow's decoders raise errors of any kind
         raise ImageError(f"is damaged or cut short ({_first_line(error)})") from error
 
 
 class _Decoded(NamedTuple):
     image: Image.Image  # "RGB" or "L", turned
-    width: int  # of the whole image: a JPEG may be decoded at a part of its size
+    width: int  # of the whole image: a JPEG may be decoded at a fraction of its size
     height: int
     original: Image.Image  # as the file has it
     notes: tuple[str, ...]
@@ -142,7 +141,7 @@ def _digest(image: Image.Image) -> bytes:
     """Of mode, size and bytes."""
     found = hashlib.blake2b(f"{image.mode} {image.size}".encode(), digest_size=16)
     rows = max(1, _HASHED_AT_ONCE // (image.width * len(image.getbands())))
-    for top in range(0, image.height, rows):  # takes half the time of all at once, and no memory
+    for top in range(0, image.height, rows):  # half the time of all at once, and no memory
         bottom = min(top + rows, image.height)
         found.update(image.crop((0, top, image.width, bottom)).tobytes())
     return found.digest()
@@ -166,13 +165,13 @@ def _opened(source: str | Path | IO[bytes]) -> Iterator[IO[bytes]]:
 
 
 def _decode(file: IO[bytes], size: int, channels: int) -> _Decoded:
-    """Decodes; where that fails, once more without the metadata, if it has some that can go."""
+    """Decodes a file; if that fails, tries again without the metadata that can be removed."""
     start = file.tell()
     try:
         return _decode_once(file, size, channels)
     except (ImageError, Image.DecompressionBombError, OSError) as error:
-        # An OSError is of the pixels, apart from "cannot identify", by which Pillow means that
-        # a header could not be understood.
+        # An OSError is about the pixels; but "cannot identify" is an OSError too, by which Pillow
+        # means that it could not understand a header.
         if not isinstance(error, Image.UnidentifiedImageError):
             decoded = _without_its_end(file, start, size, channels)
             if decoded is None:
@@ -192,9 +191,9 @@ def _decode(file: IO[bytes], size: int, channels: int) -> _Decoded:
 
 
 def _without_its_end(file: IO[bytes], start: int, size: int, channels: int) -> _Decoded | None:
-    """A JPEG that lacks nothing but the two bytes that mark its end; None for any other file.
+    """A JPEG that lacks only the two bytes that mark its end; None for any other file.
 
-    Its pixels are all there if they do not depend on what is put behind them.
+    Its pixels are complete if they do not depend on what is appended to them.
     """
     file.seek(start)
     data = file.read()
@@ -219,7 +218,7 @@ def _decode_once(file: IO[bytes], size: int, channels: int) -> _Decoded:
         if image.width * image.height > MAX_PIXELS:
             raise ImageError(
                 f"has {image.width:,} x {image.height:,} pixels, more than the 100 million that "
-                "are taken"
+                "are allowed"
             )
         width, height = image.size
         if image.format in ("JPEG", "MPO"):
@@ -237,16 +236,16 @@ def _decode_once(file: IO[bytes], size: int, channels: int) -> _Decoded:
     return _Decoded(turned, width, height, image, eight.notes)
 
 
-def _image_at(file: IO[bytes], start: int) -> Image.Image:
+def _image_at(file: IO[bytes], start: int) -> ImageFile.ImageFile:
     file.seek(start)
     return _image(file)
 
 
-def _image(file: IO[bytes]) -> Image.Image:
-    """Opens a file by what it begins with.
+def _image(file: IO[bytes]) -> ImageFile.ImageFile:
+    """Opens a file by its first bytes.
 
     Raises:
-        ImageError: if what reads this kind of files is not installed.
+        ImageError: if the package that reads this format is not installed.
     """
     start = file.tell()
     header = file.read(12)

@@ -1,4 +1,4 @@
-"""What a file holds beside its pixels: the orientation is used, the rest must cost no image."""
+"""What a file holds besides its pixels: the orientation is used, the rest must do no harm."""
 
 import io
 import struct
@@ -10,13 +10,13 @@ ORIENTATION = 0x0112  # of EXIF
 _INTEGERS = {1: "B", 3: "H", 4: "I"}  # types of EXIF
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
-# Chunks that the pixels need; of the others any may be damaged.
+# Chunks that the pixels need; any other chunk may be damaged.
 _PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _WEBP_CHUNKS = (b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"EXIF")
 
 
 def orientation(image: Image.Image) -> int:
-    """1 to 8, how an opened image is to be turned by its EXIF data; 1 (not at all) without any.
+    """The EXIF orientation of an opened image, 1 to 8; 1 (do not turn) without EXIF data.
 
     Pillow turns TIFF files itself when they are loaded, and libheif HEIC files.
     """
@@ -27,9 +27,9 @@ def orientation(image: Image.Image) -> int:
 
 
 def exif_orientation(exif: bytes) -> int:
-    """The orientation in a block of EXIF data, 1 to 8; 1 if it is damaged before that place.
+    """The orientation in a block of EXIF data, 1 to 8; 1 if the data is damaged before it.
 
-    Read without the entries beside it: one bad number there would cost the others in Pillow.
+    Pillow reads all entries, and one bad entry would make it lose the orientation.
     """
     tiff = exif.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
@@ -49,9 +49,9 @@ def exif_orientation(exif: bytes) -> int:
 
 
 def without(content: bytes) -> io.BytesIO | None:
-    """A PNG, JPEG or WebP file without metadata, apart from the orientation; None: another file.
+    """A PNG, JPEG or WebP file without metadata, but with its orientation.
 
-    Also None where nothing can be left out.
+    None for any other file, and where there is nothing to remove.
     """
     if content.startswith(_PNG):
         bare = _png_without(content)

@@ -1,14 +1,14 @@
 """Any kind of pixels -> 8 bits, gray or color, opaque.
 
-More than 8 bits become 8 by leaving out the lowest ones. A file of 16 bits often holds fewer: it is
-taken for one of 8, 10, 12 or 16 bits, the fewest that hold its largest value. Numbers with a point
-are taken for 0 to 1 if none is larger than 1, for 0 to 255 if none is larger than 255, or else like
-integers. Negative ones become 0.
+Of more than 8 bits the lowest ones are dropped. A file of 16 bits often uses fewer: it is read as
+8, 10, 12 or 16 bits, the fewest that hold its largest value. Floating-point numbers are read as
+0 to 1 if none is larger than 1, as 0 to 255 if none is larger than 255, or else as integers.
+Negative numbers become 0.
 """
 
 import sys
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFile
@@ -20,27 +20,27 @@ _OTHER_ORDER = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "li
 
 
 class EightBits(NamedTuple):
-    """An image of mode "RGB" or "L", and what a person should know of how it came about."""
+    """An image of mode "RGB" or "L", and what the user should know about how it was made."""
 
     image: Image.Image
     notes: tuple[str, ...]
 
 
 def raw_mode(image: Image.Image) -> str:
-    """How the pixels are stored, in Pillow's words, such as "RGB;16B"; of one not loaded yet."""
+    """Pillow's name for how pixels are stored, such as "RGB;16B"; only before they are loaded."""
     tiles = getattr(image, "tile", None)
     arguments = tiles[0][3] if tiles else ""
     return arguments if isinstance(arguments, str) else str(next(iter(arguments or ()), ""))
 
 
 def eight_bits(
-    image: Image.Image, raw: str, channels: int, again: Callable[[], Image.Image]
+    image: Image.Image, raw: str, channels: int, again: Callable[[], ImageFile.ImageFile]
 ) -> EightBits:
     """Any mode -> "RGB" or "L", 8 bits; transparent parts become white.
 
     Args:
         image: loaded.
-        raw: its `raw_mode` before it was.
+        raw: its `raw_mode` before it was loaded.
         channels: 3 or 1.
         again: opens the same file once more.
     """
@@ -49,11 +49,11 @@ def eight_bits(
         image, notes = _from_deep_gray(image)
     elif raw[-3:] in _OTHER_ORDER and image.mode in ("RGB", "RGBA", "LA"):
         image, notes = _from_deep_color(image, raw, again)
-    if image.mode == "La":  # which converts to LA alone
+    if image.mode == "La":  # which can only be converted to LA
         image = image.convert("LA")
     if image.has_transparency_data:
         image = _on_white(image.convert("RGBA"))
-    # By way of RGB, as data sets of color images become gray.
+    # Through RGB, as color images of other data sets become gray.
     if channels == 1 and image.mode not in ("L", "1"):
         image = image.convert("RGB")
     return EightBits(image.convert("L" if channels == 1 else "RGB"), notes)
@@ -61,19 +61,23 @@ def eight_bits(
 
 def varies(image: Image.Image) -> bool:
     """Whether the pixels of a loaded image, as the file has them, are not all the same."""
-    extrema = image.getextrema()
-    pairs = extrema if isinstance(extrema[0], tuple) else (extrema,)
-    return any(low != high for low, high in pairs)
+    return any(low != high for low, high in _extrema(image))
+
+
+def _extrema(image: Image.Image) -> list[tuple[float, float]]:
+    """The lowest and the highest value of each channel."""
+    found: Any = image.getextrema()  # a pair, or one for each channel
+    return list(found) if isinstance(found[0], tuple) else [found]
 
 
 def bits_for(largest: int) -> int:
-    """How many bits a file is taken to use whose largest value is this."""
+    """How many bits a file is taken to use, by its largest value."""
     return next((bits for bits in BITS if largest < 2**bits), int(largest).bit_length())
 
 
 def _on_white(rgba: Image.Image) -> Image.Image:
-    """Composed with white; if nothing at all is opaque, the fourth channel is taken for unused."""
-    if rgba.getextrema()[3][1] == 0:
+    """On a white background; if nothing at all is opaque, the fourth channel is ignored."""
+    if _extrema(rgba)[3][1] == 0:
         return rgba.convert("RGB")
     white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
     return Image.alpha_composite(white, rgba)
@@ -100,11 +104,11 @@ def _from_deep_gray(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
 
 
 def _from_deep_color(
-    image: Image.Image, raw: str, again: Callable[[], Image.Image]
+    image: Image.Image, raw: str, again: Callable[[], ImageFile.ImageFile]
 ) -> tuple[Image.Image, tuple[str, ...]]:
-    """As it is, unless its upper bytes are almost nothing: then the bits that it uses."""
+    """The image itself, unless its upper bytes are almost 0: then the bits that it uses."""
     colors = 3 if image.mode.startswith("RGB") else 1
-    if max(high for _, high in image.getextrema()[:colors]) >= 16:
+    if max(high for _, high in _extrema(image)[:colors]) >= 16:
         return image, ()
     lower = again()
     changed = raw[:-3] + _OTHER_ORDER[raw[-3:]]
@@ -112,7 +116,7 @@ def _from_deep_color(
         lower._mode, changed = "RGBA", "RGBA"
     tiles = []
     for codec, extents, offset, arguments in lower.tile:
-        new = changed if isinstance(arguments, str) else (changed, *arguments[1:])
+        new = changed if isinstance(arguments, str) else (changed, *(arguments or ())[1:])
         tiles.append(ImageFile._Tile(codec, extents, offset, new))
     lower.tile = tiles
     lower.load()

@@ -1,7 +1,7 @@
 """The one rule from a decoded image to the pixels that the networks see.
 
-It has two forms: with Pillow, for files and for data sets, and with TensorFlow, for the exported
-model, which has nothing else. They give the same pixels, within one level where they resize.
+It has two forms: with Pillow, for files and data sets, and with TensorFlow, for the exported model,
+which has no Pillow. They give the same pixels, within one level where they resize.
 
 1. The file is decoded (`images`, `encoded`) to 8 bits and three colors, a large JPEG at 1/2, 1/4 or
    1/8 of its size (`jpeg_factor`). What is transparent becomes white. Then the image is turned as
@@ -12,9 +12,10 @@ model, which has nothing else. They give the same pixels, within one level where
    image so that its longer side is S and its shorter one is at least 1, and puts black around it,
    the upper left corner at ((S - width) // 2, (S - height) // 2); "stretch" resizes as it is.
    Resizing is bilinear; the filter grows with the factor when an image shrinks (no aliasing).
+4. The networks see float32 in [-1, 1] (`scale`), the range of the generator's tanh.
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from PIL import Image
 
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 Fit = Literal["crop", "pad", "stretch"]
-# By number, as an exported model stores it; a new rule comes after them.
+# An exported model stores the number of its rule; a new rule is appended.
 RULES = ("resize-1",)
 RULE = RULES[-1]
-# JPEGs are decoded at a fraction of their size while that leaves so many times S. The result
-# differs by less than a level, on average, from that of the whole image, and large photos take a
+# JPEGs are decoded at a fraction of their size that leaves at least this many times S. The result
+# differs by less than one level, on average, from that of the whole image, and large photos take a
 # third of the time.
 ENOUGH = 8
 JPEG_FACTORS = (1, 2, 4, 8)  # those that libjpeg has
@@ -41,6 +42,26 @@ _TURNS = {
 }
 
 
+class Form(NamedTuple):
+    """What all images of a data set are brought to.
+
+    Attributes:
+        size: S, the side in pixels.
+        channels: 3 for color, 1 for gray.
+        fit: what to do with an image that is not square: "crop" cuts off its longer sides, "pad"
+            adds black at its shorter ones, "stretch" changes its shape.
+    """
+
+    size: int
+    channels: int
+    fit: Fit
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(S, S, channels)."""
+        return self.size, self.size, self.channels
+
+
 def jpeg_factor(width: int, height: int, size: int) -> int:
     """1, 2, 4 or 8: the part of its size at which a JPEG is decoded for S = `size`."""
     return max(
@@ -51,7 +72,7 @@ def jpeg_factor(width: int, height: int, size: int) -> int:
 
 
 def turn_with_pillow(image: Image.Image, orientation: int) -> Image.Image:
-    """Turns as an EXIF orientation of 1 to 8 says; as it is by any other number."""
+    """Turns the image by its EXIF orientation, 1 to 8; any other number changes nothing."""
     return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
@@ -66,7 +87,7 @@ def with_pillow(image: Image.Image, size: int, fit: Fit) -> Image.Image:
     if fit == "crop":
         side = min(width, height)
         left, top = (width - side) // 2, (height - side) // 2
-        # Cropped first: given a box, `resize` would look at the pixels beside it.
+        # Cropped first: given a box, `resize` would also use the pixels around it.
         return image.crop((left, top, left + side, top + side)).resize((size, size), resample)
     longer = max(width, height)
     inner = [max(1, (2 * side * size + longer) // (2 * longer)) for side in (width, height)]
@@ -90,7 +111,7 @@ def turn_with_tensorflow(image: "tf.Tensor", orientation: "tf.Tensor") -> "tf.Te
 
 
 def to_channels(image: "tf.Tensor", channels: int) -> "tf.Tensor":
-    """uint8 (..., 1 or 3) -> uint8 (..., channels); to gray by the numbers that Pillow takes."""
+    """uint8 (..., 1 or 3) -> uint8 (..., channels); to gray with the weights of Pillow."""
     import tensorflow as tf
 
     if image.shape[-1] == channels:
@@ -129,3 +150,17 @@ def with_tensorflow(image: "tf.Tensor", size: int, fit: str, channels: int) -> "
     resize = {"crop": crop, "pad": pad, "stretch": lambda: to(image, size, size)}[fit]
     ready = (height == size) & (width == size)
     return tf.ensure_shape(tf.cond(ready, lambda: image, resize), (size, size, channels))
+
+
+def scale(images: "tf.Tensor") -> "tf.Tensor":
+    """uint8 0 .. 255 -> float32 in [-1, 1]."""
+    import tensorflow as tf
+
+    return tf.cast(images, tf.float32) / 127.5 - 1.0
+
+
+def unscale(images: "tf.Tensor") -> "tf.Tensor":
+    """The reverse of `scale`: float32 in [-1, 1] -> uint8."""
+    import tensorflow as tf
+
+    return tf.cast(tf.clip_by_value(tf.round((images + 1.0) * 127.5), 0, 255), tf.uint8)

@@ -75,7 +75,7 @@ def test_mistakes_are_named_with_their_lines(tmp_path: Path) -> None:
     text = message(tmp_path, "a.png,cat\nx.png,dog\ny.png,dog\n")
     assert "2 of its lines name no image in the folder (line 2: x.png; line 3: y.png)" in text
     assert "; there is photos/c d.jpg." in message(tmp_path, "a.png,cat\nc d.jpg,dog\n")
-    assert "need their ending, as in b.png" in message(tmp_path, "id,breed\nb,cat\n")
+    assert "need their extension, as in b.png" in message(tmp_path, "id,breed\nb,cat\n")
     text = message(tmp_path, "file,label\na.png,cat\nb.png,dog\na.png,dog\n")
     assert "two labels to a.png: 'cat' in line 2 and 'dog' in line 4" in text
     assert "'cat' in line 1 and '' in line 2" in message(tmp_path, "a.png,cat\na.png,\n")
@@ -84,7 +84,7 @@ def test_mistakes_are_named_with_their_lines(tmp_path: Path) -> None:
     assert "line 2 has 3 columns" in message(tmp_path, "a.png,cat\nb.png,1,2\n")
     assert "line 1 has 4 columns" in message(tmp_path, "xmin,xmax,ymin,ymax\n1,2,3,4\n")
     assert "line 2 is not CSV" in message(tmp_path, 'a.png,cat\n"b.png,cat\n')
-    assert "in line 1 holds a line break" in message(tmp_path, 'a.png,"two\u2028lines"\n')
+    assert "in line 1 has a line break" in message(tmp_path, 'a.png,"two\u2028lines"\n')
     assert "'NaN' in line 2 would be a class" in message(tmp_path, "a.png,cat\nb.png,NaN\n")
     assert "is not a text file" in message(tmp_path, b"PK\x03\x04sheet")
 

@@ -170,7 +170,7 @@ def test_with_a_table_folders_are_classes_if_they_are_called_so(tmp_path: Path) 
     layout = read_layout(tmp_path, FLAG)
     labels = dict(parts(layout)["train"])
     assert labels["cat/2.png"] == "cat" and labels["bird/1.png"] is None
-    assert layout.notes == ["no class of labels.csv: bird/; images there are without a label"]
+    assert layout.notes == ["not a class of labels.csv: bird/; images there have no label"]
 
 
 def test_a_class_that_is_called_as_a_part_is_thought_of(tmp_path: Path) -> None:

@@ -213,3 +213,9 @@ def test_a_hidden_folder_and_a_missing_hidden_file_are_taken_as_given(
     assert list(expand([missing], None)) == [missing]  # is to be named as missing
     monkeypatch.chdir(tmp_path / ".photos")
     assert list(expand(["."], None)) == ["./1.png"]
+
+
+def test_natural_key_sorts_numbers_by_value() -> None:
+    ids = ["part__10", "part__9", "a", "part__9b"]
+    assert sorted(ids, key=natural_key) == ["a", "part__9", "part__9b", "part__10"]
+    assert sorted(["²", "10", "x²"], key=natural_key) == ["10", "x²", "²"]  # no decimals

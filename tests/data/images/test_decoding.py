@@ -506,7 +506,7 @@ def test_what_pillow_warns_of_stays_silent_in_threads_too(tmp_path: Path) -> Non
     script = (
         "import sys, pathlib, concurrent.futures\n"
         "from PIL import Image\n"
-        "from ssgan_tf.images import read_picture\n"
+        "from ssgan_tf.data.images.decoding import read_picture\n"
         "Image.MAX_IMAGE_PIXELS = 3000\n"
         "paths = sorted(pathlib.Path(sys.argv[1]).iterdir()) * 4\n"
         "with concurrent.futures.ThreadPoolExecutor(4) as threads:\n"

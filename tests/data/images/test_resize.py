@@ -14,9 +14,10 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from ssgan_tf import predict
-from ssgan_tf.data import datasets
-from ssgan_tf.data.folder import loading
+from ssgan_tf.data import load
+from ssgan_tf.data.folder.load import load_folder
 from ssgan_tf.data.images import decoding, resize
+from ssgan_tf.data.load import load_named
 from ssgan_tf.inference import encoded
 
 SIZE = 32
@@ -150,7 +151,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_file_gives_the_same_pixels_by_every_way(
     channels: int, fit: str, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dataset = loading.load(str(place), image_size=SIZE, fit=fit, channels=channels)
+    dataset = load_folder(str(place), image_size=SIZE, fit=fit, channels=channels)
     by_folder = {
         Path(name).name: pixels
         for part in (dataset.train, dataset.test)
@@ -160,8 +161,8 @@ def test_a_file_gives_the_same_pixels_by_every_way(
 
     monkeypatch.setattr(Files, "place", place, raising=False)
     monkeypatch.setattr(Files, "channels", channels)
-    monkeypatch.setattr(datasets, "_builder", lambda name, data_dir: Files(data_dir=data_dir))
-    train = datasets.load("files", str(tmp_path), SIZE, fit).train
+    monkeypatch.setattr(load, "_builder", lambda name, data_dir: Files(data_dir=data_dir))
+    train = load_named("files", str(tmp_path), SIZE, fit).train
     by_tfds = dict(zip(train.ids.tolist(), train.images, strict=True))
 
     classifier = Remembers(channels, fit)

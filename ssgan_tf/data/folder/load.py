@@ -1,4 +1,4 @@
-"""A folder of images as a data set; see `folder_layout` for what it may look like."""
+"""A folder of images as a data set; see `layout` for what it may look like."""
 
 import os
 
@@ -6,14 +6,14 @@ import numpy as np
 
 from ssgan_tf.config import UserError, expand_user
 from ssgan_tf.data.cache import Decoded, decode_files, pixels_digest
-from ssgan_tf.data.datasets import Dataset, Split
-from ssgan_tf.data.folder.counts import report
+from ssgan_tf.data.dataset import UNKNOWN, Dataset, Split
 from ssgan_tf.data.folder.layout import Layout, read_layout
-from ssgan_tf.data.folder.parts import UNKNOWN, Copies, find_copies, set_aside
-from ssgan_tf.data.images.decoding import Fit
+from ssgan_tf.data.folder.summary import summarize
+from ssgan_tf.data.folder.train_test_split import Copies, find_copies, set_aside
+from ssgan_tf.data.images.resize import Fit
 
 
-def load(
+def load_folder(
     path: str,
     image_size: int = 32,
     fit: Fit = "crop",
@@ -26,21 +26,20 @@ def load(
 
     Args:
         path: of the folder.
-        image_size: S; every image is brought to S x S, see `images.read_picture`.
+        image_size: S; every image is resized to S x S, see `decoding.read_picture`.
         fit: what to do with images that are not square.
         channels: 3 or 1.
-        test_fraction: of the labeled images of each class, where there is no `test/`; which ones
-            depends on nothing but their paths within the folder.
-        memory_budget_gb: what images may take in memory, see `storage.Storage`.
+        test_fraction: of the labeled images of each class, where there is no `test/`; the choice
+            depends only on the paths within the folder.
+        memory_budget_gb: how much memory images may take, see `storage.Storage`.
         cache_dir: where decoded images are kept, see `cache.decode_files`.
 
     Returns:
-        The data set. Training images without a label have the label -1; those of `valid/` are
-        training images with their ids in `validation_ids`. No image of the test part is in the
-        training part. Its `report` says what was found.
+        The data set. Images of `valid/` are training images with their ids in `validation_ids`. No
+        image of the test part is in the training part. `report` says what was found.
 
     Raises:
-        UserError: if the folder cannot be understood, see `folder_layout.read_layout`, or a part
+        UserError: if the folder cannot be understood, see `layout.read_layout`, or a part
             or class has no image that can be used.
     """
     root = expand_user(path).absolute()
@@ -48,43 +47,53 @@ def load(
     layout = read_layout(root, flag)
     files = [item.path for item in layout.items]
     decoded = decode_files(root, files, image_size, channels, fit, cache_dir, memory_budget_gb)
-    label_of = {name: label for label, name in enumerate(layout.class_names)}
     items = [layout.items[index] for index in decoded.kept]
     ids = [item.id for item in items]
+    label_of: dict[str | None, int] = {name: i for i, name in enumerate(layout.class_names)}
     labels = np.array([label_of.get(item.label, UNKNOWN) for item in items], np.int64)
     parts = np.array([item.part for item in items], dtype="U10")
     _check_readable(layout, decoded, labels, parts, flag)
+
     copies = find_copies(decoded.digests, labels, parts.tolist(), ids)
-    labels = copies.labels
     parts[~copies.keep] = ""
-    _check_left(layout, copies, ids, parts, flag)
-    source = "test/"
+    _check_left(layout, copies, parts, flag)
+    test_source = "test/"
     if not layout.has_test:
-        source = f"set aside, --test_fraction={test_fraction}"
-        candidates = np.where(parts == "train", labels, UNKNOWN)
-        parts[set_aside(candidates, ids, test_fraction)] = "test"
-        if "test" not in parts:
-            raise UserError(
-                f"--test_fraction={test_fraction}: leaves no test image of "
-                f"{np.sum(candidates != UNKNOWN):,} labeled ones; give more, or a folder test/."
-            )
+        _set_test_aside(parts, copies.labels, ids, test_fraction)
+        test_source = f"set aside, --test_fraction={test_fraction}"
+
     used = np.flatnonzero(parts != "")
-    pixels = pixels_digest([ids[i] for i in used], [decoded.digests[i] for i in used])
-    everything = Split(decoded.images, labels, np.array(ids, dtype=str))
+    images = Split(decoded.images, copies.labels, np.array(ids, dtype=str))
     return Dataset(
         f"folder:{os.path.basename(os.path.abspath(root))}",
         layout.class_names,
-        everything.take(np.flatnonzero((parts == "train") | (parts == "validation"))),
-        everything.take(np.flatnonzero(parts == "test")),
-        (f"test images: {source}", *report(layout, decoded, copies, labels, parts)),
+        images.take(np.flatnonzero((parts == "train") | (parts == "validation"))),
+        images.take(np.flatnonzero(parts == "test")),
+        (f"test images: {test_source}", *summarize(layout, decoded, copies, parts)),
         frozenset(np.array(ids, dtype=object)[parts == "validation"]),
-        pixels,
+        pixels_digest([ids[i] for i in used], [decoded.digests[i] for i in used]),
     )
+
+
+def _set_test_aside(parts: np.ndarray, labels: np.ndarray, ids: list[str], fraction: float) -> None:
+    """Makes some training images test images, in `parts`.
+
+    Raises:
+        UserError: if none can be.
+    """
+    candidates = np.where(parts == "train", labels, UNKNOWN)
+    parts[set_aside(candidates, ids, fraction)] = "test"
+    if "test" not in parts:
+        raise UserError(
+            f"--test_fraction={fraction}: leaves no test image of "
+            f"{np.sum(candidates != UNKNOWN):,} labeled ones; give more, or a folder test/."
+        )
 
 
 def _check_readable(
     layout: Layout, decoded: Decoded, labels: np.ndarray, parts: np.ndarray, flag: str
 ) -> None:
+    """Raises UserError if no image of a class, or of the test part, can be read."""
     for label, name in enumerate(layout.class_names):
         if label not in labels[parts == "train"]:
             why = next(
@@ -99,9 +108,7 @@ def _check_readable(
         raise UserError(f"{flag}: test/ has no image that can be read; fill or remove it.")
 
 
-def _check_left(
-    layout: Layout, copies: Copies, ids: list[str], parts: np.ndarray, flag: str
-) -> None:
+def _check_left(layout: Layout, copies: Copies, parts: np.ndarray, flag: str) -> None:
     """Raises UserError if copies leave a class nothing to train on."""
     left = set(copies.labels[parts == "train"].tolist())
     for label, name in enumerate(layout.class_names):

@@ -1,4 +1,4 @@
-"""What a person should know of a folder of images before training on it."""
+"""The report on a folder of images, printed before training."""
 
 import math
 import re
@@ -7,34 +7,32 @@ from collections.abc import Sequence
 import numpy as np
 
 from ssgan_tf.data.cache import Decoded
+from ssgan_tf.data.dataset import UNKNOWN
 from ssgan_tf.data.folder.layout import Layout
 from ssgan_tf.data.folder.names import listed, shown
-from ssgan_tf.data.folder.parts import UNKNOWN, Copies
-from ssgan_tf.data.label_split import imbalanced
+from ssgan_tf.data.folder.train_test_split import Copies
+from ssgan_tf.data.sampling import imbalanced
 from ssgan_tf.system import streams
 
 _SHOWN = 5  # files that are named, of each kind
 
 
-def report(
-    layout: Layout, decoded: Decoded, copies: Copies, labels: np.ndarray, parts: np.ndarray
-) -> list[str]:
-    """Lines on the parts, the classes, and whatever is not as one may expect.
+def summarize(layout: Layout, decoded: Decoded, copies: Copies, parts: np.ndarray) -> list[str]:
+    """Lines on the parts and the classes, and on anything unexpected.
 
     Args:
         layout: of the folder.
         decoded: its images.
-        copies: among the M images that could be read.
-        labels: (M,) of these, as they are used.
+        copies: among the M images that could be read, with their labels as they are used.
         parts: (M,) "train", "validation" or "test", as they are used; "": left out.
     """
-    names = layout.class_names
+    names, labels = layout.class_names, copies.labels
     ids = [layout.items[index].id for index in decoded.kept]
     return [
         *_table(names, labels, parts),
         _sizes(decoded.sizes),
         *_on_classes(layout, labels, parts),
-        *_on_copies(copies, ids, labels, parts),
+        *_on_copies(copies, ids, parts),
         *layout.notes,
         *_on_files(layout, decoded),
     ]
@@ -80,7 +78,7 @@ def _on_classes(layout: Layout, labels: np.ndarray, parts: np.ndarray) -> list[s
     folded = [name.casefold() for name in names]
     twins = [name for name in names if folded.count(name.casefold()) > 1]
     if twins:
-        lines.append(f"classes that differ in upper and lower case alone: {listed(twins)}")
+        lines.append(f"classes that differ only in upper and lower case: {listed(twins)}")
     tested = set(labels[parts == "test"].tolist())
     untested = [label for label in range(len(names)) if label not in tested]
     if layout.has_test:
@@ -99,7 +97,7 @@ def _on_classes(layout: Layout, labels: np.ndarray, parts: np.ndarray) -> list[s
     return lines
 
 
-def _on_copies(copies: Copies, ids: list[str], labels: np.ndarray, parts: np.ndarray) -> list[str]:
+def _on_copies(copies: Copies, ids: list[str], parts: np.ndarray) -> list[str]:
     counted = (
         (copies.of_test, "of test images, left out of training"),
         (copies.of_validation, "of validation images, left out of training"),
@@ -144,7 +142,7 @@ def _on_files(layout: Layout, decoded: Decoded) -> list[str]:
             [f"{shown(layout.items[i].id)}: {note}" for i, note in decoded.notes.items()]
         )
     if layout.others:
-        lines.append(f"not looked at: {layout.others:,} files without an image's name")
+        lines.append(f"not read: {layout.others:,} files without an image's name")
     return lines
 
 

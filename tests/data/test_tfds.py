@@ -15,29 +15,13 @@ import requests
 import tensorflow_datasets as tfds
 
 from ssgan_tf.config import Config, UserError
-from ssgan_tf.data import datasets, house_numbers
+from ssgan_tf.data import house_numbers, load
+from ssgan_tf.data import tfds as tfds_data
 from ssgan_tf.data.folder.walk import natural_key
 from ssgan_tf.data.label_split import split_labels
+from ssgan_tf.data.load import load_named
 
 SHARED = Path(os.environ.get("TFDS_DATA_DIR", "")) / "svhn_cropped" / "3.1.0"
-
-
-def test_house_numbers_loads_as_uint8_in_the_order_of_its_ids(data_dir: str) -> None:
-    dataset = datasets.load("house_numbers", data_dir)
-    assert dataset.name == "house_numbers/1.0.0"
-    assert dataset.class_names == [str(digit) for digit in range(10)]
-    assert (len(dataset.train), len(dataset.test)) == (96, 40)
-    assert dataset.train.images.shape == (96, 32, 32, 3)
-    assert dataset.train.images.dtype == np.uint8
-    assert dataset.train.labels.dtype == np.int64
-    assert dataset.train.ids.tolist() == [f"train_{index:06d}" for index in range(96)]
-    assert (dataset.num_classes, dataset.channels) == (10, 3)
-
-
-def test_natural_key_sorts_numbers_by_value() -> None:
-    ids = ["part__10", "part__9", "a", "part__9b"]
-    assert sorted(ids, key=natural_key) == ["a", "part__9", "part__9b", "part__10"]
-    assert sorted(["²", "10", "x²"], key=natural_key) == ["10", "x²", "²"]  # no decimals
 
 
 class GreyToy(tfds.core.GeneratorBasedBuilder):
@@ -71,14 +55,14 @@ def with_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(GreyToy, "parts", {"train": 20, "test": 5, "extra": 30})
     builder = GreyToy(data_dir=str(tmp_path))
     builder.download_and_prepare()
-    monkeypatch.setattr(datasets, "_builder", lambda name, data_dir: builder)
+    monkeypatch.setattr(load, "_builder", lambda name, data_dir: builder)
 
 
 @pytest.mark.parametrize("budget", [1.0, 1e-9])
 @pytest.mark.usefixtures("with_extra")
 def test_extra_images_join_after_the_training_images_without_their_labels(budget: float) -> None:
-    plain = datasets.load("toy", memory_budget_gb=budget)
-    more = datasets.load("toy", memory_budget_gb=budget, unlabeled_splits="train+extra[:50%]")
+    plain = load_named("toy", memory_budget_gb=budget)
+    more = load_named("toy", memory_budget_gb=budget, unlabeled_splits="train+extra[:50%]")
     assert (len(more.train), len(more.test)) == (35, 5)
     assert more.source_shape == plain.source_shape == (28, 28)
     np.testing.assert_array_equal(more.train.images[:20], plain.train.images)
@@ -91,8 +75,8 @@ def test_extra_images_join_after_the_training_images_without_their_labels(budget
 @pytest.mark.usefixtures("with_extra")
 def test_extra_images_change_neither_the_labels_drawn_nor_the_validation_part() -> None:
     config = Config(labeled=6, validation_fraction=0.2)
-    plain = datasets.load("toy")
-    more = datasets.load("toy", unlabeled_splits="train+extra")
+    plain = load_named("toy")
+    more = load_named("toy", unlabeled_splits="train+extra")
     splits = [split_labels(config, dataset) for dataset in (plain, more)]
     np.testing.assert_array_equal(splits[0].labeled, splits[1].labeled)
     np.testing.assert_array_equal(splits[0].validation, splits[1].validation)
@@ -103,7 +87,7 @@ def test_extra_images_change_neither_the_labels_drawn_nor_the_validation_part() 
 @pytest.mark.usefixtures("with_extra")
 def test_unknown_unlabeled_splits_are_named_beside_those_there_are(part: str) -> None:
     with pytest.raises(UserError, match=r"--unlabeled_splits=train\+.*there are: test, extra"):
-        datasets.load("toy", unlabeled_splits=f"train+{part}")
+        load_named("toy", unlabeled_splits=f"train+{part}")
 
 
 @pytest.mark.parametrize("splits", ["", "extra", "train+", "train+extra+extra"])
@@ -124,7 +108,7 @@ def test_any_tfds_images_are_enlarged_get_ids_and_a_test_part(
     parts: dict[str, int], sizes: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(GreyToy, "parts", parts)
-    dataset = datasets.load("grey_toy", str(tmp_path))
+    dataset = load_named("grey_toy", str(tmp_path))
     assert (len(dataset.train), len(dataset.test)) == sizes
     assert dataset.class_names == ["cat", "dog"]
     assert dataset.channels == 1
@@ -144,11 +128,11 @@ def test_images_are_brought_to_the_size_and_channels_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(GreyToy, "parts", {"train": 6, "test": 2})
-    dataset = datasets.load("grey_toy", str(tmp_path), image_size=64, channels=3)
+    dataset = load_named("grey_toy", str(tmp_path), image_size=64, channels=3)
     images = dataset.train.images
     assert images.shape == (6, 64, 64, 3)
     np.testing.assert_array_equal(images.min(axis=(1, 2, 3)), images.max(axis=(1, 2, 3)))
-    grey = datasets.load("grey_toy", str(tmp_path), image_size=16)
+    grey = load_named("grey_toy", str(tmp_path), image_size=16)
     assert grey.train.images.shape == (6, 16, 16, 1)
 
 
@@ -156,15 +140,15 @@ def test_images_that_are_ready_keep_their_pixels_whoever_decodes_them(
     data_dir: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TFDS decodes those of house_numbers; where it could not, they go the way of files."""
-    expected = datasets.load("house_numbers", data_dir).train
+    expected = load_named("house_numbers", data_dir).train
     monkeypatch.setattr(tfds.features.Image, "encoding_format", "jpeg")
-    found = datasets.load("house_numbers", data_dir).train
+    found = load_named("house_numbers", data_dir).train
     np.testing.assert_array_equal(found.images, expected.images)
     np.testing.assert_array_equal(found.labels, expected.labels)
-    gray = datasets.load("house_numbers", data_dir, channels=1).train
+    gray = load_named("house_numbers", data_dir, channels=1).train
     monkeypatch.undo()
     np.testing.assert_array_equal(
-        gray.images, datasets.load("house_numbers", data_dir, channels=1).train.images
+        gray.images, load_named("house_numbers", data_dir, channels=1).train.images
     )
 
 
@@ -173,39 +157,15 @@ def test_a_data_set_without_training_images_is_refused(
 ) -> None:
     monkeypatch.setattr(GreyToy, "parts", {"test": 5})
     with pytest.raises(UserError, match="no training part"):
-        datasets.load("grey_toy", str(tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("svhn_croped", ["--dataset=svhn_croped", "close to it", "svhn_cropped"]),
-        ("no such thing", ["--dataset=no such thing"]),
-        ("svhn_cropped:9.9.9", ["--dataset=svhn_cropped:9.9.9"]),
-    ],
-)
-def test_an_unknown_data_set_is_named(name: str, words: list[str], tmp_path: Path) -> None:
-    with pytest.raises(UserError) as error:
-        datasets.load(name, str(tmp_path))
-    for word in words:
-        assert word in str(error.value)
-
-
-def test_a_folder_of_that_name_is_pointed_at(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "my_images").mkdir()
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="your own images give --dataset=folder:my_images"):
-        datasets.load("my_images", str(tmp_path))
+        load_named("grey_toy", str(tmp_path))
 
 
 def test_a_data_set_that_is_not_of_classified_images_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(datasets, "_prepare", lambda builder, manual_dir: None)
+    monkeypatch.setattr(tfds_data, "_prepare", lambda builder, manual_dir: None)
     with pytest.raises(UserError, match="imdb_reviews: not an image classification data set"):
-        datasets.load("imdb_reviews")
+        load_named("imdb_reviews")
 
 
 def test_images_of_16_bits_are_refused_and_not_wrapped_into_8() -> None:
@@ -219,7 +179,7 @@ def test_images_of_16_bits_are_refused_and_not_wrapped_into_8() -> None:
         name="deep", info=SimpleNamespace(features=features, supervised_keys=("image", "label"))
     )
     with pytest.raises(UserError, match=r"deep: not an image .* of 8 bits"):
-        datasets._feature_keys(builder)
+        tfds_data._source(builder)
 
 
 def no_network(*arguments: object, **keywords: object) -> None:
@@ -235,9 +195,9 @@ def test_missing_data_without_a_network_lists_the_ways_out_at_once(
     network: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(requests, "head", network)
-    monkeypatch.setattr(datasets, "PROBE_SECONDS", 0.5)
+    monkeypatch.setattr(tfds_data, "PROBE_SECONDS", 0.5)
     with pytest.raises(UserError) as error:
-        datasets.load("svhn_cropped", str(tmp_path))
+        load_named("svhn_cropped", str(tmp_path))
     message = str(error.value)
     assert "--dataset=svhn_cropped" in message
     assert str(tmp_path / "svhn_cropped" / "3.1.0") in message  # what was tried
@@ -257,7 +217,7 @@ def test_files_in_the_manual_directory_are_used_instead_of_a_download(
     for part in ("train", "test", "extra"):
         (manual / f"{part}_32x32.mat").write_bytes(b"not a mat file")
     with pytest.raises(UserError, match="preparing it failed"):
-        datasets.load("svhn_cropped", str(tmp_path))
+        load_named("svhn_cropped", str(tmp_path))
 
 
 def copy_of(data_dir: str, tmp_path: Path) -> tuple[str, list[Path]]:
@@ -281,11 +241,11 @@ def test_a_prepared_copy_whose_files_are_damaged_is_named(
     else:
         path.write_bytes(content[: len(content) // 2] if damage == "truncated" else b"")
     with pytest.raises(UserError, match=r"--dataset=house_numbers: .*damaged") as error:
-        datasets.load("house_numbers", place)
+        load_named("house_numbers", place)
     assert "delete" in str(error.value)
     shutil.rmtree(Path(place) / "house_numbers")  # what it says helps
     monkeypatch.setattr(house_numbers, "NUM_EXAMPLES", {"train": 30, "test": 20})
-    assert len(datasets.load("house_numbers", place).train) == 30
+    assert len(load_named("house_numbers", place).train) == 30
 
 
 @pytest.mark.parametrize("name", ["dataset_info.json", "features.json"])
@@ -296,7 +256,7 @@ def test_a_prepared_copy_whose_description_is_damaged_is_named(
     (path,) = Path(place).rglob(name)
     path.write_text("{ no json")
     try:
-        found = datasets.load("house_numbers", place)
+        found = load_named("house_numbers", place)
     except UserError as error:
         assert "--dataset=house_numbers" in str(error) and "damaged" in str(error)
     else:  # TFDS did without it
@@ -316,8 +276,8 @@ def test_a_copy_that_is_half_prepared_is_prepared_again(
     with monkeypatch.context() as patch:
         patch.setattr(house_numbers.HouseNumbers, "_generate_examples", dies)
         with pytest.raises(KeyboardInterrupt):
-            datasets.load("house_numbers", str(tmp_path))
-    assert len(datasets.load("house_numbers", str(tmp_path)).train) == 30
+            load_named("house_numbers", str(tmp_path))
+    assert len(load_named("house_numbers", str(tmp_path)).train) == 30
 
 
 class Server(http.server.BaseHTTPRequestHandler):
@@ -362,20 +322,20 @@ def test_a_network_that_fails_in_the_middle_of_a_download_leaves_nothing_that_co
     monkeypatch.setattr(Downloaded, "url", f"http://127.0.0.1:{server.server_port}/images.bin")
     monkeypatch.setattr(Server, "broken", True)
     monkeypatch.setattr(Downloaded, "parts", {"train": 6, "test": 4})
-    monkeypatch.setattr(datasets, "_builder", lambda name, data_dir: Downloaded(data_dir=data_dir))
+    monkeypatch.setattr(load, "_builder", lambda name, data_dir: Downloaded(data_dir=data_dir))
     try:
         with pytest.raises(UserError, match="preparing it failed") as error:
-            datasets.load("downloaded", str(tmp_path))
+            load_named("downloaded", str(tmp_path))
         assert "--data_dir" in str(error.value)
         monkeypatch.setattr(Server, "broken", False)
-        assert len(datasets.load("downloaded", str(tmp_path)).train) > 0
+        assert len(load_named("downloaded", str(tmp_path)).train) > 0
     finally:
         server.shutdown()
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="TFDS_DATA_DIR holds no prepared svhn_cropped")
 def test_svhn_has_its_ids_and_a_label_zero() -> None:
-    dataset = datasets.load("svhn_cropped")
+    dataset = load_named("svhn_cropped")
     assert dataset.train.ids[0] == "train_000000"
     assert set(dataset.train.labels.tolist()) == set(range(10))
     assert dataset.train.images.shape[1:] == (32, 32, 3)

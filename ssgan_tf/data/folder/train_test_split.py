@@ -1,4 +1,4 @@
-"""Which images of a folder are trained on and which are for the test: no image for both."""
+"""Which images of a folder are for training and which for the test; none is for both."""
 
 import hashlib
 from collections import defaultdict
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-UNKNOWN = -1  # the label of images without one
+from ssgan_tf.data.dataset import UNKNOWN
 
 
 class Copies(NamedTuple):
@@ -20,7 +20,7 @@ class Copies(NamedTuple):
         of_validation: how many training images are left out as copies of validation images.
         within_train: how many training images are left out as copies of training images.
         within_validation: the same among validation images.
-        within_test: how many test images are copies of other ones; they stay.
+        within_test: how many test images are copies of other test images; they stay.
         two_labels: groups of indices: one image, several labels.
     """
 
@@ -39,10 +39,11 @@ def find_copies(
 ) -> Copies:
     """Decides on images that occur more than once.
 
-    A test part stays as it is, and copies of its images are left out of the others; so are copies
-    of validation images out of training. Of copies within the training or validation part one
-    stays, with a label if one has it. Where their labels differ nobody knows which is right: in the
-    training part the image stays without a label, in the validation part it does not stay.
+    A test part stays as it is, and copies of its images are left out of the other parts. So are
+    copies of validation images from training. Of copies within the training or validation part one
+    stays, with a label if one of them has a label. Where their labels differ, nobody knows the
+    correct one: in the training part the image stays without a label, from the validation part it
+    is left out.
 
     Args:
         digests: equal where the pixels are equal.
@@ -54,8 +55,8 @@ def find_copies(
     for index, digest in enumerate(digests):
         groups[digest].append(index)
     keep, labels = np.ones(len(labels), bool), labels.copy()
-    left_out = dict.fromkeys(("test", "validation", "train"), 0)  # in the other parts, by this one
-    within = dict.fromkeys(("train", "validation", "test"), 0)
+    left_out = {"test": 0, "validation": 0, "train": 0}  # of other parts, as copies in this part
+    within = {"train": 0, "validation": 0, "test": 0}
     two_labels = []
     for group in groups.values():
         if len(group) == 1:
@@ -63,43 +64,43 @@ def find_copies(
         if len({labels[index] for index in group} - {UNKNOWN}) > 1:
             two_labels.append(group)
         there = {parts[index] for index in group}
-        first = next(part for part in left_out if part in there)
-        members = [index for index in group if parts[index] == first]
-        if first == "test":
-            stay = members
-            within["test"] += len(members) - 1
-        else:
+        part = next(part for part in left_out if part in there)
+        members = [index for index in group if parts[index] == part]
+        stay = members
+        if part != "test":
             known = {labels[index] for index in members} - {UNKNOWN}
             # By hash: an image for the test stays one when further copies of it come.
             chosen = min(
                 members, key=lambda index: (labels[index] == UNKNOWN, path_hash(ids[index]))
             )
-            stay = [chosen] if first == "train" or len(known) == 1 else []
+            stay = [chosen] if part == "train" or len(known) == 1 else []
             if len(known) > 1:
                 labels[chosen] = UNKNOWN
-            within[first] += len(members) - 1
         keep[group] = False
         keep[stay] = True
-        left_out[first] += len(group) - len(members)
+        left_out[part] += len(group) - len(members)
+        within[part] += len(members) - 1
     return Copies(
         keep,
         labels,
-        left_out["test"],
-        left_out["validation"],
-        *within.values(),
-        two_labels,
+        of_test=left_out["test"],
+        of_validation=left_out["validation"],
+        within_train=within["train"],
+        within_validation=within["validation"],
+        within_test=within["test"],
+        two_labels=two_labels,
     )
 
 
 def set_aside(labels: np.ndarray, ids: Sequence[str], fraction: float) -> np.ndarray:
     """The test images of a folder without a test part.
 
-    An image is one if the hash of its path within the folder is below `fraction`. So it stays one,
-    whatever else is in the folder, and wherever the folder is. Each class keeps its image with the
-    highest hash for training.
+    An image is a test image if the hash of its path within the folder is below `fraction`. So it
+    remains one, whatever else is in the folder, and wherever the folder is. Each class keeps its
+    image with the highest hash for training.
 
-    In a small folder no image may be below. Then the one with the lowest hash is taken, among the
-    classes of two images or more; with more images another one may be.
+    In a small folder no hash may be below `fraction`. Then the image with the lowest hash is taken,
+    among the classes of two images or more; with more images it may be another one.
 
     Args:
         labels: (N,) int64; images that are `UNKNOWN` are not taken.
@@ -122,5 +123,5 @@ def set_aside(labels: np.ndarray, ids: Sequence[str], fraction: float) -> np.nda
 
 
 def path_hash(identity: str) -> float:
-    """A number from 0 to 1 that is the same on every machine."""
+    """A number from 0 to 1, the same on every machine."""
     return int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], "big") / 2**64

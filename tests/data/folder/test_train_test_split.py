@@ -3,7 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from ssgan_tf.data.folder.parts import UNKNOWN, find_copies, path_hash, set_aside
+from ssgan_tf.data.folder.train_test_split import UNKNOWN, find_copies, path_hash, set_aside
 
 
 def test_the_hash_is_that_of_the_path_on_every_machine() -> None:
