@@ -26,9 +26,9 @@ from absl import logging
 from ssgan_tf import flags
 from ssgan_tf.config import PASSES, Config, UserError, is_folder
 from ssgan_tf.data import label_split
-from ssgan_tf.runs import announcement, finished_run, run_dir
+from ssgan_tf.runs import announcement, config_file, finished_run, run_dir
 from ssgan_tf.runs.interruption import Interrupted, Interruption
-from ssgan_tf.runs.results import read_results
+from ssgan_tf.runs.results import Results, read_results, write_metrics
 from ssgan_tf.system import errors, streams
 from ssgan_tf.system.device import (
     describe_device,
@@ -49,14 +49,13 @@ if TYPE_CHECKING:
 
 SHORT_ROUND = 10  # steps; a small folder has several epochs between evaluations, not to crawl
 LOG_EVERY = 20  # steps between two points of TensorBoard's curves
-Results = dict[str, Any]
 
 
 def train_and_evaluate(config: Config) -> Results:
     """Runs what `config` says, or goes on where the run stopped.
 
     Args:
-        config: all that defines the run; `config.resolved_run_dir()` is where it is written.
+        config: all that defines the run; `run_dir.directory_of(config)` is where it is written.
 
     Returns:
         What `results.json` holds: final accuracies (fractions), step, wall time, hardware.
@@ -67,23 +66,23 @@ def train_and_evaluate(config: Config) -> Results:
         Interrupted: after Ctrl-C or SIGTERM, when the checkpoint is written.
     """
     start = time.monotonic()
-    directory = config.resolved_run_dir()
+    directory = run_dir.directory_of(config)
     number, machines = worker()
     if machines > 1 and config.strategy != "multi_worker":
         raise UserError(
             f"--strategy={config.strategy}: TF_CONFIG names {machines} machines; give "
             "--strategy=multi_worker, or unset TF_CONFIG."
         )
-    config = run_dir.continued(directory, config)
+    config = config_file.continued(directory, config)
     if number == 0 or (directory / "config.json").exists():  # the chief may just be making it
         run_dir.claim(directory, config)
     if config.labels_from:
         label_split.read(config.labels_from)  # a wrong file is told before the seconds below
-    if (directory / "results.json").exists() and not run_dir.longer(
-        run_dir.read_config(directory), config
+    if (directory / "results.json").exists() and not config_file.longer(
+        config_file.read_config(directory), config
     ):
         results = read_results(directory)
-        if run_dir.moved(run_dir.read_config(directory), config):
+        if config_file.moved(config_file.read_config(directory), config):
             finished_run.load_data(directory, config)  # other images are another run
         images = f"{results['train_images']:,} training images of {results['dataset']}"
         print(f"{directory} is finished already, with {images}.")
@@ -141,7 +140,7 @@ def _run(config: Config, resumed: Path, directory: Path, start: float) -> Result
         config, dataset.num_classes, dataset.channels, steps_per_epoch, total_steps, strategy
     )
     label_split.save(directory / "labels.json", config, dataset, split)
-    run_dir.write_config(directory, config, asked.automatic())
+    config_file.write_config(directory, config, asked.automatic())
     saver = checkpoints.Checkpoints(
         trainer.checkpoint, directory / "checkpoints", config.keep_checkpoints
     )
@@ -168,7 +167,7 @@ def _run(config: Config, resumed: Path, directory: Path, start: float) -> Result
 
     def save_checkpoint() -> None:
         writer.flush()  # a checkpoint that is there has its curves
-        run_dir.write_metrics(directory, rows)
+        write_metrics(directory, rows)
         state = {"rows": rows, "sums": {tag: float(value) for tag, value in sums.items()}}
         trainer.history.assign(json.dumps(state))
         trainer.wall_seconds.assign(time.monotonic() - start)
@@ -284,7 +283,7 @@ def _run(config: Config, resumed: Path, directory: Path, start: float) -> Result
         "wall_seconds": round(time.monotonic() - start, 1),
         "device": device,
         "precision": trainer.precision,
-        "versions": run_dir.versions(),
+        "versions": config_file.versions(),
         "command": shlex.join(config.command()),
     }
     with run_dir.errors_explained(directory):
@@ -355,7 +354,7 @@ def main(argv: list[str] | None = None) -> None:
         description = "Trains a classifier from few labeled and many unlabeled images."
         config = flags.parse_config(argv, "python -m ssgan_tf.train", description)
         results = train_and_evaluate(config)
-        config = run_dir.continued(config.resolved_run_dir(), config)
+        config = config_file.continued(run_dir.directory_of(config), config)
         print(announcement.closing_lines(config, results))
     except UserError as error:
         sys.exit(f"error: {error}")

@@ -2,13 +2,13 @@
 
 import math
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ssgan_tf.reporting import chart_text
+from ssgan_tf.config import Config, UserError, is_folder
+from ssgan_tf.presets import FOLDER_PRESET, LARGEST_BATCH, LEAST_STEPS, PASSES
+from ssgan_tf.runs import config_file, run_dir
+from ssgan_tf.runs.results import Results, read_results, same_test_images
 from ssgan_tf.system import streams
-from ssgan_tf.runs import run_dir
-from ssgan_tf.config import FOLDER_PRESET, LARGEST_BATCH, LEAST_STEPS, PASSES, Config, UserError, is_folder
-from ssgan_tf.runs.results import read_results, same_test_images
 
 if TYPE_CHECKING:
     from ssgan_tf.data.datasets import Dataset
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 FEW_STEPS = 500  # fewer teach little; said to whom has few images and counts in epochs
 MANY_CLASSES = 20  # more have their recall in the report alone
-Results = dict[str, Any]
 
 
 def header(
@@ -55,7 +54,7 @@ def header(
     if total_steps < FEW_STEPS and not config.steps:
         few = f"note: {total_steps} steps are few; with little data give --steps=2000"
         lines.append(f"          {few}")
-    lines.append(f"Run:      {config.resolved_run_dir()}")
+    lines.append(f"Run:      {run_dir.directory_of(config)}")
     return "\n".join(lines)
 
 
@@ -89,7 +88,7 @@ def reasons(asked: Config, config: Config, images: int, precision: str) -> list[
 
 def closing_lines(config: Config, results: Results) -> str:
     """How good, how long, where, what next."""
-    directory = config.resolved_run_dir()
+    directory = run_dir.directory_of(config)
     low, high = results["test_accuracy_interval"]
     lines = [
         "",
@@ -142,9 +141,9 @@ def _beside_the_other_method(config: Config, results: Results) -> list[str]:
     """What the unlabeled images add to the labels alone, or the command that will tell."""
     semi = config.method == "semi_supervised"
     other = config.control() if semi else _counterpart(config)
-    directory = other.resolved_run_dir()
+    directory = run_dir.directory_of(other)
     try:
-        found, there = read_results(directory), run_dir.read_config(directory)
+        found, there = read_results(directory), config_file.read_config(directory)
     except (UserError, OSError):
         found = None
     if found is None or not _same_task(results, found):
@@ -171,7 +170,7 @@ def _beside_the_other_method(config: Config, results: Results) -> list[str]:
 
 def _differences(semi: Config, alone: Config) -> list[str]:
     """Flags in which the run `alone` is not the control of the run `semi`."""
-    free = {*run_dir.FREE, "dataset"}
+    free = {*config_file.FREE, "dataset"}
     return [
         f"--{name}"
         for name, value in semi.control().to_dict().items()

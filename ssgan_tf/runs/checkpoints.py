@@ -5,11 +5,11 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from ssgan_tf.system import errors
 from ssgan_tf.config import UserError
-from ssgan_tf.system.paths import literal
-from ssgan_tf.system.files import written_aside
 from ssgan_tf.runs.run_dir import finished_steps
+from ssgan_tf.system import errors
+from ssgan_tf.system.files import written_aside
+from ssgan_tf.system.paths import literal
 
 
 class Checkpoints:

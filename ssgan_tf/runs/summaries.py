@@ -12,11 +12,11 @@ from PIL import Image
 from tensorboard.compat.proto import event_pb2
 from tensorboard.plugins.hparams import api as hparams
 
-from ssgan_tf.reporting import charts
 from ssgan_tf.config import Config
 from ssgan_tf.inference.evaluation import Evaluation
-from ssgan_tf.system.paths import literal
+from ssgan_tf.reporting import charts
 from ssgan_tf.system.files import written_aside
+from ssgan_tf.system.paths import literal
 
 _KEPT = "events.out.tfevents.0.kept"
 

@@ -14,14 +14,15 @@ model, which has nothing else. They give the same pixels, within one level where
    Resizing is bilinear; the filter grows with the factor when an image shrinks (no aliasing).
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from PIL import Image
+
+from ssgan_tf.config import Fit
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-Fit = Literal["crop", "pad", "stretch"]
 # By number, as an exported model stores it; a new rule comes after them.
 RULES = ("resize-1",)
 RULE = RULES[-1]
