@@ -2,6 +2,7 @@
 
 import math
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ssgan_tf.config import Config, UserError, is_folder
@@ -142,16 +143,14 @@ def _beside_the_other_method(config: Config, results: Results) -> list[str]:
     semi = config.method == "semi_supervised"
     other = config.control() if semi else _counterpart(config)
     directory = run_dir.directory_of(other)
-    try:
-        found, there = read_results(directory), config_file.read_config(directory)
-    except (UserError, OSError):
-        found = None
-    if found is None or not _same_task(results, found):
+    recorded = _read(directory)
+    if recorded is None or not _same_task(results, recorded[0]):
         command = shlex.join(other.command())
         added = "What the unlabeled images add:"
         if results["labeled"] == results["train_images"]:
             added = "There are no unlabeled images. What the generated ones add:"
         return [added, f"  {command}"] if semi else []
+    found, there = recorded
     with_unlabeled, alone = (results, found) if semi else (found, results)
     gain, chance = gain_and_chance(with_unlabeled, alone)
     words = f"{100 * gain:+.1f} points, where chance alone makes up to {100 * chance:.1f}"
@@ -166,6 +165,14 @@ def _beside_the_other_method(config: Config, results: Results) -> list[str]:
     if differ := _differences(*((config, there) if semi else (there, config))):
         lines.append(f"  (the runs also differ in {', '.join(differ)})")
     return lines
+
+
+def _read(directory: Path) -> tuple[Results, Config] | None:
+    """Results and configuration of the run in `directory`, if a whole one is there."""
+    try:
+        return read_results(directory), config_file.read_config(directory)
+    except (UserError, OSError):
+        return None
 
 
 def _differences(semi: Config, alone: Config) -> list[str]:

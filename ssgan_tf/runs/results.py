@@ -10,7 +10,7 @@ from ssgan_tf.system.files import read_json, written_aside
 
 Results = dict[str, Any]  # what `results.json` holds
 
-METRICS_COLUMNS = (
+METRICS_COLUMNS: tuple[str, ...] = (
     "step",
     "epoch",
     "wall_seconds",
