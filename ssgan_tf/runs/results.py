@@ -24,6 +24,7 @@ METRICS_COLUMNS: tuple[str, ...] = (
     "loss_unsupervised_fake",
     "loss_generator",
     "loss_consistency",
+    "loss_entropy",
 )
 
 _NUMBER = (int, float)
