@@ -66,7 +66,7 @@ from ssgan_tf.data.images.resize import scale
 from ssgan_tf.data.load import load_dataset
 from ssgan_tf.inference import saved_model
 from ssgan_tf.inference.evaluation import Evaluator
-from ssgan_tf.runs import run_dir
+from ssgan_tf.runs import config_file
 from ssgan_tf.runs.progress import Progress
 from ssgan_tf.system.device import describe_device
 from ssgan_tf.train import train_and_evaluate
@@ -532,7 +532,7 @@ def measure_all(quick: bool) -> Result:
     result: Result = {
         "command": "python -m experiments.benchmark" + " --quick" * quick,
         "hardware": describe_device(),
-        "versions": run_dir.versions(),
+        "versions": config_file.versions(),
         "quick": quick,
     }
     for precision in PRECISIONS:

@@ -58,9 +58,9 @@ def measure(directory: Path) -> dict:
     from ssgan_tf.data.load import load_named
     from ssgan_tf.inference import calibration
     from ssgan_tf.inference.evaluation import auroc
-    from ssgan_tf.runs import run_dir
+    from ssgan_tf.runs import config_file
 
-    config = run_dir.read_config(directory)
+    config = config_file.read_config(directory)
     dataset = load_named(config.dataset, config.data_dir)
     split = label_split.split_labels(config, dataset)
     validation = dataset.train.take(split.validation)

@@ -1,21 +1,33 @@
-"""Every hyper-parameter of a run, once: name, default, meaning, allowed values, presets.
+"""Every hyper-parameter of a run, once: name, default, meaning, allowed values.
 
 The command line (`flags.py`), `config.json` and TensorBoard's table are all made from `Config`, so
-no default is written twice. This module imports neither TensorFlow nor absl: a bad value is
+no default is written twice. What presets change in the defaults is in `presets.py`. This module
+imports neither TensorFlow nor absl: a bad value is
 reported before the seconds that their import takes.
 """
 
 import dataclasses
 import math
 import os
-import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
+
+from ssgan_tf.presets import (
+    ARTICLE_CONTROL,
+    AUTOMATIC,
+    FOLDER_DEFAULTS,
+    FOLDER_PRESET,
+    LARGEST_BATCH,
+    LEAST_STEPS,
+    PASSES,
+    PRESETS,
+    SEMI_SUPERVISED_ONLY,
+)
 
 
 class UserError(Exception):
-    """Something the user can mend; its message is one sentence that says what and how."""
+    """Something the user can correct; its message is one sentence that says what and how."""
 
 
 def _field(
@@ -35,63 +47,9 @@ def _field(
 
 
 LARGEST = 2**31 - 1  # of the integers
-FITS = ("crop", "pad", "stretch")
+Fit = Literal["crop", "pad", "stretch"]
+FITS: tuple[Fit, ...] = get_args(Fit)
 FOLDER = "folder:"  # what stands before the path of one's own images
-
-# What the control cannot use: its batches are labeled, all of them.
-SEMI_SUPERVISED_ONLY = ("labeled_batch_size", "consistency_weight")
-# What makes the control of `article` stronger (experiments/README.md, "house_numbers").
-ARTICLE_CONTROL = {"schedule": "linear", "drop_rate": 0.5}
-
-# What each preset changes in the defaults below. `article` does what the text describes and
-# `notebook`, quirk for quirk, what the article's published code did (README, "Differences");
-# `tuned` is the best recipe found for the same networks.
-PRESETS: dict[str, dict[str, Any]] = {
-    "article": {},
-    "notebook": {
-        "conv7_input": "conv5",
-        "drop_rate": 0.0,
-        "bn_inference": "batch",
-        "bn_averages": "mixed",
-        "bn_start": "tf1",
-        "label_selection": "first",
-    },
-    "tuned": {
-        "learning_rate": 2e-3,
-        "schedule": "linear",
-        "epochs": 40,
-        "labeled_batch_size": 64,
-        "unsupervised_ramp": 0.3,
-        "consistency_weight": 3.0,
-        "augment_shift": 0.0625,
-        "augment_color": 0.3,
-        "ema_decay": 0.995,
-    },
-}
-
-# What a folder of images has instead of the defaults: the recipe that gains most, and sizes that
-# are chosen by the number of images (`fit_to`).
-FOLDER_PRESET = "tuned"
-FOLDER_DEFAULTS: dict[str, Any] = {
-    "labeled": "all",
-    "batch_size": 0,
-    "precision": "auto",
-    "augment_flip": True,
-}
-# Values that stand for "by the number of images".
-AUTOMATIC = {"batch_size": 0, "labeled_batch_size": -1, "epochs": 0}
-PASSES, LEAST_STEPS = 40, 3200  # over the training images, where nothing else is asked for
-LARGEST_BATCH = 128
-
-# A run of an earlier version has no value for these; what it did was this.
-_BEFORE_IT_WAS_A_FLAG: dict[str, Any] = {"balance_classes": "false", "bn_start": "tf1"}
-# Flags that are gone, with their defaults: a run that did not change them can still be read.
-_GONE: dict[str, Any] = {
-    "conv1_stride": 2,
-    "entropy_weight": 0.0,
-    "input_noise": 0.0,
-    "warmup_steps": 0,
-}
 
 
 @dataclasses.dataclass(frozen=True, init=False)
@@ -136,7 +94,7 @@ class Config:
         "Side of the images in pixels; others are brought to it, and the networks grow with it.",
         choices=(16, 32, 64, 128),
     )
-    fit: str = _field(
+    fit: Literal["crop", "pad", "stretch"] = _field(
         "crop",
         "Data",
         "How images that are not square become square: cut off, add black, or stretch.",
@@ -200,7 +158,7 @@ class Config:
     discriminator_width: int = _field(
         64, "Networks", "Width multiplier m_d of the discriminator.", minimum=1
     )
-    conv7_input: str = _field(
+    conv7_input: Literal["conv6", "conv5"] = _field(
         "conv6",
         "Networks",
         "What conv7 reads; conv5 (with valid padding) leaves conv6 unused, as the notebook does.",
@@ -213,7 +171,7 @@ class Config:
         minimum=0,
         maximum=0.9,
     )
-    bn_inference: str = _field(
+    bn_inference: Literal["moving", "batch"] = _field(
         "moving",
         "Networks",
         "How evaluation normalizes: moving averages, or the statistics of the test batch.",
@@ -441,7 +399,6 @@ class Config:
                         f"--{name}={value}: --method=supervised trains on labeled images alone "
                         "and has no use for it; leave it out."
                     )
-
         elif self.balance_classes == "true" and not self.labeled_batch_size:
             raise UserError(
                 "--balance_classes=true: needs batches of labeled images; give "
@@ -461,42 +418,6 @@ class Config:
             UserError: if there is no such preset, or a value is not allowed.
         """
         return cls(preset=preset, **changes)
-
-    @classmethod
-    def from_dict(cls, values: Any, defaults: dict[str, Any] | None = None) -> Self:
-        """The reverse of `to_dict`, for runs of other versions too.
-
-        A flag that is missing has the value that it had when the run was made. One that this
-        version does not know is ignored if it was at its default.
-
-        Args:
-            values: by name.
-            defaults: of the version that wrote the values, as far as they are known.
-
-        Raises:
-            UserError: if there is another flag that is not known, or a value is not allowed.
-        """
-        if not isinstance(values, dict):
-            raise UserError("'config' is not a table of flags.")
-        fields = {field.name: field for field in dataclasses.fields(cls)}
-        for name in ("preset", "method", "dataset"):
-            if name not in values:
-                raise UserError(f"--{name} is missing.")
-        known = _GONE | (defaults or {})
-        for name in sorted(values.keys() - fields.keys()):
-            if name not in known or known[name] != values[name]:
-                raise UserError(
-                    f"there is no flag --{name} in this version, and the run has "
-                    f"--{name}={values[name]}; use the version that wrote it."
-                )
-        read = {
-            name: values.get(name, _BEFORE_IT_WAS_A_FLAG.get(name, field.default))
-            for name, field in fields.items()
-        }
-        shift, side = read["augment_shift"], read["image_size"]
-        if type(shift) is int and shift >= 1 and type(side) is int and side > 0:
-            read["augment_shift"] = shift / side  # it was in pixels
-        return cls(**read)
 
     def changes(self) -> dict[str, Any]:
         """The values that differ from those of the preset, by name, in the order of the fields."""
@@ -573,26 +494,6 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         """All values by name."""
         return dataclasses.asdict(self)
-
-    def resolved_run_dir(self) -> Path:
-        """`run_dir`, or the default name, such as `runs/svhn_cropped-1000-article-supervised-0`.
-
-        Raises:
-            UserError: if the name depends on `labels_from`, and that is not a usable file.
-        """
-        if self.run_dir:
-            return expand_user(self.run_dir)
-        labeled = self.labeled
-        if self.labels_from:  # what is in it counts
-            from ssgan_tf.data import label_split
-
-            labeled = label_split.count_labels(self.labels_from)
-        dataset = self.dataset
-        if is_folder(dataset):
-            dataset = os.path.basename(os.path.abspath(expand_user(dataset.removeprefix(FOLDER))))
-        parts = (dataset, labeled, self.preset, self.method, self.seed)
-        slug = "-".join(re.sub(r"[^\w.]+", "_", str(part)).strip("._") for part in parts)
-        return Path("runs") / slug
 
 
 def is_folder(dataset: Any) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from absl import logging
 
 from ssgan_tf.config import UserError, expand_user
-from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
+from ssgan_tf.flags import RUN_FLAGS, Flag, errors_as_sentences, parse_command
 from ssgan_tf.runs import finished_run
 from ssgan_tf.system import streams
 from ssgan_tf.system.files import write_json
@@ -135,7 +135,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 FLAGS = (
-    *finished_run.RUN_FLAGS,
+    *RUN_FLAGS,
     Flag("split", "test", "Which of the run's images.", choices=PARTS),
 )
 

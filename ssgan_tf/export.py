@@ -17,7 +17,7 @@ from absl import logging
 
 from ssgan_tf.config import UserError, expand_user
 from ssgan_tf.data import label_split
-from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
+from ssgan_tf.flags import RUN_FLAGS, Flag, errors_as_sentences, parse_command
 from ssgan_tf.runs import finished_run
 from ssgan_tf.system import errors, streams
 
@@ -155,7 +155,7 @@ def _images_to_check(trainer: "State") -> np.ndarray:
 
 
 FLAGS = (
-    *finished_run.RUN_FLAGS,
+    *RUN_FLAGS,
     Flag("output", None, "The directory that is written, a new one."),
     Flag("format", "saved_model", "Of the model; onnx needs more packages.", choices=FORMATS),
     Flag("calibrate", False, "Fit a temperature on the run's validation images."),

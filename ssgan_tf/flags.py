@@ -1,23 +1,18 @@
-"""The command line, generated from `Config`: each field is a flag, each default stands there."""
+"""The command lines: their flags, those of `train` made from `Config`, and how errors end them."""
 
 import contextlib
 import dataclasses
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from absl import flags
 
-from ssgan_tf.config import (
-    FOLDER,
-    PRESETS,
-    Config,
-    UserError,
-    allowed_values,
-    starting_values,
-    written,
-)
+from ssgan_tf.config import FOLDER, Config, UserError, allowed_values, starting_values, written
+from ssgan_tf.presets import PRESETS
+from ssgan_tf.runs.interruption import Interrupted
 from ssgan_tf.system import errors
 
 _WIDTH = 100
@@ -31,14 +26,14 @@ def parse_config(argv: Sequence[str], program: str, description: str) -> Config:
 
     Args:
         argv: with the program's name first, as `sys.argv`.
-        program: how the program is called, for the help text.
+        program: how it is called, e.g. "python -m ssgan_tf.train"; for the help text.
         description: what it does, for the help text.
 
     Raises:
         UserError: if a flag is unknown or its value is not allowed.
     """
-    if any(word in ("-h", "-help", "--help", "--helpshort", "--helpfull") for word in argv[1:]):
-        print(help_text(program, description))
+    if _asks_for_help(argv):
+        print(help_text(_called_as(argv, program), description))
         sys.exit(0)
     values = flags.FlagValues()
     for field in dataclasses.fields(Config):
@@ -49,16 +44,30 @@ def parse_config(argv: Sequence[str], program: str, description: str) -> Config:
         raise UserError(f"{error} (--help lists all flags)") from error
     if rest:
         raise UserError(f"{rest[0]!r} is not a flag; flags look like --labeled=1000.")
-    given = {name: values[name].value for name in values if values[name].present}
-    if "labeled" in given and given["labeled"] != "all":
+    given: dict[str, Any] = {name: values[name].value for name in values if values[name].present}
+    if given.get("labeled", "all") != "all":
         with contextlib.suppress(ValueError):  # Config says what is wrong with it
             given["labeled"] = int(given["labeled"])
     return Config(**given)
 
 
+def _asks_for_help(argv: Sequence[str]) -> bool:
+    return any(word in ("-h", "-help", "--help", "--helpshort", "--helpfull") for word in argv[1:])
+
+
+def _called_as(argv: Sequence[str], program: str) -> str:
+    """`program`, or the console command, such as ssgan-train, if it was that."""
+    name = Path(argv[0]).stem  # without Windows' .exe
+    return name if name.startswith("ssgan-") else program
+
+
 @contextlib.contextmanager
-def errors_as_sentences() -> Iterator[None]:
-    """Ends the program with one sentence and a non-zero status where its body cannot go on."""
+def errors_as_sentences(again: str = "") -> Iterator[None]:
+    """Ends the program with one sentence and a non-zero status where its body cannot go on.
+
+    Args:
+        again: the command that goes on with what was done; empty where nothing is kept.
+    """
     try:
         yield
     except UserError as error:
@@ -66,8 +75,19 @@ def errors_as_sentences() -> Iterator[None]:
     except BrokenPipeError:  # see `streams.used`
         raise
     except OSError as error:
-        sys.exit(f"error: {error}.")
-    except KeyboardInterrupt:
+        kept = " What is finished is kept; the same command goes on from there." if again else ""
+        sys.exit(f"error: {error}.{kept}")
+    except Interrupted as stop:
+        print(
+            f"Stopped after step {stop.step}. This goes on from there:\n  {again}", file=sys.stderr
+        )
+        sys.exit(stop.status)
+    except KeyboardInterrupt:  # of training: before the first step, or after the last
+        if again:
+            print(
+                "Stopped. The same command goes on from the last checkpoint, if any.",
+                file=sys.stderr,
+            )
         sys.exit(130)
     except Exception as error:
         if errors.kind_of(error) == "program":  # its traceback is what has to be reported
@@ -96,6 +116,13 @@ class Flag:
     maximum: int | None = None
 
 
+RUN_FLAGS = (  # of the commands that read a finished run
+    Flag("run_dir", None, "The run: what training wrote."),
+    Flag("checkpoint", "last", "The step whose weights are used, or 'last'."),
+    Flag("data_dir", "", "Where the data is now (TFDS' directory, the folder), if it moved."),
+)
+
+
 def parse_command(
     argv: Sequence[str],
     program: str,
@@ -118,24 +145,9 @@ def parse_command(
     Raises:
         UserError: if a flag is unknown, missing, or its value is not allowed.
     """
-    if any(word in ("-h", "-help", "--help", "--helpshort", "--helpfull") for word in argv[1:]):
-        required = "".join(f" --{f.name}=..." for f in command_flags if f.default is None)
-        usage = f"usage: {program}{required} [--flag=value ...]"
-        rows = [(_usage(flag), flag.meaning + _allowed(flag)) for flag in command_flags]
-        if positional:
-            usage += f" {positional[0]}..."
-            rows.append(positional)
-        width = max(len(row[0]) for row in rows) + 2
-        lines = [
-            textwrap.fill(
-                f"{name:<{width}}{meaning}",
-                _WIDTH,
-                initial_indent="  ",
-                subsequent_indent=" " * (width + 2),
-            )
-            for name, meaning in rows
-        ]
-        print("\n".join([description, "", usage, "", *lines]))
+    if _asks_for_help(argv):
+        program = _called_as(argv, program)
+        print(_command_help(program, description, command_flags, positional))
         sys.exit(0)
     values = flags.FlagValues()
     for flag in command_flags:
@@ -150,16 +162,45 @@ def parse_command(
     if rest and not positional:
         raise UserError(f"{rest[0]!r} is not a flag; flags look like {_usage(command_flags[0])}.")
     for flag in command_flags:
-        value = values[flag.name].value
-        if flag.default is None and not value:
-            raise UserError(f"--{flag.name}: is missing. {flag.meaning}")
-        if flag.choices and value not in flag.choices:
-            raise UserError(f"--{flag.name}={value}: must be one of {', '.join(flag.choices)}.")
-        if flag.minimum is not None and value < flag.minimum:
-            raise UserError(f"--{flag.name}={value}: must be at least {flag.minimum}.")
-        if flag.maximum is not None and value > flag.maximum:
-            raise UserError(f"--{flag.name}={value}: must be at most {flag.maximum:,}.")
+        _check(flag, values[flag.name].value)
     return values, rest
+
+
+def _check(flag: Flag, value: Any) -> None:
+    """Raises `UserError` where `value` is missing, or not one of the flag's choices or range."""
+    if flag.default is None and not value:
+        raise UserError(f"--{flag.name}: is missing. {flag.meaning}")
+    if flag.choices and value not in flag.choices:
+        raise UserError(f"--{flag.name}={value}: must be one of {', '.join(flag.choices)}.")
+    if flag.minimum is not None and value < flag.minimum:
+        raise UserError(f"--{flag.name}={value}: must be at least {flag.minimum}.")
+    if flag.maximum is not None and value > flag.maximum:
+        raise UserError(f"--{flag.name}={value}: must be at most {flag.maximum:,}.")
+
+
+def _command_help(
+    program: str,
+    description: str,
+    command_flags: Sequence[Flag],
+    positional: tuple[str, str] | None,
+) -> str:
+    required = "".join(f" --{f.name}=..." for f in command_flags if f.default is None)
+    usage = f"usage: {program}{required} [--flag=value ...]"
+    rows = [(_usage(flag), flag.meaning + _allowed(flag)) for flag in command_flags]
+    if positional:
+        usage += f" {positional[0]}..."
+        rows.append(positional)
+    width = max(len(row[0]) for row in rows) + 2
+    lines = [
+        textwrap.fill(
+            f"{name:<{width}}{meaning}",
+            _WIDTH,
+            initial_indent="  ",
+            subsequent_indent=" " * (width + 2),
+        )
+        for name, meaning in rows
+    ]
+    return "\n".join([description, "", usage, "", *lines])
 
 
 def _usage(flag: Flag) -> str:

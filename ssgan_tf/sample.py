@@ -15,7 +15,7 @@ import numpy as np
 from absl import logging
 
 from ssgan_tf.config import UserError, expand_user
-from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
+from ssgan_tf.flags import RUN_FLAGS, Flag, errors_as_sentences, parse_command
 from ssgan_tf.runs import finished_run
 from ssgan_tf.system import streams
 
@@ -106,7 +106,7 @@ def _output_named(output: Path) -> Iterator[None]:
 
 
 FLAGS = (
-    *finished_run.RUN_FLAGS,
+    *RUN_FLAGS,
     Flag("output", None, "A .png file for a grid, or a folder for single images."),
     Flag("n", 64, "How many images.", minimum=1, maximum=100_000),
     Flag("seed", 0, "Another seed, other images.", minimum=0),

@@ -1,12 +1,13 @@
 import dataclasses
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings, strategies
 
-from ssgan_tf.config import LARGEST, PRESETS, Config, UserError
+from ssgan_tf.config import LARGEST, Config, UserError
 from ssgan_tf.flags import parse_config
+from ssgan_tf.presets import PRESETS
+from ssgan_tf.runs import config_file
 
 
 def test_defaults_are_the_articles_numbers() -> None:
@@ -82,16 +83,6 @@ def test_what_was_chosen_once_is_chosen_again_when_a_run_goes_on() -> None:
     # Runs of earlier versions had epochs in any case.
     older = dataclasses.replace(run, epochs=40, steps=2)
     assert plain.chosen_as(older, [*chosen, "epochs"]) == older
-
-
-def test_a_folder_that_is_named_by_dots_has_its_own_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "photos" / "sub").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path / "photos" / "sub")
-    for path in ("..", "../", "../sub/.."):
-        name = Config(dataset=f"folder:{path}").resolved_run_dir().name
-        assert name.startswith("photos-all-tuned")
 
 
 def test_the_command_is_that_of_the_configuration() -> None:
@@ -226,7 +217,7 @@ def test_whatever_is_given_there_is_a_config_or_a_user_error(changes: dict) -> N
     except UserError as error:
         assert "\n" not in str(error).strip() or any("\n" in str(v) for v in changes.values())
         return
-    assert Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert config_file.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
 @given(
@@ -254,51 +245,9 @@ def test_json_brings_back_the_same_config(preset: str, changes: dict) -> None:
     except UserError as error:  # a combination that makes no sense
         assert str(error).startswith("--")
         return
-    assert Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
-
-
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        ([], "not a table"),
-        ({}, "--preset is missing"),
-        (Config().to_dict() | {"from_the_future": 1}, "no flag --from_the_future"),
-        (Config().to_dict() | {"epochs": "many"}, "--epochs=many"),
-    ],
-)
-def test_a_dictionary_of_another_shape_is_refused(values: object, words: str) -> None:
-    with pytest.raises(UserError, match=words):
-        Config.from_dict(values)
-
-
-def test_the_home_of_nobody_is_named() -> None:
-    with pytest.raises(UserError, match="no such user"):
-        Config(run_dir="~nobody_of_that_name/run").resolved_run_dir()
-
-
-def test_run_directory_is_a_slug_with_the_method_in_it() -> None:
-    assert str(Config().resolved_run_dir()) == "runs/svhn_cropped-1000-article-semi_supervised-0"
-    config = Config(dataset="mnist:3", labeled="all", method="supervised", seed=3)
-    assert str(config.resolved_run_dir()) == "runs/mnist_3-all-article-supervised-3"
-    assert Config(run_dir="here").resolved_run_dir() == Path("here")
+    assert config_file.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
 def test_every_field_has_a_group_and_a_meaning() -> None:
     for field in dataclasses.fields(Config):
         assert field.metadata["group"] and field.metadata["meaning"].endswith((".", "SEED."))
-
-
-def test_a_run_of_another_version_has_the_values_that_it_had() -> None:
-    run = Config(preset="tuned").to_dict()
-    for name in (
-        "augment_flip",
-        "balance_classes",
-        "bn_start",
-        "cache_dir",
-    ):  # younger than the run
-        del run[name]
-    run |= {"augment_shift": 2, "input_hue": 0.0}  # in pixels; a flag that is gone
-    config = Config.from_dict(run, defaults={"input_hue": 0.0})
-    assert config == Config(preset="tuned", balance_classes="false", bn_start="tf1")
-    with pytest.raises(UserError, match=r"no flag --input_hue .* --input_hue=0.1"):
-        Config.from_dict(run | {"input_hue": 0.1}, defaults={"input_hue": 0.0})

@@ -9,7 +9,7 @@ from ssgan_tf import export
 from ssgan_tf.config import UserError
 from ssgan_tf.data.load import load_dataset
 from ssgan_tf.inference.calibration import log_loss
-from ssgan_tf.runs import run_dir
+from ssgan_tf.runs import config_file
 
 
 def answers(path: Path) -> dict[str, np.ndarray]:
@@ -36,7 +36,7 @@ def test_calibrate_stores_the_temperature_fitted_on_the_validation_images(
     expected = tf.nn.softmax(plain["logits"] / temperature)
     np.testing.assert_allclose(calibrated["probabilities"], expected, atol=1e-6)
     # The least log loss, over the images that labels.json names as set aside, is at that T.
-    config = run_dir.read_config(run)
+    config = config_file.read_config(run)
     train = load_dataset(config).train
     ids = json.loads((run / "labels.json").read_text())["validation_ids"]
     chosen = train.take(np.flatnonzero(np.isin(train.ids, ids)))

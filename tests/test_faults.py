@@ -23,7 +23,7 @@ from test_train import FINISHED, SHORT, assert_same_run, fail, rows, run
 from ssgan_tf import train
 from ssgan_tf.config import Config
 from ssgan_tf.inference import saved_model
-from ssgan_tf.runs import run_dir, summaries
+from ssgan_tf.runs import config_file, run_dir, summaries
 from ssgan_tf.runs.progress import Progress
 from ssgan_tf.runs.summaries import Summaries
 
@@ -413,6 +413,6 @@ def test_every_tf_function_is_traced_once_however_long_the_run(
 
 def test_config_differences_that_change_nothing_are_allowed(data_dir: str, tmp_path: Path) -> None:
     config = Config(run_dir=str(tmp_path))
-    run_dir.write_config(tmp_path, config)
+    config_file.write_config(tmp_path, config)
     for changes in ({"eval_every": 5}, {"keep_checkpoints": 9}, {"checkpoint_every_minutes": 1.0}):
         run_dir.claim(tmp_path, Config(run_dir=str(tmp_path), **changes))

@@ -21,7 +21,7 @@ from ssgan_tf import evaluate, export, predict, report, sample
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.data import label_split
 from ssgan_tf.inference.evaluation import Evaluation
-from ssgan_tf.runs import run_dir
+from ssgan_tf.runs import config_file, run_dir
 from ssgan_tf.runs.results import read_results, same_test_images
 from ssgan_tf.runs.story import train_and_evaluate
 
@@ -44,7 +44,7 @@ def edit_config(directory: Path, **changes: object) -> None:
 
 
 def test_a_run_of_the_article_is_read_as_it_was() -> None:
-    config = run_dir.read_config(ARTICLE)
+    config = config_file.read_config(ARTICLE)
     stored = json.loads((ARTICLE / "config.json").read_text())["config"]
     kept = {name: value for name, value in stored.items() if hasattr(config, name)}
     assert {name: getattr(config, name) for name in kept} == kept and len(kept) > 40
@@ -52,7 +52,7 @@ def test_a_run_of_the_article_is_read_as_it_was() -> None:
 
 
 def test_a_run_on_a_folder_has_its_own_values_and_not_what_folders_have_now() -> None:
-    config = run_dir.read_config(TUNED)
+    config = config_file.read_config(TUNED)
     stored = json.loads((TUNED / "config.json").read_text())["config"]
     assert stored.pop("augment_shift") == 2  # pixels of 32
     assert config.augment_shift == 2 / 32
@@ -84,20 +84,20 @@ def test_the_command_of_an_older_run_goes_on_with_it(
 ) -> None:
     (tmp_path / "config.json").write_bytes((directory / "config.json").read_bytes())
     asked = Config(**flags, **WIDTHS, steps=2, run_dir=str(tmp_path))
-    run_dir.claim(tmp_path, run_dir.continued(tmp_path, asked))
-    run_dir.write_config(tmp_path, run_dir.continued(tmp_path, asked))
+    run_dir.claim(tmp_path, config_file.continued(tmp_path, asked))
+    config_file.write_config(tmp_path, config_file.continued(tmp_path, asked))
     assert (tmp_path / "config.json").read_bytes() == (directory / "config.json").read_bytes()
     other = Config(**flags, **WIDTHS, steps=2, augment_shift=0.125)
     with pytest.raises(UserError, match=r"not --augment_shift=0\.125"):
-        run_dir.claim(tmp_path, run_dir.continued(tmp_path, other))
+        run_dir.claim(tmp_path, config_file.continued(tmp_path, other))
 
 
 def test_a_flag_that_is_gone_is_ignored_where_it_had_its_default(tuned: Path) -> None:
     edit_config(tuned, gone=3)
-    assert run_dir.read_config(tuned) == run_dir.read_config(TUNED)
+    assert config_file.read_config(tuned) == config_file.read_config(TUNED)
     edit_config(tuned, gone=4)
     with pytest.raises(UserError, match=r"no flag --gone in this version, .* has --gone=4"):
-        run_dir.read_config(tuned)
+        config_file.read_config(tuned)
 
 
 def test_labels_json_does_not_name_the_classes_and_is_still_compared() -> None:
@@ -119,7 +119,7 @@ def test_results_have_no_recall_and_no_digest_and_still_make_a_report(
     split = label_split.split_labels(Config(labeled=10), dataset)
     other = [run] if directory == ARTICLE else []
     report.write_report(
-        run, run_dir.read_config(run), dataset, split, evaluation, results, compare=other
+        run, config_file.read_config(run), dataset, split, evaluation, results, compare=other
     )
     page = Page((run / "report.html").read_text())
     assert page.charts == ["Accuracy over steps", "Losses over steps", "Confusion matrix"]

@@ -17,7 +17,7 @@ from ssgan_tf import predict, train
 from ssgan_tf.data import house_numbers
 from ssgan_tf.inference.evaluation import Evaluator
 from ssgan_tf.runs.progress import Progress
-from ssgan_tf.runs.run_dir import METRICS_COLUMNS
+from ssgan_tf.runs.results import METRICS_COLUMNS
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 SHORT = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ssgan_tf.reporting import chart_text
-from ssgan_tf.runs import run_dir
+from ssgan_tf.runs.results import METRICS_COLUMNS, read_metrics
 from ssgan_tf.system import streams
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def learning(runs: Sequence[tuple[Path, dict[str, Any]]]) -> list[Chart]:
     Args:
         runs: their directories, whose `metrics.csv` is read, and what their `results.json` hold.
     """
-    tables = [run_dir.read_metrics(path, results["steps"]) for path, results in runs]
+    tables = [read_metrics(path, results["steps"]) for path, results in runs]
     names = run_names(runs) if len(runs) > 1 else ["test"]
     lines = [
         (name, _column(rows, "step"), 100 * _column(rows, "test_accuracy"))
@@ -93,7 +93,7 @@ def learning(runs: Sequence[tuple[Path, dict[str, Any]]]) -> list[Chart]:
         "accuracy, %",
         "Accuracy after each epoch; nothing was chosen by it.",
     )
-    losses = [name for name in run_dir.METRICS_COLUMNS if name.startswith("loss_")]
+    losses = [name for name in METRICS_COLUMNS if name.startswith("loss_")]
     return charts + _curves(
         [
             (

@@ -2,18 +2,12 @@
 
 import math
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ssgan_tf.config import (
-    FOLDER_PRESET,
-    LARGEST_BATCH,
-    LEAST_STEPS,
-    PASSES,
-    Config,
-    UserError,
-    is_folder,
-)
-from ssgan_tf.runs import run_dir
+from ssgan_tf.config import Config, UserError, is_folder
+from ssgan_tf.presets import FOLDER_PRESET, LARGEST_BATCH, LEAST_STEPS, PASSES
+from ssgan_tf.runs import config_file, run_dir
 from ssgan_tf.runs.results import Results, read_results, same_test_images
 from ssgan_tf.system import streams
 
@@ -61,7 +55,7 @@ def header(
     if total_steps < FEW_STEPS and not config.steps:
         few = f"note: {total_steps} steps are few; with little data give --steps=2000"
         lines.append(f"          {few}")
-    lines.append(f"Run:      {config.resolved_run_dir()}")
+    lines.append(f"Run:      {run_dir.directory_of(config)}")
     return "\n".join(lines)
 
 
@@ -95,7 +89,7 @@ def reasons(asked: Config, config: Config, images: int, precision: str) -> list[
 
 def closing_lines(config: Config, results: Results) -> str:
     """How good, how long, where, what next."""
-    directory = config.resolved_run_dir()
+    directory = run_dir.directory_of(config)
     low, high = results["test_accuracy_interval"]
     lines = [
         "",
@@ -148,17 +142,15 @@ def _beside_the_other_method(config: Config, results: Results) -> list[str]:
     """What the unlabeled images add to the labels alone, or the command that will tell."""
     semi = config.method == "semi_supervised"
     other = config.control() if semi else _counterpart(config)
-    directory = other.resolved_run_dir()
-    try:
-        found, there = read_results(directory), run_dir.read_config(directory)
-    except (UserError, OSError):
-        found = None
-    if found is None or not _same_task(results, found):
+    directory = run_dir.directory_of(other)
+    recorded = _read(directory)
+    if recorded is None or not _same_task(results, recorded[0]):
         command = shlex.join(other.command())
         added = "What the unlabeled images add:"
         if results["labeled"] == results["train_images"]:
             added = "There are no unlabeled images. What the generated ones add:"
         return [added, f"  {command}"] if semi else []
+    found, there = recorded
     with_unlabeled, alone = (results, found) if semi else (found, results)
     gain, chance = gain_and_chance(with_unlabeled, alone)
     words = f"{100 * gain:+.1f} points, where chance alone makes up to {100 * chance:.1f}"
@@ -175,9 +167,17 @@ def _beside_the_other_method(config: Config, results: Results) -> list[str]:
     return lines
 
 
+def _read(directory: Path) -> tuple[Results, Config] | None:
+    """Results and configuration of the run in `directory`, if a whole one is there."""
+    try:
+        return read_results(directory), config_file.read_config(directory)
+    except (UserError, OSError):
+        return None
+
+
 def _differences(semi: Config, alone: Config) -> list[str]:
     """Flags in which the run `alone` is not the control of the run `semi`."""
-    free = {*run_dir.FREE, "dataset"}
+    free = {*config_file.FREE, "dataset"}
     return [
         f"--{name}"
         for name, value in semi.control().to_dict().items()

@@ -6,7 +6,7 @@ from ssgan_tf import report
 from ssgan_tf.data.dataset import ids_digest
 from ssgan_tf.inference import saved_model
 from ssgan_tf.inference.evaluation import Evaluator
-from ssgan_tf.runs import run_dir
+from ssgan_tf.runs import config_file, run_dir
 from ssgan_tf.runs.preparation import Run
 from ssgan_tf.runs.results import Results
 from ssgan_tf.system.files import write_json
@@ -31,7 +31,7 @@ def finish(run: Run) -> Results:
         "wall_seconds": round(run.seconds, 1),
         "device": run.device,
         "precision": run.trainer.state.precision,
-        "versions": run_dir.versions(),
+        "versions": config_file.versions(),
         "command": shlex.join(config.command()),
     }
     test = run.evaluations["test"]

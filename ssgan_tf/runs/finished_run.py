@@ -6,21 +6,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ssgan_tf.config import FOLDER, Config, UserError, is_folder
 from ssgan_tf.data import label_split
-from ssgan_tf.flags import Flag
-from ssgan_tf.runs import run_dir
+from ssgan_tf.runs import config_file, run_dir
 from ssgan_tf.system.device import prepare_device, quiet_start
 
 if TYPE_CHECKING:
     from ssgan_tf.data.dataset import Dataset
     from ssgan_tf.data.label_split import LabelSplit
     from ssgan_tf.training.state import State
-
-
-RUN_FLAGS = (
-    Flag("run_dir", None, "The run: what training wrote."),
-    Flag("checkpoint", "last", "The step whose weights are used, or 'last'."),
-    Flag("data_dir", "", "Where the data is now (TFDS' directory, the folder), if it moved."),
-)
 
 
 class FinishedModels(NamedTuple):
@@ -61,7 +53,7 @@ def read_config(directory: Path) -> Config:
     """
     if not (directory / "config.json").exists():
         raise UserError(f"--run_dir={directory}: holds no run; give what a training run wrote.")
-    return run_dir.read_config(directory)
+    return config_file.read_config(directory)
 
 
 def find_checkpoint(directory: Path, checkpoint: str) -> Path:

@@ -1,4 +1,4 @@
-"""What a run needs before its first step: device, data, networks, the state of the last checkpoint."""
+"""What a run needs before its first step: device, data, networks, the newest checkpoint."""
 
 import dataclasses
 import functools
@@ -8,9 +8,10 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ssgan_tf.config import PASSES, Config, UserError, is_folder
+from ssgan_tf.config import Config, UserError, is_folder
 from ssgan_tf.data import label_split
-from ssgan_tf.runs import announcement, run_dir
+from ssgan_tf.presets import PASSES
+from ssgan_tf.runs import announcement, config_file, run_dir
 from ssgan_tf.system.device import (
     describe_device,
     make_strategy,
@@ -53,7 +54,7 @@ class Run:
         writer: of what TensorBoard shows.
         progress: what the terminal shows.
         steps_per_epoch: a pass over the training images.
-        round_steps: from one evaluation or epoch line to the next; one epoch, or several short ones.
+        round_steps: from one line on the screen to the next; an epoch, or several short ones.
         total_steps: of the whole run.
         start: time of the clock when the run began, less what it took before it was interrupted.
         first_step: the step that it goes on from.
@@ -120,7 +121,7 @@ def prepare(config: Config, resumed: Path, directory: Path, start: float) -> Run
     )
     state = trainer.state
     label_split.save(directory / "labels.json", config, dataset, split)
-    run_dir.write_config(directory, config, chosen)
+    config_file.write_config(directory, config, chosen)
     saver = Checkpoints(state.checkpoint, directory / "checkpoints", config.keep_checkpoints)
     for problem in saver.restore_newest(resumed / "checkpoints"):
         print(f"note: {problem} Going on from the one before.")

@@ -1,13 +1,30 @@
-"""`results.json`: what is in it, and which runs' results can be compared."""
+"""`results.json` and `metrics.csv`: what is in them, and which runs can be compared."""
 
+import csv
 import shlex
 from pathlib import Path
 from typing import Any
 
 from ssgan_tf.config import LARGEST, UserError, is_folder
-from ssgan_tf.system.files import read_json
+from ssgan_tf.system.files import read_json, written_aside
 
-Results = dict[str, Any]  # by name, as in the file
+Results = dict[str, Any]  # what `results.json` holds
+
+METRICS_COLUMNS: tuple[str, ...] = (
+    "step",
+    "epoch",
+    "wall_seconds",
+    "test_accuracy",
+    "train_labeled_accuracy",
+    "validation_accuracy",
+    "train_labeled_running_accuracy",
+    "loss_discriminator",
+    "loss_supervised",
+    "loss_unsupervised_real",
+    "loss_unsupervised_fake",
+    "loss_generator",
+    "loss_consistency",
+)
 
 _NUMBER = (int, float)
 _RESULTS = {
@@ -44,7 +61,7 @@ _RANGES = {
 }
 
 
-def read_results(directory: Path) -> dict[str, Any]:
+def read_results(directory: Path) -> Results:
     """What `results.json` holds.
 
     Raises:
@@ -93,7 +110,7 @@ def read_results(directory: Path) -> dict[str, Any]:
     return results
 
 
-def same_test_images(results: dict[str, Any], other: dict[str, Any]) -> bool:
+def same_test_images(results: Results, other: Results) -> bool:
     """Whether two runs were tested on the same images, as far as their results tell."""
     names, digests, counts = (
         [found.get(key) for found in (results, other)]
@@ -104,6 +121,28 @@ def same_test_images(results: dict[str, Any], other: dict[str, Any]) -> bool:
     # A folder may have another name now. Other data sets all count their images alike.
     same_source = names[0] == names[1] or all(map(is_folder, names))
     return same_source and digests[0] == digests[1]
+
+
+def read_metrics(directory: Path, last_step: int) -> list[dict[str, str]]:
+    """The rows of `metrics.csv` up to a step."""
+    path = directory / "metrics.csv"
+    if not path.exists():
+        return []
+    try:
+        with path.open(newline="") as file:
+            return [row for row in csv.DictReader(file) if int(row["step"]) <= last_step]
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise UserError(
+            f"{path}: not a metrics.csv that a run wrote; delete it to go on without its rows."
+        ) from error
+
+
+def write_metrics(directory: Path, rows: list[dict[str, Any]]) -> None:
+    """Writes `metrics.csv`, one row per evaluation; a missing value is an empty field."""
+    with written_aside(directory / "metrics.csv") as partial, partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, METRICS_COLUMNS, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _is_number(value: Any, low: float, high: float) -> bool:

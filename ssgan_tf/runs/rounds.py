@@ -7,9 +7,10 @@ from typing import Any
 import tensorflow as tf
 
 from ssgan_tf.data.images.resize import unscale
-from ssgan_tf.runs import run_dir, summaries
+from ssgan_tf.runs import summaries
 from ssgan_tf.runs.interruption import Interrupted, Interruption
 from ssgan_tf.runs.preparation import Run
+from ssgan_tf.runs.results import write_metrics
 
 LOG_EVERY = 20  # steps between two points of TensorBoard's curves
 SAMPLES = 64  # generated images in a grid
@@ -74,7 +75,7 @@ def evaluate(run: Run) -> None:
 def save_checkpoint(run: Run) -> None:
     """Writes curves, metrics.csv and all of the state."""
     run.writer.flush()  # a checkpoint that is there has its curves
-    run_dir.write_metrics(run.directory, run.rows)
+    write_metrics(run.directory, run.rows)
     history = {"rows": run.rows, "sums": {tag: float(value) for tag, value in run.sums.items()}}
     run.trainer.state.history.assign(json.dumps(history))
     run.trainer.state.wall_seconds.assign(run.seconds)

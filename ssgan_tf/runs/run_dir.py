@@ -1,58 +1,42 @@
-"""The directory that a run leaves behind: whose it is, what is in its files."""
+"""The directory of a run: where it is, whether a run may write there, what errors mean there."""
 
 import contextlib
-import csv
-import dataclasses
-import importlib.metadata
 import os
 import re
-import shlex
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ssgan_tf import __version__
-from ssgan_tf.config import AUTOMATIC, FOLDER, Config, UserError, expand_user, is_folder
+from ssgan_tf.config import FOLDER, Config, UserError, expand_user, is_folder
+from ssgan_tf.data import label_split
+from ssgan_tf.runs.config_file import changed_flags, longer, moved, read_config
 from ssgan_tf.system import errors
 from ssgan_tf.system.device import worker
-from ssgan_tf.system.files import read_json, write_json, written_aside
+from ssgan_tf.system.files import read_json
 
-# Flags that may differ between a run and its resumption: where things are, when they are written,
-# what it is computed on and how.
-FREE = (
-    "run_dir",
-    "data_dir",
-    "cache_dir",
-    "memory_budget_gb",
-    "keep_checkpoints",
-    "checkpoint_every_minutes",
-    "eval_every",
-    "precision",
-    "jit_compile",
-    "steps_per_call",
-    "strategy",
-)
+_LOCK = ".lock"
 
-METRICS_COLUMNS = (
-    "step",
-    "epoch",
-    "wall_seconds",
-    "test_accuracy",
-    "train_labeled_accuracy",
-    "validation_accuracy",
-    "train_labeled_running_accuracy",
-    "loss_discriminator",
-    "loss_supervised",
-    "loss_unsupervised_real",
-    "loss_unsupervised_fake",
-    "loss_generator",
-    "loss_consistency",
-    "loss_entropy",
-)
+
+def directory_of(config: Config) -> Path:
+    """Where the run of `config` is written.
+
+    That is its `run_dir`, or a name such as `runs/svhn_cropped-1000-article-supervised-0`.
+
+    Raises:
+        UserError: if the name depends on `labels_from`, and that is not a usable file.
+    """
+    if config.run_dir:
+        return expand_user(config.run_dir)
+    labeled = config.labeled
+    if config.labels_from:  # what is in it counts
+        labeled = label_split.count_labels(config.labels_from)
+    dataset = config.dataset
+    if is_folder(dataset):
+        dataset = os.path.basename(os.path.abspath(expand_user(dataset.removeprefix(FOLDER))))
+    parts = (dataset, labeled, config.preset, config.method, config.seed)
+    slug = "-".join(re.sub(r"[^\w.]+", "_", str(part)).strip("._") for part in parts)
+    return Path("runs") / slug
 
 
 def claim(directory: Path, config: Config) -> None:
@@ -81,7 +65,7 @@ def claim(directory: Path, config: Config) -> None:
     recorded = read_config(directory)
     _check_moved(flag, directory, recorded, config)
     _check_version(flag, directory, recorded)
-    then, now, changed = recorded.to_dict(), config.to_dict(), _changed(recorded, config)
+    then, now, changed = recorded.to_dict(), config.to_dict(), changed_flags(recorded, config)
     if changed and not longer(recorded, config):
         had = " ".join(f"--{name}={then[name]}" for name in changed)
         asked = " ".join(f"--{name}={now[name]}" for name in changed)
@@ -98,31 +82,6 @@ def claim(directory: Path, config: Config) -> None:
         _check_writable(flag, directory)
 
 
-def longer(then: Config, now: Config) -> bool:
-    """Whether `now` is the run `then` with more epochs, and nothing that it did depends on those.
-
-    So it is under the exponential schedule of runs counted in epochs alone; all else, and the ramp,
-    stretches with the run.
-    """
-    fixed = now.schedule == "exponential" and not now.unsupervised_ramp and not now.steps
-    return _changed(then, now) == ["epochs"] and 0 < then.epochs < now.epochs and fixed
-
-
-def _changed(then: Config, now: Config) -> list[str]:
-    """Names of the flags that make `now` another run than `then`."""
-    free = FREE + (("dataset",) if moved(then, now) else ())
-    return [
-        name
-        for name, value in now.to_dict().items()
-        if name not in free and getattr(then, name) != value
-    ]
-
-
-def moved(then: Config, now: Config) -> bool:
-    """Whether the images are in another folder; `label_split.check` compares what is in it."""
-    return then.dataset != now.dataset and is_folder(then.dataset) and is_folder(now.dataset)
-
-
 def _check_moved(flag: str, directory: Path, then: Config, now: Config) -> None:
     """Names a wrong folder at once; a finished run would not look into it at all.
 
@@ -133,7 +92,7 @@ def _check_moved(flag: str, directory: Path, then: Config, now: Config) -> None:
         return
     root = expand_user(now.dataset.removeprefix(FOLDER))
     for identity in read_json(directory / "labels.json", {"ids": list})["ids"]:
-        # Other letters may be written in another way on this disk; loading will tell.
+        # Other letters may be written in another way on this disk; loading compares them.
         if str(identity).isascii() and not (root / str(identity)).exists():
             raise UserError(
                 f"{flag}: holds a run on {then.dataset}, and {identity} of it is not in {root}; "
@@ -171,9 +130,6 @@ def _check_writable(flag: str, directory: Path) -> None:
     if not place.is_dir() or not os.access(place, os.W_OK):
         done = "made" if place != directory else "used"
         raise UserError(f"{flag}: cannot be {done}, since {place} cannot be written to.")
-
-
-_LOCK = ".lock"
 
 
 @contextlib.contextmanager
@@ -253,78 +209,6 @@ def errors_explained(directory: Path) -> Iterator[None]:
         ) from error
 
 
-def write_config(directory: Path, config: Config, chosen: Sequence[str] = ()) -> None:
-    """Writes `config.json`, all that is needed to run it again; a resumed run keeps the first.
-
-    A run that is made longer gets another, and its `results.json` is put aside. Where its folder of
-    images has moved, the new place is noted.
-
-    Args:
-        directory: of the run.
-        config: of the run, with numbers everywhere.
-        chosen: names of the numbers that were not given (`Config.automatic`).
-    """
-    path = directory / "config.json"
-    if path.exists():
-        then = read_config(directory)
-        if not longer(then, config):
-            if moved(then, config):
-                content = read_json(path, {"config": dict})
-                content["config"]["dataset"] = config.dataset
-                write_json(path, content)
-            return
-        if (directory / "results.json").exists():
-            aside = directory / f"results-{then.epochs}-epochs.json"
-            (directory / "results.json").replace(aside)
-    content = {
-        "config": config.to_dict(),
-        "chosen": list(chosen),  # so that the same flags choose them again
-        "defaults": Config().to_dict(),  # so that another version knows which flags matter
-        "command": shlex.join(config.command()),
-        "versions": versions(),
-    }
-    write_json(path, content)
-
-
-def continued(directory: Path, config: Config) -> Config:
-    """`config` as it is for going on with the run in `directory`, if there is one.
-
-    Numbers that were chosen for the run are chosen again, and a flag that is younger than the run
-    and not given now has the run's value.
-    """
-    path = directory / "config.json"
-    if not path.exists():
-        return config
-    then, content = read_config(directory), read_json(path, {"config": dict})
-    known = content["config"]
-    chosen = content.get("chosen", [*AUTOMATIC, "steps"])  # earlier versions do not say
-    given = config.changes()
-    younger = {
-        name: value
-        for name, value in then.to_dict().items()
-        if name not in known and name not in given
-    }
-    shift = known.get("augment_shift")
-    if type(shift) is int and shift and "augment_shift" not in given:
-        younger["augment_shift"] = then.augment_shift  # it was in pixels, now as a fraction
-    return dataclasses.replace(config.chosen_as(then, chosen), **younger)
-
-
-def read_config(directory: Path) -> Config:
-    """The configuration of the run in `directory`.
-
-    Raises:
-        UserError: if its `config.json` is not what a run wrote.
-    """
-    path = directory / "config.json"
-    content = read_json(path, {"config": dict})
-    try:
-        defaults = content.get("defaults")
-        return Config.from_dict(content["config"], defaults if isinstance(defaults, dict) else None)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-
-
 def finished_steps(directory: Path) -> set[int]:
     """Steps of the checkpoints that were once written to their end, sound or not.
 
@@ -350,48 +234,3 @@ def _is_whole(index: Path) -> bool:
         return index.read_bytes().endswith(b"\x57\xfb\x80\x8b\x24\x75\x47\xdb")
     except FileNotFoundError:  # deleted meanwhile, to make room
         return False
-
-
-def read_metrics(directory: Path, last_step: int) -> list[dict[str, str]]:
-    """The rows of `metrics.csv` up to a step."""
-    path = directory / "metrics.csv"
-    if not path.exists():
-        return []
-    try:
-        with path.open(newline="") as file:
-            return [row for row in csv.DictReader(file) if int(row["step"]) <= last_step]
-    except (ValueError, KeyError, TypeError, csv.Error) as error:
-        raise UserError(
-            f"{path}: not a metrics.csv that a run wrote; delete it to go on without its rows."
-        ) from error
-
-
-def write_metrics(directory: Path, rows: list[dict[str, Any]]) -> None:
-    """Writes `metrics.csv`, one row per evaluation; a missing value is an empty field."""
-    with written_aside(directory / "metrics.csv") as partial, partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, METRICS_COLUMNS, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on, and the git commit where there is one."""
-    packages = ("tensorflow", "keras", "tensorflow-datasets", "numpy")
-    found = {"ssgan_tf": __version__, "python": sys.version.split()[0]}
-    for package in packages:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # e.g. tensorflow-cpu
-            found[package] = importlib.metadata.version(package)
-    here = Path(__file__).resolve().parents[1]  # the package
-    try:
-        git = subprocess.run(
-            ["git", "-C", here, "describe", "--always", "--dirty", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except OSError:  # no git on this machine
-        return found
-    # Only if the package itself is a checkout, not if it is installed below somebody's repository.
-    if git.returncode == 0 and (here.parent / ".git").exists():
-        found["git_commit"] = git.stdout.strip()
-    return found

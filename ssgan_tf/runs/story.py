@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.data import label_split
-from ssgan_tf.runs import finished_run, preparation, run_dir
+from ssgan_tf.runs import config_file, finished_run, preparation, run_dir
 from ssgan_tf.runs.interruption import Interrupted, Interruption
 from ssgan_tf.runs.results import Results, read_results
 from ssgan_tf.system.device import worker
@@ -31,7 +31,7 @@ def train_and_evaluate(config: Config) -> Results:
         Interrupted: after Ctrl-C or SIGTERM, when the checkpoint is written.
     """
     start = time.monotonic()
-    directory = config.resolved_run_dir()
+    directory = run_dir.directory_of(config)
     config = _admitted(config, directory)
     if results := _finished(config, directory):
         return results
@@ -61,7 +61,7 @@ def _admitted(config: Config, directory: Path) -> Config:
             f"--strategy={config.strategy}: TF_CONFIG names {machines} machines; give "
             "--strategy=multi_worker, or unset TF_CONFIG."
         )
-    config = run_dir.continued(directory, config)
+    config = config_file.continued(directory, config)
     if number == 0 or (directory / "config.json").exists():  # the chief may just be making it
         run_dir.claim(directory, config)
     if config.labels_from:
@@ -73,11 +73,11 @@ def _finished(config: Config, directory: Path) -> Results | None:
     """The results of a run that is finished already, and is not to be made longer."""
     if not (directory / "results.json").exists():
         return None
-    then = run_dir.read_config(directory)
-    if run_dir.longer(then, config):
+    then = config_file.read_config(directory)
+    if config_file.longer(then, config):
         return None
     results = read_results(directory)
-    if run_dir.moved(then, config):
+    if config_file.moved(then, config):
         finished_run.load_data(directory, config)  # other images are another run
     images = f"{results['train_images']:,} training images of {results['dataset']}"
     print(f"{directory} is finished already, with {images}.")

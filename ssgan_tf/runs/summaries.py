@@ -2,6 +2,7 @@
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -9,7 +10,9 @@ from google.protobuf.message import DecodeError
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
-from tensorboard.compat.proto import event_pb2
+from tensorboard.compat.proto.event_pb2 import (
+    Event,  # pyright: ignore[reportAttributeAccessIssue], it is made when the module is imported
+)
 from tensorboard.plugins.hparams import api as hparams
 
 from ssgan_tf.config import Config
@@ -99,15 +102,16 @@ def _keep_events(files: list[Path], first: Path, last_step: int) -> bool:
     kept: dict[bytes, None] = {}  # without those that are in two files since a crash
     for file in files:
         try:
-            for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
-                event = event_pb2.Event.FromString(record)
+            records: Any = tf.data.TFRecordDataset(str(file)).as_numpy_iterator()  # of bytes
+            for record in records:
+                event = Event.FromString(record)
                 if event.step <= last_step and not event.file_version:
                     kept[record] = None
         except (tf.errors.OpError, DecodeError):
             continue  # cut off when the process died: what follows was not flushed
     with written_aside(first) as partial, tf.io.TFRecordWriter(str(partial)) as writer:
         # The form is said by the first record of a file.
-        writer.write(event_pb2.Event(file_version="brain.Event:2").SerializeToString())
+        writer.write(Event(file_version="brain.Event:2").SerializeToString())
         for record in kept:
             writer.write(record)
     for file in files:

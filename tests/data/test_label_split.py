@@ -191,21 +191,6 @@ def test_an_image_whose_class_is_not_known_is_refused_as_a_label(key: str, tmp_p
     assert str(error.value).startswith(f"--labels_from={path}: ")
 
 
-def test_the_default_name_of_a_run_has_the_number_of_labels_that_the_file_gives(
-    tmp_path: Path,
-) -> None:
-    path = tmp_path / "labels.json"
-    path.write_text(json.dumps({"ids": [f"train_{index:06d}" for index in range(137)]}))
-    for dataset, name in (("svhn_cropped", "svhn_cropped-137-"), ("folder:a/b", "b-137-")):
-        config = Config(dataset=dataset, preset="article", labels_from=str(path))
-        assert config.resolved_run_dir().name == f"{name}article-semi_supervised-0"
-        assert config.control().resolved_run_dir().name == f"{name}article-supervised-0"
-    path.unlink()
-    with pytest.raises(UserError, match="--labels_from="):
-        config.resolved_run_dir()
-    assert Config(labels_from=str(path), run_dir="here").resolved_run_dir() == Path("here")
-
-
 def test_the_file_names_the_classes_and_tells_images_apart(tmp_path: Path) -> None:
     path, config, dataset = tmp_path / "labels.json", Config(labeled=30), make_dataset()
     label_split.save(path, config, dataset, split(labeled=30))

@@ -10,7 +10,7 @@ from matplotlib import font_manager
 
 from ssgan_tf.inference.evaluation import Evaluation
 from ssgan_tf.reporting import chart_text, charts
-from ssgan_tf.runs import run_dir, summaries
+from ssgan_tf.runs import results, summaries
 
 COUNTS = np.array([[3, 1], [0, 2]])
 
@@ -35,7 +35,7 @@ def write(directory: Path, steps: list[int], **columns: list) -> tuple[Path, dic
         {"step": step, **{name: values[index] for name, values in columns.items()}}
         for index, step in enumerate(steps)
     ]
-    run_dir.write_metrics(directory, rows)
+    results.write_metrics(directory, rows)
     return directory, {"steps": 100}
 
 
@@ -70,7 +70,7 @@ def test_the_picture_has_no_boxes() -> None:
     assert found.shape == plain.shape and not np.array_equal(found, plain)
 
 
-@pytest.mark.parametrize("content", [None, "", "step,epoch\n", ",".join(run_dir.METRICS_COLUMNS)])
+@pytest.mark.parametrize("content", [None, "", "step,epoch\n", ",".join(results.METRICS_COLUMNS)])
 def test_without_metrics_there_are_no_curves(content: str | None, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "metrics.csv").write_text(content)

@@ -10,7 +10,7 @@ import pytest
 from ssgan_tf.config import Config
 from ssgan_tf.flags import parse_config
 from ssgan_tf.reporting import chart_text
-from ssgan_tf.runs import announcement, run_dir
+from ssgan_tf.runs import announcement, config_file, run_dir
 from tests.conftest import make_dataset
 
 RESULTS = {
@@ -31,9 +31,9 @@ RESULTS = {
 
 
 def write(config: Config, **changes: object) -> None:
-    directory = config.resolved_run_dir()
+    directory = run_dir.directory_of(config)
     directory.mkdir(parents=True)
-    run_dir.write_config(directory, config)
+    config_file.write_config(directory, config)
     (directory / "results.json").write_text(json.dumps({"schema": 1} | RESULTS | changes))
 
 
@@ -183,4 +183,4 @@ def test_the_header_has_the_command_to_give_back_and_the_counts() -> None:
     assert "100 training images, 20 of them labeled, 30 test images" in text
     assert "150 steps of batch 16 (25.0 epochs)" in text
     assert "150 steps are few" in text
-    assert shlex.quote(str(config.resolved_run_dir())) in text
+    assert shlex.quote(str(run_dir.directory_of(config))) in text

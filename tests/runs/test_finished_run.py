@@ -13,7 +13,7 @@ from test_loading import write_image
 
 from ssgan_tf import evaluate, export, predict, sample
 from ssgan_tf.config import Config, UserError
-from ssgan_tf.runs import finished_run, run_dir
+from ssgan_tf.runs import config_file, finished_run
 from ssgan_tf.runs.results import read_results, same_test_images
 from ssgan_tf.train import train_and_evaluate
 
@@ -95,9 +95,11 @@ def test_a_run_is_loaded_without_the_file_that_its_labels_are_from(
     run: Path, data_dir: str, tmp_path: Path
 ) -> None:
     directory = Path(shutil.copytree(run, tmp_path / "run"))
-    config = dataclasses.replace(run_dir.read_config(run), labels_from=str(tmp_path / "gone.json"))
+    config = dataclasses.replace(
+        config_file.read_config(run), labels_from=str(tmp_path / "gone.json")
+    )
     (directory / "config.json").unlink()
-    run_dir.write_config(directory, config)
+    config_file.write_config(directory, config)
     assert len(finished_run.load(directory).split.labeled) == 20
 
 
@@ -143,7 +145,7 @@ def test_a_run_goes_on_with_a_folder_that_has_moved(
     assert results["test_accuracy"] == before["test_accuracy"]
     assert same_test_images(results, before)
     # From now on it is found in the new place.
-    assert run_dir.read_config(directory).dataset == config.dataset
+    assert config_file.read_config(directory).dataset == config.dataset
     assert evaluate.evaluate_run(directory, write=False)["images"] == before["test_images"]
 
 
@@ -166,7 +168,7 @@ def test_a_finished_run_is_not_taken_for_that_of_other_images_below_the_same_nam
             (directory / "results.json").unlink()
         with pytest.raises(UserError, match=words):
             train_and_evaluate(config)
-    assert run_dir.read_config(directory).dataset == pets[2].dataset
+    assert config_file.read_config(directory).dataset == pets[2].dataset
 
 
 def test_validation_images_of_the_folder_calibrate(
@@ -202,7 +204,7 @@ def test_a_run_does_not_go_on_with_a_folder_of_other_images(
     (folder / missing).rename(folder / "train/cat/other.png")
     with pytest.raises(UserError, match=f"{missing} of it is not in {folder}"):
         train_and_evaluate(config)
-    assert run_dir.read_config(directory).dataset == pets[2].dataset
+    assert config_file.read_config(directory).dataset == pets[2].dataset
 
 
 def test_test_images_of_the_same_number_and_other_names_are_other_images(

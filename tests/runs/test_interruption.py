@@ -27,7 +27,7 @@ def test_a_first_signal_is_noted_and_the_old_handlers_come_back(
 def test_a_second_signal_ends_the_process_at_once() -> None:
     code = """
 import os, signal
-from ssgan_tf.interruption import Interruption
+from ssgan_tf.runs.interruption import Interruption
 with Interruption():
     os.kill(os.getpid(), signal.SIGTERM)
     os.kill(os.getpid(), signal.SIGINT)

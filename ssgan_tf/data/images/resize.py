@@ -15,15 +15,16 @@ which has no Pillow. They give the same pixels, within one level where they resi
 4. The networks see float32 in [-1, 1] (`scale`), the range of the generator's tanh.
 """
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from PIL import Image
+
+from ssgan_tf.config import Fit
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-Fit = Literal["crop", "pad", "stretch"]
-# An exported model stores the number of its rule; a new rule is appended.
+# By number, as an exported model stores it; a new rule comes after them.
 RULES = ("resize-1",)
 RULE = RULES[-1]
 # JPEGs are decoded at a fraction of their size that leaves at least this many times S. The result

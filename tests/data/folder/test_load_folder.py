@@ -372,13 +372,6 @@ def test_a_run_on_a_folder_labels_all_by_default_and_keeps_the_class_names(
     assert not [name for name in labels["ids"] if name.startswith("unlabeled")]
 
 
-def test_the_default_run_directory_is_named_after_the_folder(pictures: Path) -> None:
-    config = Config.from_preset("article", dataset=f"folder:{pictures}")
-    expected = "runs/my_pictures_ü-all-article-semi_supervised-0"
-    assert str(config.resolved_run_dir()) == expected
-    assert Config.from_preset("article", dataset="folder:x", labeled=20).labeled == 20
-
-
 def test_a_folder_that_has_moved_is_found_by_data_dir(pictures: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     train_and_evaluate(

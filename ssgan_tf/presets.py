@@ -1,0 +1,48 @@
+"""The presets, the defaults of folders and of the control, and what is chosen by the images."""
+
+from typing import Any
+
+# What the control cannot use: its batches are labeled, all of them.
+SEMI_SUPERVISED_ONLY = ("labeled_batch_size", "consistency_weight")
+# What makes the control of `article` stronger (docs/results.md).
+ARTICLE_CONTROL = {"schedule": "linear", "drop_rate": 0.5}
+
+# What each preset changes in the defaults of `Config`. `article` does what the text describes,
+# `notebook` what its published code did, with every bug (docs/article.md). `tuned` is the best
+# recipe found for the same networks within 40 epochs (docs/results.md).
+PRESETS: dict[str, dict[str, Any]] = {
+    "article": {},
+    "notebook": {
+        "conv7_input": "conv5",
+        "drop_rate": 0.0,
+        "bn_inference": "batch",
+        "bn_averages": "mixed",
+        "bn_start": "tf1",
+        "label_selection": "first",
+    },
+    "tuned": {
+        "learning_rate": 2e-3,
+        "schedule": "linear",
+        "epochs": 40,
+        "labeled_batch_size": 64,
+        "unsupervised_ramp": 0.3,
+        "consistency_weight": 3.0,
+        "augment_shift": 0.0625,
+        "augment_color": 0.3,
+        "ema_decay": 0.995,
+    },
+}
+
+# What a folder of images has instead of the defaults: the recipe that gains most, and sizes that
+# are chosen by the number of images (`fit_to`).
+FOLDER_PRESET = "tuned"
+FOLDER_DEFAULTS: dict[str, Any] = {
+    "labeled": "all",
+    "batch_size": 0,
+    "precision": "auto",
+    "augment_flip": True,
+}
+# Values that stand for "by the number of images".
+AUTOMATIC = {"batch_size": 0, "labeled_batch_size": -1, "epochs": 0}
+PASSES, LEAST_STEPS = 40, 3200  # over the training images, where nothing else is asked for
+LARGEST_BATCH = 128
