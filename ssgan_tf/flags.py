@@ -96,6 +96,13 @@ class Flag:
     maximum: int | None = None
 
 
+RUN_FLAGS = (  # of the commands that read a finished run
+    Flag("run_dir", None, "The run: what training wrote."),
+    Flag("checkpoint", "last", "The step whose weights are used, or 'last'."),
+    Flag("data_dir", "", "Where the data is now (TFDS' directory, the folder), if it moved."),
+)
+
+
 def parse_command(
     argv: Sequence[str],
     program: str,

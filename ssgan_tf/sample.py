@@ -15,7 +15,7 @@ import numpy as np
 from absl import logging
 
 from ssgan_tf.config import UserError, expand_user
-from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
+from ssgan_tf.flags import RUN_FLAGS, Flag, errors_as_sentences, parse_command
 from ssgan_tf.runs import finished_run
 from ssgan_tf.system import streams
 
@@ -84,6 +84,20 @@ def sample_run(
     return np.concatenate(parts)
 
 
+def write_images(images: np.ndarray, output: Path, grid: bool) -> None:
+    """Writes (N, H, W, C) uint8 images as one PNG file, or into a folder as one file each."""
+    from ssgan_tf.reporting import pictures
+
+    if grid:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        pictures.save_png(output, pictures.image_grid(images, columns=ROW))
+        return
+    output.mkdir(parents=True, exist_ok=True)
+    digits = len(str(len(images) - 1))
+    for index, image in enumerate(images):
+        pictures.save_png(output / f"{index:0{digits}d}.png", image)
+
+
 def _check_output(output: Path, grid: bool, slash: bool) -> None:
     """Raises `UserError`, before the seconds that follow, where nothing can be written."""
     if not grid and output.suffix and not slash:
@@ -106,7 +120,7 @@ def _output_named(output: Path) -> Iterator[None]:
 
 
 FLAGS = (
-    *finished_run.RUN_FLAGS,
+    *RUN_FLAGS,
     Flag("output", None, "A .png file for a grid, or a folder for single images."),
     Flag("n", 64, "How many images.", minimum=1, maximum=100_000),
     Flag("seed", 0, "Another seed, other images.", minimum=0),
@@ -134,17 +148,8 @@ def main(argv: list[str] | None = None) -> None:
             values.checkpoint,
             values.data_dir,
         )
-        from ssgan_tf.runs import summaries
-
         with _output_named(output):
-            if grid:
-                output.parent.mkdir(parents=True, exist_ok=True)
-                summaries.save_png(output, summaries.image_grid(images, columns=ROW))
-            else:
-                output.mkdir(parents=True, exist_ok=True)
-                digits = len(str(len(images) - 1))
-                for index, image in enumerate(images):
-                    summaries.save_png(output / f"{index:0{digits}d}.png", image)
+            write_images(images, output, grid)
     print(f"{len(images):,} images: {output}")
 
 

@@ -113,12 +113,12 @@ def _run(config: Config, resumed: Path, directory: Path, start: float) -> Result
         device = describe_device(strategy.num_replicas_in_sync)
     print(f"Device:   {device}", flush=True)
 
-    from ssgan_tf import report
     from ssgan_tf.data import datasets, pipeline
     from ssgan_tf.data.images.scaling import unscale
     from ssgan_tf.inference import saved_model
     from ssgan_tf.inference.evaluation import Evaluator
-    from ssgan_tf.runs import checkpoints, summaries
+    from ssgan_tf.reporting import pictures
+    from ssgan_tf.runs import checkpoints, run_report, summaries
     from ssgan_tf.runs.progress import Progress
     from ssgan_tf.training.trainer import Trainer
 
@@ -239,13 +239,13 @@ def _run(config: Config, resumed: Path, directory: Path, start: float) -> Result
                         },
                     }
                 )
-                picture = summaries.confusion_picture(evaluations["test"], dataset.class_names)
+                picture = pictures.confusion_matrix(evaluations["test"], dataset.class_names)
                 writer.image("confusion_matrix/test", picture, done)
                 if trainer.generator is not None:
                     samples = unscale(trainer.generator(fixed_z, statistics="moving")).numpy()
-                    grid = summaries.image_grid(samples)
+                    grid = pictures.image_grid(samples)
                     writer.image("samples", grid, done)
-                    summaries.save_png(directory / "samples" / f"step_{done:06d}.png", grid)
+                    pictures.save_png(directory / "samples" / f"step_{done:06d}.png", grid)
             writer.scalars({f"accuracy/{name}": value for name, value in accuracies.items()}, done)
             save_checkpoint()
             progress.end_epoch(epoch, done, means, accuracies)
@@ -295,7 +295,7 @@ def _run(config: Config, resumed: Path, directory: Path, start: float) -> Result
             dataset.class_names,
             fit=config.fit,
         )
-        report.write_report(directory, config, dataset, split, evaluations["test"], results)
+        run_report.write_report(directory, config, dataset, split, evaluations["test"], results)
         write_json(directory / "results.json", results)
     return results
 

@@ -9,11 +9,10 @@ import pytest
 from conftest import make_dataset
 from test_report import Page
 
-from ssgan_tf import report
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.data import label_split
 from ssgan_tf.inference.evaluation import Evaluation
-from ssgan_tf.runs import run_dir
+from ssgan_tf.runs import run_dir, run_report
 from ssgan_tf.runs.results import read_results, same_test_images
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -107,7 +106,7 @@ def test_results_have_no_recall_and_no_digest_and_still_make_a_report(
     evaluation = Evaluation(labels, np.eye(10, dtype=np.float32)[labels])
     split = label_split.split_labels(Config(labeled=10), dataset)
     other = [run] if directory == ARTICLE else []
-    report.write_report(
+    run_report.write_report(
         run, run_dir.read_config(run), dataset, split, evaluation, results, compare=other
     )
     page = Page((run / "report.html").read_text())

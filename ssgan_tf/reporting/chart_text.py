@@ -91,14 +91,14 @@ def _installed_fonts() -> dict[str, str]:
     return {family: manager.findfont(family) for family in sorted(families)}
 
 
-def _drawable(path: str, letters: frozenset[int]) -> set[int]:
+def _drawable(path: str, letters: frozenset[int]) -> frozenset[int]:
     """Those of `letters` for which a font has a glyph that can be drawn."""
     from matplotlib import ft2font
 
     try:
         font = ft2font.FT2Font(path)
         if not font.scalable:  # pictures of one size
-            return set()
+            return frozenset()
         return letters & font.get_charmap().keys()
     except Exception:  # a file that is damaged, or gone
-        return set()
+        return frozenset()

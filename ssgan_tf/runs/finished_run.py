@@ -8,19 +8,11 @@ from ssgan_tf.data import label_split
 from ssgan_tf.runs import run_dir
 from ssgan_tf.config import FOLDER, Config, UserError, is_folder
 from ssgan_tf.system.device import prepare_device, quiet_start
-from ssgan_tf.flags import Flag
 
 if TYPE_CHECKING:
     from ssgan_tf.data.datasets import Dataset
     from ssgan_tf.data.label_split import LabelSplit
     from ssgan_tf.training.trainer import Trainer
-
-
-RUN_FLAGS = (
-    Flag("run_dir", None, "The run: what training wrote."),
-    Flag("checkpoint", "last", "The step whose weights are used, or 'last'."),
-    Flag("data_dir", "", "Where the data is now (TFDS' directory, the folder), if it moved."),
-)
 
 
 class FinishedModels(NamedTuple):
