@@ -53,15 +53,11 @@ def export_run(
         UserError: if the directory is not a run with a checkpoint, its data has changed, `output`
             is there, or there are no validation images to calibrate on.
     """
-    config, labels = finished_run.read_config(directory), directory / "labels.json"
+    config = finished_run.read_config(directory)
     _check_output(output)
-    if calibrate and not (labels.exists() and label_split.has_validation(labels)):
-        raise UserError(
-            "--calibrate: the run has no validation images to calibrate on; train with a larger "
-            "--validation_fraction, such as 0.1, or with a folder that has valid/."
-        )
     found = None
     if calibrate:
+        _check_validation(directory / "labels.json")
         run = finished_run.load(directory, checkpoint, data_dir)
         found = _calibrate(run)
         trainer, class_names = run.trainer, run.dataset.class_names
@@ -98,6 +94,15 @@ def _check_output(output: Path) -> None:
     parent = next(path for path in output.absolute().parents if path.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise UserError(f"--output={output}: cannot be made, since {parent} cannot be written to.")
+
+
+def _check_validation(labels: Path) -> None:
+    """Raises `UserError` where a run with this labels.json has set no images aside."""
+    if not (labels.exists() and label_split.has_validation(labels)):
+        raise UserError(
+            "--calibrate: the run has no validation images to calibrate on; train with a larger "
+            "--validation_fraction, such as 0.1, or with a folder that has valid/."
+        )
 
 
 def _calibrate(run: finished_run.FinishedRun) -> "Calibration":

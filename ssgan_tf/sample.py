@@ -73,12 +73,13 @@ def sample_run(
     config = finished_run.read_config(directory)
     if config.method == "supervised":
         raise UserError(f"--run_dir={directory}: was trained on labels alone; it has no generator.")
-    trainer = finished_run.load_models(directory, checkpoint, data_dir).trainer
+    generator = finished_run.load_models(directory, checkpoint, data_dir).trainer.generator
+    assert generator is not None  # only the control has none
     from ssgan_tf.data.images.scaling import unscale
 
     z = latent_points(n, config.latent_dim, seed, interpolate)
     parts = [
-        unscale(trainer.generator(z[start : start + 256], statistics="moving")).numpy()
+        unscale(generator(z[start : start + 256], statistics="moving")).numpy()
         for start in range(0, n, 256)
     ]
     return np.concatenate(parts)

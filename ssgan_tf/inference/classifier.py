@@ -148,7 +148,7 @@ class Classifier:
         Returns:
             One item for each path, in order: for a file that cannot be read, why not.
         """
-        return list(predict(self, map(os.fspath, paths), top_k))
+        return list(predict(self, (os.fspath(path) for path in paths), top_k))
 
 
 def predict(

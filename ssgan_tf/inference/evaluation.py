@@ -44,7 +44,7 @@ class Evaluation:
     @property
     def gan_logit(self) -> np.ndarray:
         """(N,) float64: logsumexp(logits), as `losses.gan_logit`."""
-        return logsumexp(self.logits.astype(np.float64), axis=1)
+        return np.asarray(logsumexp(self.logits.astype(np.float64), axis=1))
 
     @property
     def p_real(self) -> np.ndarray:

@@ -137,7 +137,7 @@ def check_device(setup: Setup) -> str:
     """The weights are on the GPU, and it has memory growth."""
     trainer = setup.trainer()
     train(trainer, 1)
-    place = trainer.discriminator.conv1.kernel.value.device
+    place = trainer.discriminator.weights[0].value.device
     assert setup.devices[0].split(":", 1)[1] in place, f"Weights are on {place}."
     if not gpus():
         return describe_device()
@@ -211,8 +211,10 @@ def check_precision(setup: Setup, precision: str) -> str:
 def check_xla(setup: Setup) -> str:
     """The losses of five steps, compiled or not."""
     with comparable(given_noise=True):
-        found = [train(setup.trainer(jit_compile=jit), 5)[-1] for jit in ("true", "false")]
-    return assert_same(*found)
+        found, expected = (
+            train(setup.trainer(jit_compile=jit), 5)[-1] for jit in ("true", "false")
+        )
+    return assert_same(found, expected)
 
 
 def check_steps_per_call(setup: Setup) -> str:
