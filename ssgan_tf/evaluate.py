@@ -27,7 +27,7 @@ def evaluate_run(
     data_dir: str = "",
     write: bool = True,
 ) -> dict[str, Any]:
-    """Measures how good the classifier of a run is on a part of its data.
+    """Measures how good the classifier of a run is on one part of its data.
 
     Args:
         directory: of the run.

@@ -2,8 +2,8 @@
 
     python -m ssgan_tf.export --run_dir=RUN --output=DIR --calibrate
 
-A run has its `saved_model/` already; this makes another, of any checkpoint, in any format, and with
-probabilities that are calibrated on the run's validation images if that is wanted.
+A run has its `saved_model/` already; this makes another, of any checkpoint, in any format; with
+`--calibrate` its probabilities are calibrated on the run's validation images.
 """
 
 import os
@@ -39,12 +39,12 @@ def export_run(
 
     Args:
         directory: of the run.
-        output: must not be there yet.
+        output: must not exist yet.
         calibrate: fit a temperature on the run's validation images and store it in the model.
         checkpoint: a step, or "last".
         data_dir: where TFDS keeps the data, or the folder of images is, now; empty: where it was
             in training. Needed for `calibrate`, and for runs of earlier versions.
-        form: one of `FORMATS`; TFLite and ONNX have the classifier alone (`convert.convert`).
+        form: one of `FORMATS`; TFLite and ONNX contain only the classifier (`convert.convert`).
 
     Returns:
         What was fitted, if anything.
@@ -122,8 +122,13 @@ def _calibrate(run: finished_run.FinishedRun) -> "Calibration":
 
 FLAGS = (
     *RUN_FLAGS,
-    Flag("output", None, "The directory that is written, a new one."),
-    Flag("format", "saved_model", "Of the model; onnx needs more packages.", choices=FORMATS),
+    Flag("output", None, "The directory to write; it must not exist."),
+    Flag(
+        "format",
+        "saved_model",
+        "The format of the model; onnx needs more packages.",
+        choices=FORMATS,
+    ),
     Flag("calibrate", False, "Fit a temperature on the run's validation images."),
 )
 

@@ -1,4 +1,4 @@
-"""How good a classifier is: accuracy over every image, with its interval, and the confusions."""
+"""How good a classifier is: accuracy over every image, with its interval, and the mistakes."""
 
 import dataclasses
 import math
@@ -25,7 +25,7 @@ class Evaluation:
 
     Attributes:
         labels: (N,) int64, what the images show.
-        logits: (N, K) float32, what the classifier says.
+        logits: (N, K) float32, the outputs of the classifier.
     """
 
     labels: np.ndarray
@@ -63,7 +63,7 @@ class Evaluation:
 
     @property
     def confusion(self) -> np.ndarray:
-        """(K, K) int64: how many images of class row were taken for class column."""
+        """(K, K) int64: how many images of class row were predicted as class column."""
         num_classes = self.logits.shape[1]
         matrix = np.zeros((num_classes, num_classes), np.int64)
         np.add.at(matrix, (self.labels, self.predictions), 1)

@@ -33,7 +33,7 @@ def draw_confusion(axes: "Axes", counts: np.ndarray, names: Sequence[str]) -> st
     """
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))  # of each class
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set(xlabel="taken for", ylabel="shows")
+    axes.set(xlabel="predicted class", ylabel="true class")
     if len(names) > MOST_NAMES:
         return ""
     texts, style, key = chart_text.labels(names)
@@ -53,11 +53,11 @@ def confusion(counts: np.ndarray, names: Sequence[str]) -> Chart:
     key = draw_confusion(figure.add_subplot(), counts, names)
     caption = "Percent of the images of each class (rows)."
     wrong = counts - np.diag(np.diag(counts))
-    shows, taken = divmod(int(np.argmax(wrong)), len(wrong))
+    true, predicted = divmod(int(np.argmax(wrong)), len(wrong))
     if wrong.any():
         caption += (
-            f" The most frequent mistake: {names[shows]} taken for {names[taken]}, "
-            f"{wrong[shows, taken]:,} times."
+            f" The most frequent mistake: {names[true]} predicted as {names[predicted]}, "
+            f"{wrong[true, predicted]:,} times."
         )
     return {"svg": _svg(figure, "Confusion matrix"), "caption": _with_key(caption, key)}
 

@@ -106,13 +106,13 @@ def _strips(test: "Split", names: list[str], evaluation: "Evaluation") -> list[d
     mistakes = np.flatnonzero(predicted != test.labels)
 
     def image(index: int, number: str) -> dict[str, Any]:
-        shows, taken = names[test.labels[index]], names[predicted[index]]
-        wrong = predicted[index] != test.labels[index]
-        said = f"{shows}, taken for {taken}" if wrong else shows
+        text = names[test.labels[index]]
+        if wrong := predicted[index] != test.labels[index]:
+            text += f", predicted as {names[predicted[index]]}"
         return {
             "png": _data_url(pictures.png(test.images[index])),
-            "alt": f"Test image {test.ids[index]}: {said}",
-            "caption": f"{said}; {number}",
+            "alt": f"Test image {test.ids[index]}: {text}",
+            "caption": f"{text}; {number}",
             "wrong": wrong,
         }
 

@@ -50,7 +50,7 @@ def confusion_matrix(evaluation: "Evaluation", class_names: list[str]) -> np.nda
     figure = Figure(figsize=(6, 6), dpi=100, layout="constrained")
     axes = figure.add_subplot()
     if charts.draw_confusion(axes, evaluation.confusion, class_names):
-        axes.set(xlabel="taken for class number", ylabel="shows class number")
+        axes.set(xlabel="number of the predicted class", ylabel="number of the true class")
     axes.set_title(f"accuracy {evaluation.accuracy:.1%} of {len(evaluation.labels):,} images")
     canvas = FigureCanvasAgg(figure)
     canvas.draw()

@@ -36,7 +36,7 @@ COMPARED_RATE = 3e-4
 
 
 class Skipped(Exception):  # noqa: N818 - nothing has gone wrong
-    """Why a check has nothing to do here."""
+    """The reason why a check cannot run here."""
 
 
 class Setup(NamedTuple):
@@ -130,7 +130,7 @@ def train(trainer: Trainer, steps: int) -> list[Tensors]:
     return [measured(trainer.train_step(batch)) for batch in taken]
 
 
-# The checks: each returns what was seen, or raises an AssertionError that says it
+# The checks: each returns what was seen, or raises an AssertionError that says what is wrong
 
 
 def check_device(setup: Setup) -> str:
@@ -228,7 +228,7 @@ def check_steps_per_call(setup: Setup) -> str:
 
 
 def check_export(setup: Setup) -> str:
-    """The SavedModel of a run in bfloat16 says what the same weights say in float32."""
+    """The SavedModel of a run in bfloat16 gives what the same weights give in float32."""
     trainer = setup.trainer(precision="bfloat16")
     train(trainer, 2)
     plain = setup.trainer()

@@ -53,7 +53,7 @@ def test_a_confusion_matrix_with_names_that_look_like_formulas() -> None:
     chart = charts.confusion(COUNTS, names)
     shown = texts(chart["svg"])
     assert shown.count("$a$ &lt;b&gt;") == 2 and shown.count(r"50\$ &amp; _{") == 2
-    assert chart["caption"].endswith(f"mistake: {names[0]} taken for {names[1]}, 1 times.")
+    assert chart["caption"].endswith(f"mistake: {names[0]} predicted as {names[1]}, 1 times.")
     assert {"75", "25", "0", "100"} <= set(shown)
 
 
