@@ -58,7 +58,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 import tensorflow as tf
-from ssgan_tf.training.trainer import Trainer
+from ssgan_tf.training.step import Trainer
 
 from ssgan_tf.data import label_split, pipeline
 from ssgan_tf.data.dataset import Batch, Dataset, Split

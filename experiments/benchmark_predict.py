@@ -27,7 +27,9 @@ from PIL import Image
 
 from experiments.common import HERE, RESULTS, replace_between_markers
 from ssgan_tf.data.images.decoding import read_image
-from ssgan_tf.predict import Classifier, Unreadable, decoding_processes, predict
+from ssgan_tf.inference.classifier import Classifier, predict
+from ssgan_tf.inference.decoders import decoding_processes
+from ssgan_tf.inference.image_paths import Unreadable
 from ssgan_tf.system.device import describe_device
 
 PATH = RESULTS / "benchmark_predict.json"

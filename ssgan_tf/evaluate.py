@@ -27,7 +27,7 @@ def evaluate_run(
     data_dir: str = "",
     write: bool = True,
 ) -> dict[str, Any]:
-    """Measures how good the classifier of a run is on a part of its data.
+    """Measures how good the classifier of a run is on one part of its data.
 
     Args:
         directory: of the run.
@@ -42,17 +42,10 @@ def evaluate_run(
     Raises:
         UserError: if it is not a run, or has no such checkpoint or part.
     """
-    run = finished_run.load(directory, checkpoint, data_dir)
-    import numpy as np
-    import tensorflow as tf
-    from scipy.special import logsumexp, softmax
+    config, dataset, split, trainer = finished_run.load(directory, checkpoint, data_dir)
+    from ssgan_tf.inference.evaluation import Evaluator, realness_auroc
+    from ssgan_tf.reporting import pictures
 
-    from ssgan_tf.inference import calibration
-    from ssgan_tf.inference.evaluation import Evaluator, auroc
-    from ssgan_tf.runs import summaries
-    from ssgan_tf.training import losses
-
-    config, dataset, split, trainer = run
     indices = {
         "train_labeled": split.labeled,
         "train_unlabeled": split.unlabeled[dataset.train.labels[split.unlabeled] >= 0],
@@ -62,55 +55,28 @@ def evaluate_run(
     if not len(images):
         raise UserError(f"--split={part}: the run has no such images whose class is known.")
     found = Evaluator(trainer.classifier, config.bn_inference, config.batch_size)(images)
-    probabilities = softmax(found.logits.astype(np.float64), axis=1)
-    precision, recall = found.precision_and_recall
     result: dict[str, Any] = {
         "part": part,
         "images": len(images),
         "step": int(trainer.step),
-        "accuracy": found.accuracy,
-        "accuracy_interval": found.interval,
-        "balanced_accuracy": found.balanced_accuracy,
-        "log_loss": calibration.log_loss(found.logits, found.labels),
-        "expected_calibration_error": calibration.expected_calibration_error(
-            probabilities, found.labels
-        ),
-        "classes": [
-            {
-                "name": name,
-                "images": int(np.sum(found.labels == k)),
-                "precision": None if np.isnan(precision[k]) else float(precision[k]),
-                "recall": None if np.isnan(recall[k]) else float(recall[k]),
-            }
-            for k, name in enumerate(dataset.class_names)
-        ],
-        "confusion": found.confusion.tolist(),
+        **found.summary(dataset.class_names),
     }
     if trainer.generator is not None:
-        # Both by moving averages, as p_real of the exported model is: a batch of generated images
-        # alone has statistics of its own, which would tell it from real ones.
         moving = found
         if config.bn_inference != "moving":
             moving = Evaluator(trainer.classifier, "moving", config.batch_size)(images)
-        z = tf.random.stateless_normal((2048, config.latent_dim), (config.seed, 0))
-        fakes = [
-            losses.gan_logit(
-                trainer.classifier(
-                    trainer.generator(part_of_z, statistics="moving"), statistics="moving"
-                ).class_logits
-            )
-            for part_of_z in tf.split(z, 16)
-        ]
-        result["p_real_auroc"] = auroc(logsumexp(moving.logits, axis=1), np.concatenate(fakes))
+        result["p_real_auroc"] = realness_auroc(
+            trainer.classifier, trainer.generator, moving, config.seed
+        )
     if write:
         write_json(directory / f"evaluation_{part}.json", result)
-        picture = summaries.confusion_picture(found, dataset.class_names)
-        summaries.save_png(directory / f"confusion_{part}.png", picture)
+        picture = pictures.confusion_matrix(found, dataset.class_names)
+        pictures.save_png(directory / f"confusion_{part}.png", picture)
     return result
 
 
 def table(result: dict[str, Any]) -> str:
-    """`evaluate_run`'s result, for people."""
+    """The result of `evaluate_run` as text."""
     low, high = result["accuracy_interval"]
     lines = [
         f"{result['part']}: {result['images']:,} images, step {result['step']:,}",

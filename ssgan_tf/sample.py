@@ -3,7 +3,7 @@
     python -m ssgan_tf.sample --run_dir=RUN --n=64 --output=grid.png
 
 With `--output=FOLDER/` each image is a file of its own. With `--interpolate` each row of the grid
-leads from one point z to another, and the rows hang together.
+leads from one point z to another, where the next row starts.
 """
 
 import contextlib
@@ -28,9 +28,9 @@ def latent_points(n: int, latent_dim: int, seed: int, interpolate: bool) -> np.n
     Args:
         n: number of points.
         latent_dim: their dimension.
-        seed: other seeds, other points.
+        seed: another seed gives other points.
         interpolate: each row of 8 goes from one such point to the next, along the great circle:
-            on a straight line the points in the middle would be shorter than any that training saw.
+            on a straight line the middle points would be shorter than those seen in training.
     """
     rng = np.random.default_rng(seed)
     if not interpolate:
@@ -62,10 +62,10 @@ def sample_run(
     Args:
         directory: of the run.
         n: how many.
-        seed: other seeds, other images.
+        seed: another seed gives other images.
         interpolate: see `latent_points`.
         checkpoint: a step, or "last".
-        data_dir: where the data is now, for runs of earlier versions alone: others need none.
+        data_dir: where the data is now, only needed for runs of earlier versions.
 
     Raises:
         UserError: if it is not a run, has no such checkpoint, or no generator.
@@ -73,15 +73,30 @@ def sample_run(
     config = finished_run.read_config(directory)
     if config.method == "supervised":
         raise UserError(f"--run_dir={directory}: was trained on labels alone; it has no generator.")
-    trainer = finished_run.load_models(directory, checkpoint, data_dir).trainer
+    generator = finished_run.load_models(directory, checkpoint, data_dir).trainer.generator
+    assert generator is not None  # only the control has none
     from ssgan_tf.data.images.resize import unscale
 
     z = latent_points(n, config.latent_dim, seed, interpolate)
     parts = [
-        unscale(trainer.generator(z[start : start + 256], statistics="moving")).numpy()
+        unscale(generator(z[start : start + 256], statistics="moving")).numpy()
         for start in range(0, n, 256)
     ]
     return np.concatenate(parts)
+
+
+def write_images(images: np.ndarray, output: Path, grid: bool) -> None:
+    """Writes (N, H, W, C) uint8 images as one PNG file, or into a folder as one file each."""
+    from ssgan_tf.reporting import pictures
+
+    if grid:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        pictures.save_png(output, pictures.image_grid(images, columns=ROW))
+        return
+    output.mkdir(parents=True, exist_ok=True)
+    digits = len(str(len(images) - 1))
+    for index, image in enumerate(images):
+        pictures.save_png(output / f"{index:0{digits}d}.png", image)
 
 
 def _check_output(output: Path, grid: bool, slash: bool) -> None:
@@ -109,7 +124,7 @@ FLAGS = (
     *RUN_FLAGS,
     Flag("output", None, "A .png file for a grid, or a folder for single images."),
     Flag("n", 64, "How many images.", minimum=1, maximum=100_000),
-    Flag("seed", 0, "Another seed, other images.", minimum=0),
+    Flag("seed", 0, "Another seed gives other images.", minimum=0),
     Flag("interpolate", False, "Lead from one image to another in each row."),
 )
 
@@ -134,17 +149,8 @@ def main(argv: list[str] | None = None) -> None:
             values.checkpoint,
             values.data_dir,
         )
-        from ssgan_tf.runs import summaries
-
         with _output_named(output):
-            if grid:
-                output.parent.mkdir(parents=True, exist_ok=True)
-                summaries.save_png(output, summaries.image_grid(images, columns=ROW))
-            else:
-                output.mkdir(parents=True, exist_ok=True)
-                digits = len(str(len(images) - 1))
-                for index, image in enumerate(images):
-                    summaries.save_png(output / f"{index:0{digits}d}.png", image)
+            write_images(images, output, grid)
     print(f"{len(images):,} images: {output}")
 
 

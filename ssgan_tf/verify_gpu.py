@@ -5,9 +5,9 @@
 
 What it shows: the device is used and its memory grows on demand; all devices together do what one
 does; a GPU computes what the CPU does; every precision trains; XLA and `--steps_per_call` change
-nothing; a checkpoint of several devices goes on with one; an export says what its classifier says;
-a run on images in files trains, goes on and exports. Then how fast it is. Images are synthetic,
-nothing is downloaded.
+nothing; one device resumes from a checkpoint of several; an exported model gives what its
+classifier gives; a run on images in files trains, resumes and exports. Then how fast it is.
+Images are synthetic, nothing is downloaded.
 
 Cost: on a GPU ten minutes at most, by estimate. Expected: no row says FAIL, the exit status is 0.
 """
@@ -30,8 +30,13 @@ if TYPE_CHECKING:
 # TensorFlow is imported inside the functions: --help and wrong flags are answered without it.
 
 FLAGS = (
-    Flag("cpu_devices", 0, "So many logical CPU devices take the GPUs' place; 0: GPUs.", minimum=0),
-    Flag("quick", False, "Narrow networks, small batches and one precision: less is shown."),
+    Flag(
+        "cpu_devices",
+        0,
+        "Use this many logical CPU devices in place of GPUs; 0: use GPUs.",
+        minimum=0,
+    ),
+    Flag("quick", False, "Use narrow networks, small batches and one precision: shows less."),
 )
 
 
@@ -47,7 +52,7 @@ def run_checks(setup: "Setup") -> int:
             result, seen = "pass", check(setup)
         except Skipped as reason:
             result, seen = "-", f"skipped: {reason}"
-        except Exception as error:  # whatever it is, the other rows are wanted, too
+        except Exception as error:  # the other rows are needed in any case
             kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
             result, seen = "FAIL", kind + errors.cause(error)
             failed += 1
@@ -88,7 +93,7 @@ def verify(cpu_devices: int = 0, quick: bool = False) -> tuple[int, int]:
     """Prints both tables. To be called before TensorFlow has started.
 
     Args:
-        cpu_devices: so many logical CPU devices are tried in place of GPUs; 0: GPUs.
+        cpu_devices: how many logical CPU devices are used in place of GPUs; 0: use GPUs.
         quick: narrow networks and small batches.
 
     Returns:
@@ -110,7 +115,7 @@ def verify(cpu_devices: int = 0, quick: bool = False) -> tuple[int, int]:
 
         setup = make_setup(cpu_devices, quick)
     if not gpus():
-        print("There is no GPU here: this tries the program, and proves nothing of GPUs.\n")
+        print("There is no GPU here: this tries the program, and proves nothing about GPUs.\n")
     tf.config.experimental.enable_tensor_float_32_execution(False)
     failed = run_checks(setup)
     tf.config.experimental.enable_tensor_float_32_execution(True)  # as in training

@@ -6,14 +6,20 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ssgan_tf.config import Config
 from ssgan_tf.data.dataset import Dataset, Split
 
+if TYPE_CHECKING:
+    from ssgan_tf.models.discriminator import Discriminator
+
 NARROW = {"generator_width": 8, "discriminator_width": 8}
+NAMES = ["zero", "one", "two"]  # of the classes of `model`
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -79,3 +85,42 @@ def run(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Path:
         )
     )
     return directory
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> "tuple[Path, Discriminator]":
+    """A SavedModel of the classes `NAMES`, and the classifier in it; not to be changed."""
+    from ssgan_tf.inference import saved_model
+    from ssgan_tf.models.discriminator import Discriminator
+
+    discriminator = Discriminator(width=8, num_classes=3)
+    rng = np.random.default_rng(0)
+    for variable in discriminator.variables:
+        if "bn" in variable.path or "bias" in variable.path:
+            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+    path = tmp_path_factory.mktemp("model") / "saved_model"
+    saved_model.save(path, discriminator, None, NAMES)
+    return path, discriminator
+
+
+def probabilities_of(discriminator: "Discriminator", images: np.ndarray) -> np.ndarray:
+    """The probabilities of the classes, (N, K), by moving averages."""
+    from ssgan_tf.data.images.resize import scale
+
+    logits = discriminator(scale(images), statistics="moving").class_logits.numpy()
+    exponentials = np.exp(logits)
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> tuple[Path, np.ndarray]:
+    """Seven images in two folders, a text file that says it is an image, and one that does not."""
+    images = make_dataset(test=7).test.images
+    directory = tmp_path / "pictures ä"
+    (directory / "more").mkdir(parents=True)
+    for index, image in enumerate(images):
+        place = directory / "more" if index > 4 else directory
+        Image.fromarray(image).save(place / f"{index}.png")
+    (directory / "broken.png").write_text("no image")
+    (directory / "notes.txt").write_text("not looked at")
+    return directory, images

@@ -8,6 +8,7 @@ import tensorflow as tf
 from ssgan_tf import export
 from ssgan_tf.config import UserError
 from ssgan_tf.data.load import load_dataset
+from ssgan_tf.inference import calibration
 from ssgan_tf.inference.calibration import log_loss
 from ssgan_tf.runs import config_file
 
@@ -90,7 +91,7 @@ def test_calibration_needs_validation_images(run: Path, tmp_path: Path) -> None:
 def test_a_few_validation_images_are_no_ground_for_a_temperature(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "LEAST_IMAGES", 48)
+    monkeypatch.setattr(calibration, "LEAST_IMAGES", 48)
     with pytest.raises(UserError, match="has 47 validation images, too few"):
         export.export_run(run, tmp_path / "out", calibrate=True)
     assert not (tmp_path / "out").exists()

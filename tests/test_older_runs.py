@@ -21,7 +21,7 @@ from ssgan_tf import evaluate, export, predict, report, sample
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.data import label_split
 from ssgan_tf.inference.evaluation import Evaluation
-from ssgan_tf.runs import config_file, run_dir
+from ssgan_tf.runs import config_file, run_dir, run_report
 from ssgan_tf.runs.results import read_results, same_test_images
 from ssgan_tf.runs.story import train_and_evaluate
 
@@ -118,7 +118,7 @@ def test_results_have_no_recall_and_no_digest_and_still_make_a_report(
     evaluation = Evaluation(labels, np.eye(10, dtype=np.float32)[labels])
     split = label_split.split_labels(Config(labeled=10), dataset)
     other = [run] if directory == ARTICLE else []
-    report.write_report(
+    run_report.write_report(
         run, config_file.read_config(run), dataset, split, evaluation, results, compare=other
     )
     page = Page((run / "report.html").read_text())
@@ -142,7 +142,7 @@ def test_a_run_that_was_stopped_goes_on_from_its_checkpoint_to_the_same_end(
 ) -> None:
     directory = tmp_path / "run"
     shutil.copytree(FIXTURES / f"run_04d6a2a_{preset}_stopped", directory)
-    config = run_dir.read_config(directory)
+    config = config_file.read_config(directory)
     results = train_and_evaluate(
         dataclasses.replace(config, data_dir=data_dir, run_dir=str(directory))
     )
@@ -181,7 +181,7 @@ def test_a_finished_run_is_evaluated_exported_sampled_and_reported(
         assert (tmp_path / "grid.png").is_file()
 
     config = dataclasses.replace(
-        run_dir.read_config(finished), data_dir=data_dir, run_dir=str(finished)
+        config_file.read_config(finished), data_dir=data_dir, run_dir=str(finished)
     )
     capsys.readouterr()
     assert train_and_evaluate(config) == then

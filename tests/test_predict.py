@@ -2,11 +2,9 @@ import csv
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -15,46 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import make_dataset
-from PIL import Image
+from conftest import NAMES, probabilities_of
 
 from ssgan_tf import predict
-from ssgan_tf.config import UserError
-from ssgan_tf.data.images.decoding import read_image
-from ssgan_tf.data.images.resize import scale
-from ssgan_tf.inference import saved_model
-from ssgan_tf.inference.image_paths import Unreadable, expand
-from ssgan_tf.inference.prediction_writer import FORMATS, PredictionWriter
+from ssgan_tf.inference import classifier
 from ssgan_tf.models.discriminator import Discriminator
 from ssgan_tf.system import streams
-
-NAMES = ["zero", "one", "two"]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Discriminator]:
-    discriminator = Discriminator(width=8, num_classes=3)
-    rng = np.random.default_rng(0)
-    for variable in discriminator.variables:
-        if "bn" in variable.path or "bias" in variable.path:
-            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
-    path = tmp_path_factory.mktemp("model") / "saved_model"
-    saved_model.save(path, discriminator, None, NAMES)
-    return path, discriminator
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> tuple[Path, np.ndarray]:
-    """Seven images in two folders, a text file that says it is an image, and one that does not."""
-    images = make_dataset(test=7).test.images
-    directory = tmp_path / "pictures ä"
-    (directory / "more").mkdir(parents=True)
-    for index, image in enumerate(images):
-        place = directory / "more" if index > 4 else directory
-        Image.fromarray(image).save(place / f"{index}.png")
-    (directory / "broken.png").write_text("no image")
-    (directory / "notes.txt").write_text("not looked at")
-    return directory, images
 
 
 def run(
@@ -69,12 +33,6 @@ def run(
     return status, captured.out, captured.err
 
 
-def expected_of(discriminator: Discriminator, images: np.ndarray) -> np.ndarray:
-    logits = discriminator(scale(images), statistics="moving").class_logits.numpy()
-    exponentials = np.exp(logits)
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
-
-
 def test_each_file_gets_the_classes_of_the_model_and_a_broken_one_is_named(
     model: tuple, folder: tuple, capsys: pytest.CaptureFixture
 ) -> None:
@@ -87,7 +45,7 @@ def test_each_file_gets_the_classes_of_the_model_and_a_broken_one_is_named(
     assert "1 of 8 files" in err
     order = [f"{index}.png" for index in range(5)] + ["more/5.png", "more/6.png"]
     assert [row["path"] for row in rows] == [str(directory / name) for name in order]
-    for row, probabilities in zip(rows, expected_of(model[1], images), strict=True):
+    for row, probabilities in zip(rows, probabilities_of(model[1], images), strict=True):
         best = np.argsort(-probabilities)
         assert [row["class"], row["class_2"], row["class_3"]] == [NAMES[k] for k in best]
         found = [row["probability"], row["probability_2"], row["probability_3"]]
@@ -103,7 +61,7 @@ def test_csv_has_a_header_and_a_row_for_each_file(
     rows = list(csv.DictReader(io.StringIO(out)))
     assert status == 0
     assert list(rows[0]) == ["path", "class", "probability", "p_real"]
-    classes = expected_of(model[1], images[:5]).argmax(axis=1)
+    classes = probabilities_of(model[1], images[:5]).argmax(axis=1)
     assert [row["class"] for row in rows] == [NAMES[k] for k in classes]
 
 
@@ -117,48 +75,6 @@ def test_table_is_for_people_and_a_list_may_come_on_standard_input(
     assert status == 0
     assert lines[0].split() == ["class", "probability", "p_real", "path"]
     assert [line.rpartition("/")[2] for line in lines[1:]] == ["1.png", "0.png"]
-
-
-def test_batches_change_nothing_and_files_are_taken_as_they_are_needed(
-    model: tuple, folder: tuple
-) -> None:
-    directory, _ = folder
-    classifier = predict.Classifier(model[0])
-    paths = [str(directory / f"{index}.png") for index in range(5)]
-    whole = list(predict.predict(classifier, paths, top_k=3))
-    parts = list(predict.predict(classifier, paths, top_k=3, batch_size=2))
-    assert [item.path for item in parts] == paths
-    for one, other in zip(whole, parts, strict=True):
-        np.testing.assert_allclose(
-            [chance for _, chance in one.classes], [chance for _, chance in other.classes], 1e-5
-        )
-    taken = []
-
-    def endless() -> object:
-        while True:
-            taken.append(1)
-            yield paths[0]
-
-    next(predict.predict(classifier, endless(), batch_size=4))
-    assert len(taken) <= 13  # one batch at work, one being decoded, one waiting and one in hand
-
-
-def test_files_are_made_square_as_in_training(tmp_path: Path) -> None:
-    wide = np.zeros((32, 96, 3), np.uint8)
-    wide[:, 32:64] = 255
-    Image.fromarray(wide).save(tmp_path / "wide.png")
-    discriminator = Discriminator(width=8, num_classes=3)
-    seen = []
-    for fit in ("crop", "pad", "stretch"):
-        saved_model.save(tmp_path / fit, discriminator, None, NAMES, fit=fit)
-        classifier = predict.Classifier(tmp_path / fit)
-        assert classifier.fit == fit
-        found = next(predict.predict(classifier, [str(tmp_path / "wide.png")], batch_size=1))
-        image = read_image(tmp_path / "wide.png", 32, 3, fit)
-        expected = expected_of(discriminator, image[None])[0].max()
-        assert found.classes[0][1] == pytest.approx(expected, rel=1e-4)
-        seen.append(found.p_real)
-    assert len(set(seen)) == 3
 
 
 def test_the_command_decodes_in_processes_and_says_the_same(
@@ -175,24 +91,6 @@ def test_the_command_decodes_in_processes_and_says_the_same(
         (row["path"], row["class"]) for row in awaited
     ]
     assert len(found) == 7
-
-
-def test_decoders_are_processes_before_tensorflow_and_threads_after_it() -> None:
-    code = """
-import os, signal, sys
-from ssgan_tf.predict import decoding_processes
-sys.modules["tensorflow"] = None
-print(decoding_processes().submit(os.getpid).result() == os.getpid())
-del sys.modules["tensorflow"]
-processes = decoding_processes()
-print(processes.submit(os.getpid).result(), os.getpid(), flush=True)
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-    # They hold its output open: it is only read to its end if they end with the process.
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    same, one, other = done.stdout.split()
-    assert same == "True"
-    assert (one != other) == (sys.platform == "linux")
 
 
 @pytest.mark.parametrize("end", ["good", "no model", "reader gone", "interrupted"])
@@ -212,7 +110,7 @@ def test_the_decoders_are_ended_however_the_command_ends(
         monkeypatch.setattr(predict.PredictionWriter, "write", _raise(BrokenPipeError))
         monkeypatch.setattr(streams, "drop_output", lambda: None)
     elif end == "interrupted":
-        monkeypatch.setattr(predict, "_classify", _raise(KeyboardInterrupt))
+        monkeypatch.setattr(classifier, "_classify", _raise(KeyboardInterrupt))
     status, _, _ = run(given, [str(folder[0])], capsys)
     assert status == {"good": 1, "reader gone": 1, "interrupted": 130}.get(end, status)
     with pytest.raises(RuntimeError, match="after shutdown"):
@@ -250,42 +148,6 @@ def _raise(error: BaseException | type[BaseException]) -> Callable:
     return function
 
 
-def test_each_file_is_classified_as_soon_as_it_is_there(model: tuple, folder: tuple) -> None:
-    classifier = predict.Classifier(model[0])
-    sizes: list[int] = []
-    original = classifier._classify
-    classifier._classify = lambda images: (sizes.append(len(images)), original(images=images))[1]
-    files = [str(folder[0] / f"{index}.png") for index in range(4)]
-    second = threading.Event()
-
-    def slow() -> Iterator[str]:
-        yield files[0]
-        assert second.wait(60)
-        yield files[1]
-
-    found = predict.predict(classifier, slow())
-    assert next(found).path == files[0]  # though the second one is not there yet
-    second.set()
-    assert [item.path for item in found] == [files[1]]
-    assert sizes == [1, 1]  # and nothing else went through the model
-    sizes.clear()
-    assert len(list(predict.predict(classifier, files * 100, batch_size=64))) == 400
-    assert max(sizes) == 64 and sum(sizes) == 400 and sizes[0] <= 4
-    # A model that compiles for each size of a batch meets few of them.
-    assert all(size & (size - 1) == 0 for size in sizes[:-1])
-
-
-def test_an_error_of_the_list_comes_after_what_was_before_it(model: tuple, folder: tuple) -> None:
-    def broken() -> Iterator[str]:
-        yield str(folder[0] / "0.png")
-        raise OSError("gone")
-
-    found = predict.predict(predict.Classifier(model[0]), broken())
-    assert next(found).path.endswith("0.png")
-    with pytest.raises(OSError, match="gone"):
-        next(found)
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -304,29 +166,6 @@ def test_a_mistake_is_named(arguments: list[str], words: list[str]) -> None:
         predict.main(["predict", *arguments])
     for word in words:
         assert word in str(error.value)
-
-
-def test_a_directory_that_only_looks_like_a_model_is_named(tmp_path: Path) -> None:
-    (tmp_path / "saved_model.pb").write_text("nothing")
-    with pytest.raises(UserError, match="--model="):
-        predict.Classifier(tmp_path)
-
-
-@pytest.mark.parametrize("part", ["assets/class_names.txt", "variables/*", "saved_model.pb"])
-def test_a_model_that_lacks_a_part_or_has_half_of_it_is_named(
-    part: str, model: tuple, tmp_path: Path
-) -> None:
-    for file in sorted(model[0].glob(part)):
-        for end in (None, 0, file.stat().st_size // 2):
-            broken = Path(shutil.copytree(model[0], tmp_path / f"{file.name}-{end}"))
-            damaged = broken / file.relative_to(model[0])
-            if end is None:
-                damaged.unlink()
-            else:
-                damaged.write_bytes(file.read_bytes()[:end])
-            with pytest.raises(UserError, match="--model=") as error:
-                predict.Classifier(broken)
-            assert "\n" not in str(error.value)
 
 
 def command(model: tuple, *arguments: str | bytes, **keywords: Any) -> subprocess.CompletedProcess:
@@ -364,15 +203,6 @@ def test_names_that_are_not_utf_8_are_written_with_backslashes(model: tuple, fol
     assert b"Traceback" not in done.stderr
 
 
-def test_a_run_directory_is_taken_for_its_model_and_other_formats_are_named(
-    model: tuple, tmp_path: Path
-) -> None:
-    assert predict.Classifier(model[0].parent).class_names == NAMES
-    (tmp_path / "model.tflite").write_text("not read here")
-    with pytest.raises(UserError, match=r"model\.tflite is not read here"):
-        predict.Classifier(tmp_path)
-
-
 def test_an_empty_folder_and_a_missing_file_are_named(
     model: tuple, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -403,62 +233,6 @@ def test_help_names_every_flag(capsys: pytest.CaptureFixture) -> None:
     shown = capsys.readouterr().out
     for flag in ("--model", "--format", "--top_k", "--batch_size", "PATH"):
         assert flag in shown
-
-
-def test_lists_may_have_line_ends_and_marks_of_windows_and_folders(
-    folder: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(folder[0])
-    Path("carriage\r").touch()
-    expected = ["ä.png", " b.png", "more/5.png", "more/6.png", "carriage\r", "c.png"]
-    text = "ä.png\r\n\r\n b.png\nmore\r\ncarriage\r\nc.png"
-    encoded = text.encode()
-    for content in (encoded, b"\xef\xbb\xbf" + encoded, text.encode("utf-16")):
-        (tmp_path / "list").write_bytes(content)
-        with (tmp_path / "list").open() as file:
-            assert list(expand(["-"], file)) == expected
-    assert list(expand(["-"], io.StringIO(text))) == expected
-    with open(os.devnull) as empty:
-        assert list(expand(["-"], empty)) == []
-    # In a list nothing is a pattern.
-    assert list(expand(["-"], io.StringIO("[0-4].png\n"))) == ["[0-4].png"]
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has none of these files")
-def test_what_is_not_a_plain_file_is_named_and_never_opened(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe.jpg")
-    (tmp_path / "device.png").symlink_to("/dev/null")
-    (tmp_path / "real").mkdir()
-    (tmp_path / "real" / "1.png").touch()
-    (tmp_path / "real" / "loop").symlink_to(tmp_path / "real")
-    (tmp_path / "linked").symlink_to(tmp_path / "real")
-    for arguments in ([str(tmp_path)], [str(tmp_path / "pipe.jpg"), str(tmp_path / "device.png")]):
-        found = list(expand(arguments, sys.stdin))
-        bad = {item.path for item in found if isinstance(item, Unreadable)}
-        assert bad == {str(tmp_path / "pipe.jpg"), str(tmp_path / "device.png")}
-    assert len([path for path in expand([str(tmp_path)], sys.stdin) if "1.png" in path]) == 1
-    assert list(expand([str(tmp_path / "linked")], sys.stdin)) == [str(tmp_path / "linked/1.png")]
-
-
-@pytest.mark.parametrize(
-    "name", ["a\rb", "a\nb", "a\r\nb", 'a,"b', "a\x1b[2Jb", "a\u2028b", "日本", "caf\udce9", "a\\b"]
-)
-def test_any_name_is_one_row_in_every_format(name: str) -> None:
-    item = predict.Prediction(name, [("x", 1.0)], 0.5)
-    lines = {}
-    for form in FORMATS:
-        binary = io.BytesIO()
-        output = io.TextIOWrapper(binary, "ascii", errors="backslashreplace", newline="")
-        writer = PredictionWriter(output, form, 1)
-        writer.write(item)
-        writer.write(item)
-        lines[form] = binary.getvalue().decode("ascii")
-    assert [json.loads(line)["path"] for line in lines["jsonl"].splitlines()] == [name, name]
-    rows = list(csv.reader(io.StringIO(lines["csv"], newline="")))
-    shown = name.encode("ascii", "backslashreplace").decode()
-    assert [row[0] for row in rows] == ["path", shown, shown]
-    assert len(lines["table"].splitlines()) == 3
-    assert "\x1b" not in lines["table"]
 
 
 def test_the_command_in_a_bad_place(model: tuple, folder: tuple) -> None:

@@ -27,11 +27,12 @@ def run_elsewhere(directory: Path, *command: str) -> subprocess.CompletedProcess
 
 
 # As `--quick` and narrower, without what takes minutes: other precisions, two devices together
-# (tests/test_distribution.py has them, too) and speed.
+# (tests/test_second_device.py has them, too) and speed.
 NARROW = """
 import sys
-from ssgan_tf import gpu_checks, verify_gpu
+from ssgan_tf import verify_gpu
 from ssgan_tf.config import Config
+from ssgan_tf.verification import gpu_checks
 
 setup = gpu_checks.make_setup(cpu_devices=2, quick=True)
 narrow = {"generator_width": 2, "discriminator_width": 2, "image_size": 16}

@@ -1,4 +1,4 @@
-"""Taking items from a slow source in a thread, so that what is there can be worked on."""
+"""Takes items from a slow source in a thread, so that those that are there can be processed."""
 
 import collections
 import threading
@@ -68,7 +68,7 @@ class Ahead(Generic[T]):
                     self._items.append(item)
                     self._changed.notify_all()
         except BaseException as error:
-            self._error = error  # for whoever takes
+            self._error = error  # raised where the items are taken
         finally:
             with self._changed:
                 self._ended = True

@@ -8,19 +8,37 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
+
+LEAST_IMAGES = 20  # fewer say nothing about probabilities
+
+
+class Calibration(NamedTuple):
+    """What a temperature does to the images that it is fitted on.
+
+    Attributes:
+        temperature: T of softmax(logits / T).
+        images: how many there are.
+        error_before: expected calibration error at T = 1.
+        error_after: the same at the fitted T.
+    """
+
+    temperature: float
+    images: int
+    error_before: float
+    error_after: float
 
 
 class Reliability(NamedTuple):
     """Images sorted into bins by the probability of their predicted class.
 
     Attributes:
-        count: (bins,) int, images per bin.
+        images: (bins,) int, how many are in each bin.
         confidence: (bins,) float, mean probability of the predicted class; NaN in an empty bin.
-        accuracy: (bins,) float, fraction that is classified rightly; NaN in an empty bin.
+        accuracy: (bins,) float, fraction that is classified correctly; NaN in an empty bin.
     """
 
-    count: np.ndarray
+    images: np.ndarray
     confidence: np.ndarray
     accuracy: np.ndarray
 
@@ -52,7 +70,12 @@ def expected_calibration_error(
     """sum_b n_b / N * |accuracy_b - confidence_b|, 0 to 1 (Guo et al., equation 3)."""
     found = reliability(probabilities, labels, bins)
     gaps = np.abs(found.accuracy - found.confidence)
-    return float(np.nansum(found.count * gaps) / found.count.sum())
+    return float(np.nansum(found.images * gaps) / found.images.sum())
+
+
+def probabilities(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """softmax(logits / temperature), (N, K) float64."""
+    return softmax(np.asarray(logits, np.float64) / temperature, axis=1)
 
 
 def log_loss(logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> float:
@@ -79,3 +102,17 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         method="bounded",
     )
     return float(np.exp(found.x))
+
+
+def calibrate(logits: np.ndarray, labels: np.ndarray) -> Calibration:
+    """Fits a temperature, and measures what it does to the same images.
+
+    Args:
+        logits: (N, K) float.
+        labels: (N,) int, at least `LEAST_IMAGES` of them.
+    """
+    temperature = fit_temperature(logits, labels)
+    before, after = (
+        expected_calibration_error(probabilities(logits, t), labels) for t in (1.0, temperature)
+    )
+    return Calibration(temperature, len(labels), before, after)

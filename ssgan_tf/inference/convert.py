@@ -10,10 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 from ssgan_tf.config import UserError
+from ssgan_tf.data.images.resize import unscale
+from ssgan_tf.models.generator import Generator
 from ssgan_tf.system.paths import literal
 
 Outputs = dict[str, np.ndarray]
-TOLERANCE = 1e-4  # of the logits, beside their own size
+TOLERANCE = 1e-4  # of the logits, relative to the largest one
+CHECKED = 64  # images on which a converted model must agree
 
 
 def to_tflite(directory: Path) -> bytes:
@@ -44,25 +47,27 @@ def to_onnx(directory: Path) -> bytes:
                 "pip install -e '.[onnx]'."
             )
     os.environ.setdefault("TF2ONNX_LOG_LEVEL", "ERROR")
-    import tf2onnx
+    import tf2onnx  # pyright: ignore[reportMissingImports] - only there for this format
 
     model = tf.saved_model.load(str(directory))
     signature = model.signatures["serving_default"]
     spec = signature.structured_input_signature[1]["images"]
 
-    @tf.function(input_signature=[tf.TensorSpec(spec.shape, spec.dtype, "images")])
+    input_signature = [tf.TensorSpec(spec.shape, spec.dtype, "images")]
+
+    @tf.function(input_signature=input_signature)
     def classify(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return signature(images=images)
 
     converted, _ = tf2onnx.convert.from_function(
-        classify, input_signature=classify.input_signature, opset=17
+        classify, input_signature=input_signature, opset=17
     )
     return converted.SerializeToString()
 
 
 def run_onnx(model: bytes, images: np.ndarray) -> Outputs:
     """Classifies uint8 images (N, S, S, C)."""
-    import onnxruntime
+    import onnxruntime  # pyright: ignore[reportMissingImports] - only there for this format
 
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
@@ -75,6 +80,22 @@ FORMATS: dict[str, tuple[Callable, Callable]] = {
 }
 
 
+def images_to_check(size: int, channels: int, generator: Generator | None = None) -> np.ndarray:
+    """(64, S, S, channels) uint8 that need no data: generated ones, else coarse patterns.
+
+    Args:
+        size: S.
+        channels: of the images.
+        generator: of a run that has one.
+    """
+    rng = np.random.default_rng(0)
+    if generator is not None:
+        z = rng.normal(size=(CHECKED, generator.latent_dim)).astype(np.float32)
+        return unscale(generator(z, statistics="moving")).numpy()
+    patterns = rng.integers(0, 256, (CHECKED, 8, 8, channels), np.uint8)
+    return patterns.repeat(size // 8, axis=1).repeat(size // 8, axis=2)
+
+
 def convert(directory: Path, form: str, output: Path, images: np.ndarray) -> float:
     """Writes `model.tflite` or `model.onnx`, and `class_names.txt`, into a new directory.
 
@@ -85,7 +106,7 @@ def convert(directory: Path, form: str, output: Path, images: np.ndarray) -> flo
         images: uint8 (N, S, S, C), on which both must agree.
 
     Returns:
-        The largest difference of a logit, in parts of the largest logit.
+        The largest difference of a logit, relative to the largest logit.
 
     Raises:
         UserError: if a package is missing, or the outputs are not the same; then nothing is

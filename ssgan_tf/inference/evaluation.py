@@ -1,4 +1,4 @@
-"""How good a classifier is: accuracy over every image, with its interval, and the confusions."""
+"""How good a classifier is: accuracy over every image, with its interval, and the mistakes."""
 
 import dataclasses
 import math
@@ -6,13 +6,17 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from scipy.special import expit, logsumexp
 from scipy.stats import mannwhitneyu
 
 from ssgan_tf.data.dataset import Split
 from ssgan_tf.data.images.resize import scale
 from ssgan_tf.data.storage import rows
+from ssgan_tf.inference import calibration
 from ssgan_tf.models.discriminator import Discriminator
+from ssgan_tf.models.generator import Generator
 from ssgan_tf.models.layers import Statistics
+from ssgan_tf.training import losses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Evaluation:
 
     Attributes:
         labels: (N,) int64, what the images show.
-        logits: (N, K) float32, what the classifier says.
+        logits: (N, K) float32, the outputs of the classifier.
     """
 
     labels: np.ndarray
@@ -33,8 +37,23 @@ class Evaluation:
         return np.argmax(self.logits, axis=1)
 
     @property
+    def probabilities(self) -> np.ndarray:
+        """(N, K) float64: softmax(logits)."""
+        return calibration.probabilities(self.logits)
+
+    @property
+    def gan_logit(self) -> np.ndarray:
+        """(N,) float64: logsumexp(logits), as `losses.gan_logit`."""
+        return np.asarray(logsumexp(self.logits.astype(np.float64), axis=1))
+
+    @property
+    def p_real(self) -> np.ndarray:
+        """(N,) float64: sigmoid(logsumexp(logits)), 0 to 1."""
+        return expit(self.gan_logit)
+
+    @property
     def accuracy(self) -> float:
-        """Fraction of the images that are classified rightly, 0 to 1."""
+        """Fraction of the images that are classified correctly, 0 to 1."""
         return float(np.mean(self.labels == self.predictions))
 
     @property
@@ -44,7 +63,7 @@ class Evaluation:
 
     @property
     def confusion(self) -> np.ndarray:
-        """(K, K) int64: how many images of class row were taken for class column."""
+        """(K, K) int64: how many images of class row were predicted as class column."""
         num_classes = self.logits.shape[1]
         matrix = np.zeros((num_classes, num_classes), np.int64)
         np.add.at(matrix, (self.labels, self.predictions), 1)
@@ -52,14 +71,14 @@ class Evaluation:
 
     @property
     def precision_and_recall(self) -> tuple[np.ndarray, np.ndarray]:
-        """(K,) float each: of the images taken for a class, and of those of it, how many are right.
+        """(K,) float each: which part of the images predicted as a class, and of its own images.
 
         NaN for a class that was never predicted, or has no images.
         """
         confusion = self.confusion
         with np.errstate(invalid="ignore"):
-            right = np.diag(confusion)
-            return right / confusion.sum(axis=0), right / confusion.sum(axis=1)
+            correct = np.diag(confusion)
+            return correct / confusion.sum(axis=0), correct / confusion.sum(axis=1)
 
     @property
     def balanced_accuracy(self) -> float:
@@ -67,7 +86,7 @@ class Evaluation:
         return float(np.nanmean(self.precision_and_recall[1]))
 
     def per_class(self, names: list[str]) -> dict[str, Any]:
-        """What a run's records say of the classes.
+        """What a run's records say about the classes.
 
         Args:
             names: of the K classes.
@@ -75,17 +94,46 @@ class Evaluation:
         Returns:
             `balanced_accuracy`, and `recall` by name, None for a class without images.
         """
-        recall = self.precision_and_recall[1].tolist()
-        found = {
-            name: None if math.isnan(value) else value
-            for name, value in zip(names, recall, strict=True)
-        }
+        recall = map(_number, self.precision_and_recall[1])
+        found = dict(zip(names, recall, strict=True))
         return {"balanced_accuracy": self.balanced_accuracy, "recall": found}
+
+    def summary(self, names: list[str]) -> dict[str, Any]:
+        """All measures, as JSON holds them; None where a class has no images, or no predictions.
+
+        Args:
+            names: of the K classes.
+        """
+        precision, recall = self.precision_and_recall
+        images = self.confusion.sum(axis=1)
+        return {
+            "accuracy": self.accuracy,
+            "accuracy_interval": self.interval,
+            "balanced_accuracy": self.balanced_accuracy,
+            "log_loss": calibration.log_loss(self.logits, self.labels),
+            "expected_calibration_error": calibration.expected_calibration_error(
+                self.probabilities, self.labels
+            ),
+            "classes": [
+                {
+                    "name": name,
+                    "images": int(images[k]),
+                    "precision": _number(precision[k]),
+                    "recall": _number(recall[k]),
+                }
+                for k, name in enumerate(names)
+            ],
+            "confusion": self.confusion.tolist(),
+        }
 
     def first_half(self) -> "Evaluation":
         """The half of the test images, by id, that the article's code tested on."""
         half = len(self.labels) // 2
         return Evaluation(self.labels[:half], self.logits[:half])
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
 
 
 def wilson_interval(correct: int, total: int, z: float = 1.959964) -> tuple[float, float]:
@@ -97,7 +145,7 @@ def wilson_interval(correct: int, total: int, z: float = 1.959964) -> tuple[floa
 
 
 def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
-    """Probability that a positive scores higher than a negative, ties halved (Mann-Whitney)."""
+    """The probability that a positive scores higher than a negative, ties halved (Mann-Whitney)."""
     return float(mannwhitneyu(positive, negative).statistic / (len(positive) * len(negative)))
 
 
@@ -130,3 +178,27 @@ class Evaluator:
     @tf.function(autograph=False, reduce_retracing=True)
     def _logits(self, images: tf.Tensor) -> tf.Tensor:
         return self._discriminator(scale(images), statistics=self._statistics).class_logits
+
+
+def realness_auroc(
+    discriminator: Discriminator, generator: Generator, evaluation: Evaluation, seed: int
+) -> float:
+    """How well p_real separates real images from generated ones, 0.5 (not at all) to 1.
+
+    By moving averages, as p_real of the exported model is: a batch of generated images alone has
+    statistics of its own, which would separate it from real ones.
+
+    Args:
+        discriminator: the classifier.
+        generator: of the 2,048 images that it is compared with.
+        evaluation: of real images, by moving averages.
+        seed: another seed, other generated images.
+    """
+    z = tf.random.stateless_normal((2048, generator.latent_dim), (seed, 0))
+    fakes = [
+        losses.gan_logit(
+            discriminator(generator(part, statistics="moving"), statistics="moving").class_logits
+        )
+        for part in tf.split(z, 16)
+    ]
+    return auroc(evaluation.gan_logit, np.concatenate(fakes))

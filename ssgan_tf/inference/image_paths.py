@@ -37,7 +37,7 @@ def expand(arguments: Sequence[str], standard_input: IO[str]) -> Iterator[str | 
     person may have typed it, it is named there, and does not count as a failure.
 
     Args:
-        arguments: as given. What names nothing stays, to be reported as unreadable.
+        arguments: as given. One that matches nothing is kept, to be reported as unreadable.
         standard_input: one file or folder a line, see `read_list`.
 
     Yields:
@@ -72,7 +72,9 @@ def _images(path: str) -> Iterator[str | Unreadable]:
     if stat.S_ISDIR(mode):
         found = walk_images(path)
         for name, reason in found.skipped:
-            if not (os.path.islink(name) and os.path.isdir(name)):  # one in a circle hides nothing
+            if not (
+                os.path.islink(name) and os.path.isdir(name)
+            ):  # a link in a circle hides nothing
                 yield Unreadable(str(name), reason)
         yield from map(str, found.files)
     elif stat.S_ISREG(mode):
@@ -111,7 +113,7 @@ def read_list(stream: IO[str]) -> Iterator[str]:
     """
     for line in _lines(stream):
         path = line.removesuffix("\n")
-        if path.endswith("\r") and not os.path.lexists(path):  # such a name is a rare thing
+        if path.endswith("\r") and not os.path.lexists(path):  # a file may really have such a name
             path = path[:-1]
         if path.strip():
             yield path

@@ -2,12 +2,10 @@
 
 import csv
 import json
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
+from ssgan_tf.inference.classifier import Prediction
 from ssgan_tf.system.streams import in_one_line
-
-if TYPE_CHECKING:
-    from ssgan_tf.predict import Prediction
 
 FORMATS = ("table", "csv", "jsonl")
 
@@ -34,7 +32,7 @@ class PredictionWriter:
         )
         self._started = False
 
-    def write(self, prediction: "Prediction") -> None:
+    def write(self, prediction: Prediction) -> None:
         """One line, before the first one the header."""
         if not self._started:
             self._started = True
@@ -55,7 +53,7 @@ class PredictionWriter:
         self._output.flush()
 
 
-def _row(prediction: "Prediction") -> dict[str, Any]:
+def _row(prediction: Prediction) -> dict[str, Any]:
     (name, probability), *others = prediction.classes
     row = {
         "path": prediction.path,

@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -46,12 +47,15 @@ class ExportedClassifier(tf.Module):
                 rule is stored too.
         """
         super().__init__()
-        self.temperature = tf.Variable(temperature, trainable=False, name="temperature")
+        self.temperature = tf.Variable(
+            tf.constant(temperature), trainable=False, name="temperature"
+        )
         self.discriminator, self.generator = discriminator, generator
         self.channels, self.size = discriminator.channels, discriminator.image_size
         self.class_names = tf.saved_model.Asset(str(class_names))
-        self.fit = tf.Variable(FITS.index(fit), trainable=False, name="fit")
-        self.rule = tf.Variable(resize.RULES.index(resize.RULE), trainable=False, name="rule")
+        fit_number, rule = FITS.index(fit), resize.RULES.index(resize.RULE)
+        self.fit = tf.Variable(tf.constant(fit_number), trainable=False, name="fit")
+        self.rule = tf.Variable(tf.constant(rule), trainable=False, name="rule")
         self._fit = fit
 
     @tf.function(autograph=False)
@@ -93,6 +97,7 @@ class ExportedClassifier(tf.Module):
     @tf.function(autograph=False)
     def generate(self, z: tf.Tensor) -> Outputs:
         """Generates uint8 images (N, S, S, C) from z (N, latent_dim) float32."""
+        assert self.generator is not None  # else there is no such signature
         return {"images": unscale(self.generator(z, statistics="moving"))}
 
 
@@ -123,7 +128,8 @@ def save(
     ):
         names = Path(temporary) / "class_names.txt"
         names.write_text("\n".join(class_names) + "\n", encoding="utf-8")
-        module = ExportedClassifier(discriminator, generator, names, temperature, fit)
+        # The type stubs do not know the methods of a tf.function.
+        module: Any = ExportedClassifier(discriminator, generator, names, temperature, fit)
         shape = (None, module.size, module.size, module.channels)
         images = tf.TensorSpec(shape, tf.uint8, "images")
         encoded_images = tf.TensorSpec((None,), tf.string, "encoded_images")

@@ -8,7 +8,7 @@ from ssgan_tf.system.streams import width
 
 _BASE = "DejaVu Sans"  # comes with matplotlib
 _WIDEST = 28  # letters of a name that leaves room for the chart
-# They have a glyph for everything: a box, or nothing at all.
+# They have a glyph for every letter: a box, or an empty one.
 _NO_REAL_FONTS = ("lastresort", "blank", "tofu", "emoji")
 
 
@@ -45,7 +45,7 @@ def labels(names: Sequence[str], first: int = 0) -> Labels:
 
 
 def fonts_for(text: str) -> list[str] | None:
-    """Families that have what matplotlib's own font lacks of a text; None: not all can be had."""
+    """Families that have the letters that matplotlib's own font lacks; None if no font has them."""
     missing = frozenset(map(ord, text)) - _glyphs_of_base()
     return _fonts_with(missing) if missing else []
 
@@ -91,14 +91,14 @@ def _installed_fonts() -> dict[str, str]:
     return {family: manager.findfont(family) for family in sorted(families)}
 
 
-def _drawable(path: str, letters: frozenset[int]) -> set[int]:
+def _drawable(path: str, letters: frozenset[int]) -> frozenset[int]:
     """Those of `letters` for which a font has a glyph that can be drawn."""
     from matplotlib import ft2font
 
     try:
         font = ft2font.FT2Font(path)
         if not font.scalable:  # pictures of one size
-            return set()
+            return frozenset()
         return letters & font.get_charmap().keys()
     except Exception:  # a file that is damaged, or gone
-        return set()
+        return frozenset()

@@ -2,13 +2,11 @@
 
 import io
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ssgan_tf.reporting import chart_text
-from ssgan_tf.runs.results import METRICS_COLUMNS, read_metrics
 from ssgan_tf.system import streams
 
 if TYPE_CHECKING:
@@ -23,7 +21,7 @@ Chart = dict[str, str]  # "svg", and "caption" in plain text
 
 
 def draw_confusion(axes: "Axes", counts: np.ndarray, names: Sequence[str]) -> str:
-    """Draws what images show (rows) and what they were taken for (columns).
+    """Draws the class of images (rows) and the predicted class (columns).
 
     Args:
         axes: to draw on.
@@ -35,7 +33,7 @@ def draw_confusion(axes: "Axes", counts: np.ndarray, names: Sequence[str]) -> st
     """
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))  # of each class
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set(xlabel="taken for", ylabel="shows")
+    axes.set(xlabel="predicted class", ylabel="true class")
     if len(names) > MOST_NAMES:
         return ""
     texts, style, key = chart_text.labels(names)
@@ -55,52 +53,58 @@ def confusion(counts: np.ndarray, names: Sequence[str]) -> Chart:
     key = draw_confusion(figure.add_subplot(), counts, names)
     caption = "Percent of the images of each class (rows)."
     wrong = counts - np.diag(np.diag(counts))
-    shows, taken = np.unravel_index(np.argmax(wrong), wrong.shape)
+    true, predicted = divmod(int(np.argmax(wrong)), len(wrong))
     if wrong.any():
         caption += (
-            f" The most frequent mistake: {names[shows]} taken for {names[taken]}, "
-            f"{wrong[shows, taken]:,} times."
+            f" The most frequent mistake: {names[true]} predicted as {names[predicted]}, "
+            f"{wrong[true, predicted]:,} times."
         )
     return {"svg": _svg(figure, "Confusion matrix"), "caption": _with_key(caption, key)}
 
 
-def run_names(runs: Sequence[tuple[Path, dict[str, Any]]]) -> list[str]:
-    """How runs are called in a chart: a run and its control by what they are, else by directory."""
-    methods = [results.get("method") for _, results in runs]
+class Record(NamedTuple):
+    """What is recorded of a run.
+
+    Attributes:
+        name: of its directory.
+        results: what its `results.json` holds.
+        metrics: the rows of its `metrics.csv`.
+    """
+
+    name: str
+    results: dict[str, Any]
+    metrics: list[dict[str, str]]
+
+
+def run_names(runs: Sequence[Record]) -> list[str]:
+    """Names for a chart: a run and its control by their method, other runs by directory."""
+    methods = [run.results.get("method") for run in runs]
     if len(runs) == 2 and methods[0] != methods[1]:
         return ["this run", "labels alone" if methods[1] == "supervised" else "with unlabeled"]
-    return [path.absolute().name for path, _ in runs]
+    return [run.name for run in runs]
 
 
-def learning(runs: Sequence[tuple[Path, dict[str, Any]]]) -> list[Chart]:
-    """Accuracy over steps of all runs, losses of the first; none where nothing was recorded.
-
-    Args:
-        runs: their directories, whose `metrics.csv` is read, and what their `results.json` hold.
-    """
-    tables = [read_metrics(path, results["steps"]) for path, results in runs]
+def learning(runs: Sequence[Record]) -> list[Chart]:
+    """Accuracy over steps of all runs, losses of the first; none where nothing was recorded."""
     names = run_names(runs) if len(runs) > 1 else ["test"]
     lines = [
-        (name, _column(rows, "step"), 100 * _column(rows, "test_accuracy"))
-        for name, rows in zip(names, tables, strict=True)
+        (name, _column(run.metrics, "step"), 100 * _column(run.metrics, "test_accuracy"))
+        for name, run in zip(names, runs, strict=True)
     ]
+    metrics = runs[0].metrics
+    steps = _column(metrics, "step")
     if len(runs) == 1:
-        train = 100 * _column(tables[0], "train_labeled_accuracy")
-        lines.append(("labeled images", _column(tables[0], "step"), train))
-    charts = _curves(
+        train = 100 * _column(metrics, "train_labeled_accuracy")
+        lines.append(("labeled images", steps, train))
+    losses = [name for name in metrics[0] if str(name).startswith("loss_")] if metrics else []
+    return _curves(
         lines,
         "Accuracy over steps",
         "accuracy, %",
         "Accuracy after each epoch; nothing was chosen by it.",
-    )
-    losses = [name for name in METRICS_COLUMNS if name.startswith("loss_")]
-    return charts + _curves(
+    ) + _curves(
         [
-            (
-                name.removeprefix("loss_").replace("_", " "),
-                _column(tables[0], "step"),
-                _column(tables[0], name),
-            )
+            (name.removeprefix("loss_").replace("_", " "), steps, _column(metrics, name))
             for name in losses
         ],
         "Losses over steps",
@@ -132,8 +136,13 @@ def _curves(
     axes = figure.add_subplot()
     for index, (_, steps, values) in enumerate(lines):
         alone = np.isfinite(values).sum() == 1  # a line needs two
-        style = {"marker": "o" if alone else "", "linestyle": "--" if index % 2 else "-"}
-        axes.plot(steps, values, color=_COLORS[index % len(_COLORS)], **style)
+        axes.plot(
+            steps,
+            values,
+            color=_COLORS[index % len(_COLORS)],
+            marker="o" if alone else "",
+            linestyle="--" if index % 2 else "-",
+        )
     axes.set(xlabel="steps", ylabel=unit)
     axes.grid(alpha=0.3)
     texts, style, key = chart_text.labels([name for name, _, _ in lines], first=1)

@@ -2,11 +2,10 @@
 
 import shlex
 
-from ssgan_tf import report
 from ssgan_tf.data.dataset import ids_digest
 from ssgan_tf.inference import saved_model
 from ssgan_tf.inference.evaluation import Evaluator
-from ssgan_tf.runs import config_file, run_dir
+from ssgan_tf.runs import config_file, run_dir, run_report
 from ssgan_tf.runs.preparation import Run
 from ssgan_tf.runs.results import Results
 from ssgan_tf.system.files import write_json
@@ -40,7 +39,7 @@ def finish(run: Run) -> Results:
         saved_model.clean_up(exported)
         models = run.trainer.state.models_to_export()
         saved_model.save(exported, *models, dataset.class_names, fit=config.fit)
-        report.write_report(run.directory, config, dataset, run.split, test, results)
+        run_report.write_report(run.directory, config, dataset, run.split, test, results)
         write_json(run.directory / "results.json", results)
     return results
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ssgan_tf.system.streams import clock
+
 TIMED_STEPS = 8  # that the estimate is made from; the shortest rounds have a few more
 
 
@@ -74,7 +76,7 @@ class Progress:
         self.restart_clock()
         if self._timed_steps >= TIMED_STEPS and self.step < self._total_steps:
             seconds = self._timed_seconds / self._timed_steps
-            left = _clock(seconds * (self._total_steps - self.step))
+            left = clock(seconds * (self._total_steps - self.step))
             tqdm.write(
                 f"Time:     about {left} from here ({1000 * seconds:,.0f} ms a step; evaluations "
                 "come on top)"
@@ -83,7 +85,7 @@ class Progress:
 
     def show(self, values: dict[str, float]) -> None:
         """Shows the losses, the speed and the time left of the whole run."""
-        left = _clock(self._seconds_left())
+        left = clock(self._seconds_left())
         self._bar.set_postfix_str(
             f"step {self.step}/{self._total_steps}, {_losses(values)}, "
             f"{self.images_per_second():,.0f} images/s, run {left} left"
@@ -105,7 +107,7 @@ class Progress:
         )
         print(
             f"epoch {epoch:>3}/{self._epochs}  step {step:>6}  {_losses(means)}  {found}  "
-            f"{_clock(self._seconds_left())} left",
+            f"{clock(self._seconds_left())} left",
             flush=True,
         )
 
@@ -119,9 +121,3 @@ def _losses(values: dict[str, float]) -> str:
     if "losses/generator" in values:
         text += f" G {values['losses/generator']:.4f}"
     return text
-
-
-def _clock(seconds: float) -> str:
-    hours, rest = divmod(round(seconds), 3600)
-    clock = f"{rest // 60}:{rest % 60:02d}"
-    return clock if not hours else f"{hours}:{rest // 60:02d}:{rest % 60:02d}"

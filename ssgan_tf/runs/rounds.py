@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from ssgan_tf.data.images.resize import unscale
-from ssgan_tf.runs import summaries
+from ssgan_tf.reporting import pictures
 from ssgan_tf.runs.interruption import Interrupted, Interruption
 from ssgan_tf.runs.preparation import Run
 from ssgan_tf.runs.results import write_metrics
@@ -94,18 +94,18 @@ def _row(
 
 def _draw(run: Run) -> None:
     """The confusion matrix, and generated images, always from the same z."""
-    picture = summaries.confusion_picture(run.evaluations["test"], run.dataset.class_names)
+    picture = pictures.confusion_matrix(run.evaluations["test"], run.dataset.class_names)
     run.writer.image("confusion_matrix/test", picture, run.done)
     generator = run.trainer.generator
     if generator is not None:
         shape = (SAMPLES, run.config.latent_dim)
         z = tf.random.stateless_normal(shape, (run.config.seed, 0))
         samples = unscale(generator(z, statistics="moving")).numpy()
-        grid = summaries.image_grid(samples)
+        grid = pictures.image_grid(samples)
         run.writer.image("samples", grid, run.done)
         directory = run.directory / "samples"
         directory.mkdir(exist_ok=True)
-        summaries.save_png(directory / f"step_{run.done:06d}.png", grid)
+        pictures.save_png(directory / f"step_{run.done:06d}.png", grid)
 
 
 def _to_floats(metrics: dict[str, Any], divide_by: int = 1) -> dict[str, float]:

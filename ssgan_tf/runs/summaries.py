@@ -1,4 +1,4 @@
-"""Everything TensorBoard shows, and the pictures among it."""
+"""Everything TensorBoard shows."""
 
 import contextlib
 from pathlib import Path
@@ -7,17 +7,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from PIL import Image
 from tensorboard.compat.proto.event_pb2 import (
     Event,  # pyright: ignore[reportAttributeAccessIssue], it is made when the module is imported
 )
 from tensorboard.plugins.hparams import api as hparams
 
 from ssgan_tf.config import Config
-from ssgan_tf.inference.evaluation import Evaluation
-from ssgan_tf.reporting import charts
 from ssgan_tf.system.files import written_aside
 from ssgan_tf.system.paths import literal
 
@@ -118,50 +113,3 @@ def _keep_events(files: list[Path], first: Path, last_step: int) -> bool:
         if file != first:
             file.unlink()
     return bool(kept)
-
-
-def image_grid(images: np.ndarray, columns: int = 8, zoom: int = 2, gap: int = 1) -> np.ndarray:
-    """Puts images side by side.
-
-    Args:
-        images: (N, H, W, C) uint8, C 1 or 3.
-        columns: images per row; the last row is filled up with white.
-        zoom: each pixel becomes zoom x zoom pixels.
-        gap: white pixels around each image, before zooming.
-
-    Returns:
-        (rows * (H + 2 gap) * zoom, columns * (W + 2 gap) * zoom, C) uint8.
-    """
-    rows = -(-len(images) // columns)
-    missing = ((0, rows * columns - len(images)), (0, 0), (0, 0), (0, 0))
-    frame = ((0, 0), (gap, gap), (gap, gap), (0, 0))
-    tiles = np.pad(np.pad(images, missing, constant_values=255), frame, constant_values=255)
-    _, height, width, channels = tiles.shape
-    grid = tiles.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
-    grid = grid.reshape(rows * height, columns * width, channels)
-    return grid.repeat(zoom, axis=0).repeat(zoom, axis=1)
-
-
-def confusion_picture(evaluation: Evaluation, class_names: list[str]) -> np.ndarray:
-    """Draws the confusion matrix: what an image shows (rows), what it was taken for (columns).
-
-    Where no font has the letters of the names, classes have their numbers, from 0.
-
-    Returns:
-        (H, W, 3) uint8.
-    """
-    figure = Figure(figsize=(6, 6), dpi=100, layout="constrained")
-    axes = figure.add_subplot()
-    if charts.draw_confusion(axes, evaluation.confusion, class_names):
-        axes.set(xlabel="taken for class number", ylabel="shows class number")
-    axes.set_title(f"accuracy {evaluation.accuracy:.1%} of {len(evaluation.labels):,} images")
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3]
-
-
-def save_png(path: Path, image: np.ndarray) -> None:
-    """Writes (H, W, C) uint8, C 1 or 3, as PNG."""
-    with written_aside(path) as partial:
-        picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-        picture.save(partial, format="PNG")

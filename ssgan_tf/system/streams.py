@@ -76,3 +76,10 @@ def width(name: str) -> int:
 def padded(name: str, columns: int) -> str:
     """A name with spaces after it, so that it is `columns` wide in a terminal."""
     return name + " " * (columns - width(name))
+
+
+def clock(seconds: float) -> str:
+    """A time such as 0:05 or 1:01:05: hours only where there are any."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

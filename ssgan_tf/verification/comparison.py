@@ -4,7 +4,7 @@ How results are compared: the norm of each tensor's difference, as a fraction of
 CPU devices rounding gives up to 4e-4 after 20 steps of Adam; the errors in the mathematics that
 were tried (batch norm with the statistics of each device's own images, gradients not added up, a
 loss not divided among the devices) give 1 and more. For that TF32 is off, which rounds inputs to
-10 bits, and three things that make much of a rounding error are out of the way (`comparable`).
+10 bits, and three things that magnify a rounding error are removed (`comparable`).
 """
 
 import contextlib
@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from unittest import mock
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -26,12 +27,13 @@ Tensors = dict[str, np.ndarray]
 
 
 def measured(metrics: dict[str, tf.Tensor]) -> Tensors:
-    """Without the number of right answers, of which a rounding error may change one."""
+    """The metrics but for the number of correct answers, which a rounding error may change."""
     return {tag: value.numpy() for tag, value in metrics.items() if tag != "labeled_correct"}
 
 
 def tensors_of(trainer: Trainer) -> Tensors:
     """All weights."""
+    assert trainer.generator is not None and trainer.averaged is not None
     found = {weight.path: weight.numpy() for weight in trainer.discriminator.weights}
     found |= {weight.path: weight.numpy() for weight in trainer.generator.weights}
     return found | {f"mean/{weight.path}": weight.numpy() for weight in trainer.averaged.weights}
@@ -39,6 +41,7 @@ def tensors_of(trainer: Trainer) -> Tensors:
 
 def gradients_of(trainer: Trainer) -> Tensors:
     """Half of each gradient, after the first step: what Adam's first moment is then."""
+    assert trainer.generator is not None
     return {
         weight.path: moment.numpy()
         for model, adam in (
@@ -60,7 +63,7 @@ def comparable(given_noise: bool = False) -> Iterator[None]:
 
     Args:
         given_noise: the same z in every step, no dropout, images not augmented: random numbers may
-            be others elsewhere, and with XLA they are.
+            differ elsewhere, and with XLA they do.
     """
     apply, noise = Trainer._apply, Trainer.noise
 
@@ -70,7 +73,9 @@ def comparable(given_noise: bool = False) -> Iterator[None]:
             tf.constant(np.random.default_rng(0).normal(size=shape), tf.float32), None, None
         )
 
-    def apply_true_gradients(self: Trainer, optimizer: object, gradients: dict) -> None:
+    def apply_true_gradients(
+        self: Trainer, optimizer: keras.optimizers.Optimizer, gradients: dict
+    ) -> None:
         true = {
             path: gradient
             for path, gradient in gradients.items()
@@ -88,7 +93,7 @@ def comparable(given_noise: bool = False) -> Iterator[None]:
 
 
 def assert_same(found: Tensors, expected: Tensors, tolerance: float = TOLERANCE) -> str:
-    """Compares tensor by tensor; returns the largest difference in words."""
+    """Compares tensor by tensor; returns the largest difference as text."""
     assert found.keys() == expected.keys(), "There are other tensors."
     largest, where = 0.0, ""
     for path, value in expected.items():

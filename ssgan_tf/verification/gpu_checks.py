@@ -37,7 +37,7 @@ COMPARED_RATE = 3e-4
 
 
 class Skipped(Exception):  # noqa: N818 - nothing has gone wrong
-    """Why a check has nothing to do here."""
+    """The reason why a check cannot run here."""
 
 
 class Setup(NamedTuple):
@@ -131,14 +131,14 @@ def train(trainer: Trainer, steps: int) -> list[Tensors]:
     return [measured(trainer.train_step(batch)) for batch in taken]
 
 
-# The checks: each returns what was seen, or raises an AssertionError that says it
+# The checks: each returns what was seen, or raises an AssertionError that says what is wrong
 
 
 def check_device(setup: Setup) -> str:
     """The weights are on the GPU, and it has memory growth."""
     trainer = setup.trainer()
     train(trainer, 1)
-    place = trainer.discriminator.conv1.kernel.value.device
+    place = trainer.discriminator.weights[0].value.device
     assert setup.devices[0].split(":", 1)[1] in place, f"Weights are on {place}."
     if not gpus():
         return describe_device()
@@ -212,8 +212,10 @@ def check_precision(setup: Setup, precision: str) -> str:
 def check_xla(setup: Setup) -> str:
     """The losses of five steps, compiled or not."""
     with comparable(given_noise=True):
-        found = [train(setup.trainer(jit_compile=jit), 5)[-1] for jit in ("true", "false")]
-    return assert_same(*found)
+        found, expected = (
+            train(setup.trainer(jit_compile=jit), 5)[-1] for jit in ("true", "false")
+        )
+    return assert_same(found, expected)
 
 
 def check_steps_per_call(setup: Setup) -> str:
@@ -227,7 +229,7 @@ def check_steps_per_call(setup: Setup) -> str:
 
 
 def check_export(setup: Setup) -> str:
-    """The SavedModel of a run in bfloat16 says what the same weights say in float32."""
+    """The SavedModel of a run in bfloat16 gives what the same weights give in float32."""
     trainer = setup.trainer(precision="bfloat16")
     train(trainer, 2)
     plain = setup.trainer()

@@ -15,13 +15,13 @@ LABELS = np.array([0, 1, 0])
 
 def test_reliability_sorts_images_by_confidence_and_marks_empty_bins() -> None:
     found = reliability(PROBABILITIES, LABELS, bins=4)  # (0.5, 0.75] and (0.75, 1]
-    np.testing.assert_array_equal(found.count, [0, 0, 2, 1])
+    np.testing.assert_array_equal(found.images, [0, 0, 2, 1])
     np.testing.assert_allclose(found.confidence, [np.nan, np.nan, 0.6, 0.9])
     np.testing.assert_allclose(found.accuracy, [np.nan, np.nan, 0.5, 1.0])
 
 
 def test_a_confidence_of_one_is_in_the_last_bin() -> None:
-    assert reliability(np.array([[0.0, 1.0]]), np.array([1]), bins=15).count[-1] == 1
+    assert reliability(np.array([[0.0, 1.0]]), np.array([1]), bins=15).images[-1] == 1
 
 
 def test_calibration_error_worked_out_by_hand() -> None:

@@ -8,6 +8,7 @@ import tensorflow as tf
 from ssgan_tf import export
 from ssgan_tf.config import UserError
 from ssgan_tf.inference import convert
+from ssgan_tf.models.generator import Generator
 
 FORMATS = [
     "tflite",
@@ -58,3 +59,10 @@ def test_a_missing_package_is_named(
     with pytest.raises(UserError, match="tf2onnx"):
         export.export_run(run, tmp_path / "out", form="onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_is_checked_on_images_that_need_no_data() -> None:
+    for generator in (Generator(width=8), None):
+        found = convert.images_to_check(32, 3, generator)
+        assert found.shape == (64, 32, 32, 3) and found.dtype == np.uint8
+    assert found.std() > 50

@@ -14,12 +14,12 @@ import tensorflow as tf
 from conftest import make_dataset
 from PIL import Image
 
-from ssgan_tf import predict
 from ssgan_tf.config import UserError
 from ssgan_tf.data.images import metadata, resize
 from ssgan_tf.data.images.decoding import read_image
 from ssgan_tf.data.images.resize import scale
 from ssgan_tf.inference import encoded
+from ssgan_tf.inference.classifier import Classifier
 from ssgan_tf.inference.saved_model import save
 from ssgan_tf.models.discriminator import Discriminator
 from ssgan_tf.models.generator import Generator
@@ -209,16 +209,16 @@ def test_the_rule_for_sizes_is_stored_and_an_unknown_one_is_refused(
 ) -> None:
     model = tf.saved_model.load(str(exported[0]))
     assert resize.RULES[int(model.rule)] == "resize-1"
-    predict.Classifier(exported[0])
+    Classifier(exported[0])
     # An older model has none, one of a later version a larger one.
     loaded = [
         SimpleNamespace(signatures=model.signatures, fit=model.fit, class_names=model.class_names)
     ]
     monkeypatch.setattr(tf.saved_model, "load", lambda path: loaded[0])
-    assert predict.Classifier(exported[0]).fit == "crop"
+    assert Classifier(exported[0]).fit == "crop"
     loaded[0].rule = len(resize.RULES)
-    with pytest.raises(UserError, match=r"--model=.*: .*does not know; use a newer"):
-        predict.Classifier(exported[0])
+    with pytest.raises(UserError, match=r": .*does not know; use a newer"):
+        Classifier(exported[0])
 
 
 def test_generate_gives_uint8_images_by_moving_averages(exported: tuple) -> None:

@@ -7,7 +7,6 @@ from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib import font_manager
 
 from ssgan_tf.reporting import chart_text
-from ssgan_tf.system import streams
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +78,3 @@ def test_two_fonts_may_be_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     fonts = [make_font(tmp_path / f"{ord(x)}.ttf", f"F{ord(x)}", x) for x in "猫고"]
     monkeypatch.setattr(font_manager, "findSystemFonts", lambda: fonts)
     assert set(chart_text.fonts_for("고猫")) == {"F29483", "F44256"}
-
-
-def test_letters_of_east_asia_are_as_wide_as_two() -> None:
-    assert (streams.width("猫a"), streams.width("cat")) == (3, 3)

@@ -9,8 +9,8 @@ import pytest
 from matplotlib import font_manager
 
 from ssgan_tf.inference.evaluation import Evaluation
-from ssgan_tf.reporting import chart_text, charts
-from ssgan_tf.runs import results, summaries
+from ssgan_tf.reporting import chart_text, charts, pictures
+from ssgan_tf.reporting.charts import Record
 
 COUNTS = np.array([[3, 1], [0, 2]])
 
@@ -28,7 +28,11 @@ def _glyphs_are_there(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def write(directory: Path, steps: list[int], **columns: list) -> tuple[Path, dict]:
+def record(directory: Path, steps: int = 9) -> Record:
+    return Record(directory.name, {"steps": steps}, results.read_metrics(directory, steps))
+
+
+def write(directory: Path, steps: list[int], **columns: list) -> Record:
     """A run's metrics."""
     directory.mkdir(exist_ok=True)
     rows = [
@@ -36,7 +40,7 @@ def write(directory: Path, steps: list[int], **columns: list) -> tuple[Path, dic
         for index, step in enumerate(steps)
     ]
     results.write_metrics(directory, rows)
-    return directory, {"steps": 100}
+    return record(directory, 100)
 
 
 def texts(svg: str) -> list[str]:
@@ -48,7 +52,7 @@ def test_a_confusion_matrix_with_names_that_look_like_formulas() -> None:
     chart = charts.confusion(COUNTS, names)
     shown = texts(chart["svg"])
     assert shown.count("$a$ &lt;b&gt;") == 2 and shown.count(r"50\$ &amp; _{") == 2
-    assert chart["caption"].endswith(f"mistake: {names[0]} taken for {names[1]}, 1 times.")
+    assert chart["caption"].endswith(f"mistake: {names[0]} predicted as {names[1]}, 1 times.")
     assert {"75", "25", "0", "100"} <= set(shown)
 
 
@@ -62,7 +66,7 @@ def test_the_picture_has_no_boxes() -> None:
     labels = np.arange(2)
     logits = np.eye(2, dtype=np.float32)
     found, plain = (
-        summaries.confusion_picture(Evaluation(labels, logits), names)
+        pictures.confusion_matrix(Evaluation(labels, logits), names)
         for names in (["猫", "犬"], ["0", "1"])
     )
     # The ticks are the numbers', the names of the axes say that they are numbers.
@@ -74,9 +78,9 @@ def test_the_picture_has_no_boxes() -> None:
 def test_without_metrics_there_are_no_curves(content: str | None, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "metrics.csv").write_text(content)
-    assert charts.learning([(tmp_path, {"steps": 9})]) == []
+    assert charts.learning([record(tmp_path)]) == []
     other = write(tmp_path / "other", [1, 2], test_accuracy=[0.1, 0.2], loss_generator=[1, 2])
-    both = charts.learning([(tmp_path, {"steps": 9}), other])
+    both = charts.learning([record(tmp_path), other])
     assert len(both) == 1 and "other" in texts(both[0]["svg"])
 
 
@@ -105,13 +109,13 @@ def test_curves_are_named_by_their_runs_whatever_the_name(tmp_path: Path) -> Non
 def test_a_metrics_file_is_read_by_name_of_its_columns(tmp_path: Path) -> None:
     with (tmp_path / "metrics.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["loss_generator", "step"], [1.5, 1], [1.0, 2]])
-    chart = charts.learning([(tmp_path, {"steps": 9})])
+    chart = charts.learning([record(tmp_path)])
     assert [texts(found["svg"])[-1] for found in chart] == ["generator"]
 
 
 def test_a_run_and_its_control_are_called_by_what_they_are() -> None:
     semi, alone = ({"method": method} for method in ("semi_supervised", "supervised"))
-    a, b = Path("runs/a"), Path("runs/b")
-    assert charts.run_names([(a, semi), (b, alone)]) == ["this run", "labels alone"]
-    assert charts.run_names([(b, alone), (a, semi)]) == ["this run", "with unlabeled"]
-    assert charts.run_names([(a, semi), (b, semi)]) == ["a", "b"]
+    a, b = (Record(name, results, []) for name, results in (("a", semi), ("b", alone)))
+    assert charts.run_names([a, b]) == ["this run", "labels alone"]
+    assert charts.run_names([b, a]) == ["this run", "with unlabeled"]
+    assert charts.run_names([a, Record("b", semi, [])]) == ["a", "b"]

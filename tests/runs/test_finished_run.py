@@ -43,17 +43,6 @@ def test_without_the_data_one_can_sample_export_and_predict(
     assert f"{tmp_path / 'a.png'}," in capsys.readouterr().out
 
 
-def test_the_control_is_checked_on_images_that_need_no_data_either(
-    alone: Path, tmp_path: Path
-) -> None:
-    trainer = finished_run.load_models(alone).trainer
-    found = export._images_to_check(trainer)
-    assert found.shape == (64, 32, 32, 3) and found.dtype == np.uint8
-    trainer.generator = None
-    found = export._images_to_check(trainer)
-    assert found.shape == (64, 32, 32, 3) and found.dtype == np.uint8 and found.std() > 50
-
-
 def made_older(directory: Path) -> None:
     """Takes from `labels.json` what earlier versions did not write."""
     content = json.loads((directory / "labels.json").read_text())

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ssgan_tf.runs.progress import Progress, _clock
+from ssgan_tf.runs.progress import Progress
 
 
 class Terminal(io.StringIO):
@@ -122,7 +122,3 @@ def test_a_step_is_waited_for_only_where_the_clock_is_read(clock: list[float]) -
         progress.advance()
         progress.estimate({"losses/discriminator": Metric()})
     assert read == [1, 9]
-
-
-def test_clock_has_hours_only_where_there_are_any() -> None:
-    assert [_clock(seconds) for seconds in (5, 65, 3665)] == ["0:05", "1:05", "1:01:05"]
