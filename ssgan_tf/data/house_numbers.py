@@ -2,7 +2,7 @@
 
 It needs no download: matplotlib's fonts, Pillow's drawing and numpy's random numbers make 12,000
 crops of 32x32 pixels, each with one digit to be recognized in its center and often parts of its
-neighbours at the sides. As a TensorFlow Datasets builder it is prepared once, in about a minute,
+neighbors at the sides. As a TensorFlow Datasets builder it is prepared once, in about a minute,
 cached, and loaded like any other. It is nearly as hard: with 1,000 labels a small supervised CNN
 gets 67% of the test images right, with dropout 80% (one run each; SVHN: 53% to 69%).
 

@@ -131,7 +131,7 @@ def make_strategy(config: Config) -> "tf.distribute.Strategy":
         if not os.environ.get("TF_CONFIG"):
             raise UserError(
                 "--strategy=multi_worker: needs the environment variable TF_CONFIG, which says "
-                "which machines there are (BUILD.md, 'On several machines')."
+                "which machines there are (docs/gpu-and-clusters.md)."
             )
         number, machines = worker()
         print(f"Machine {number + 1} of {machines}, waiting for all of them", flush=True)
