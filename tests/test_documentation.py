@@ -57,8 +57,8 @@ def without_code(text: str) -> str:
 
 # The map from the article to the code.
 
-ARTICLE = (ROOT / "docs/article.md").read_text()
-SYMBOLS = sorted(set(re.findall(r"`([a-z_]+(?:\.\w+)*\.[A-Za-z]\w*)`", ARTICLE)))
+SYMBOL = r"`((?:data|models|training|inference|reporting|runs|system)\.[\w.]+|[a-z]+\.[A-Z]\w+)`"
+SYMBOLS = sorted({symbol for path in DOCUMENTS for symbol in re.findall(SYMBOL, path.read_text())})
 
 
 def names_in(body: list[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
@@ -129,6 +129,14 @@ def test_the_map_of_the_wings_has_each_module_once() -> None:
     assert mapped == sorted(str(path) for path in modules if path.name != "__init__")
 
 
+@each_document
+def test_the_files_that_a_document_names_exist(document: Path) -> None:
+    named = re.findall(
+        r"`((?:ssgan_tf|tests|experiments|docs|\.ci)/[\w./]+)`", document.read_text()
+    )
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
 def test_the_files_of_tests_that_the_documents_name_exist() -> None:
     there = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
     named = {name for path in DOCUMENTS for name in re.findall(r"\btest_\w+\.py", path.read_text())}
@@ -136,6 +144,11 @@ def test_the_files_of_tests_that_the_documents_name_exist() -> None:
 
 
 # Commands.
+
+
+def current(document: Path) -> str:
+    """Without the list of what is no longer in the program, whose flags are gone."""
+    return document.read_text().partition("\n## Tried and dropped\n")[0]
 
 
 def shell_blocks(text: str) -> Iterator[tuple[str, bool]]:
@@ -192,7 +205,7 @@ def test_each_command_is_run_by_a_test_or_marked(document: Path) -> None:
 
 @each_document
 def test_the_flags_and_modules_of_each_command_exist(document: Path) -> None:
-    text = document.read_text()
+    text = current(document)
     blocks = [block for block, _ in shell_blocks(text)]
     in_sentences = re.findall(r"`([^`\n]*\bpython -m [^`\n]*)`", without_code(text))
     for block in blocks + in_sentences:
@@ -205,7 +218,7 @@ def test_the_flags_and_modules_of_each_command_exist(document: Path) -> None:
 
 @each_document
 def test_flags_that_stand_alone_exist(document: Path) -> None:
-    alone = re.findall(r"`--([a-z][a-z0-9_]*)(?:=[^`]*)?`", without_code(document.read_text()))
+    alone = re.findall(r"`--([a-z][a-z0-9_]*)(?:=[^`]*)?`", without_code(current(document)))
     known = {"help", *Config.__dataclass_fields__}
     for name in RUN_BY_TEST.keys() - {"ssgan_tf.train"}:
         known |= {flag.name for flag in importlib.import_module(name).FLAGS}
