@@ -57,7 +57,10 @@ def without_code(text: str) -> str:
 
 # The map from the article to the code.
 
-SYMBOL = r"`(?!\w+\.py`)((?:data|models|training|inference|reporting|runs|system)\.[\w.]+|[a-z]+\.[A-Z]\w+)`"
+SYMBOL = (
+    r"`(?!\w+\.py`)((?:data|models|training|inference|reporting|runs|system)\.[\w.]+"
+    r"|[a-z]+\.[A-Z]\w+)`"
+)
 SYMBOLS = sorted({symbol for path in DOCUMENTS for symbol in re.findall(SYMBOL, path.read_text())})
 
 
