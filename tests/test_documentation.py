@@ -178,8 +178,12 @@ def commands_in(block: str) -> Iterator[list[str]]:
                 command.append(word)
 
 
-def check_flags(words: list[str]) -> None:
+def check_flags(words: list[str], whole: bool) -> None:
     """Parses the flags of a command of this package, as the command does.
+
+    Args:
+        words: of the command.
+        whole: whether all flags that it needs must be there; else it stands in a sentence.
 
     Raises:
         UserError: if a flag does not exist, or its value is not allowed.
@@ -188,6 +192,8 @@ def check_flags(words: list[str]) -> None:
         parse_config(words[2:], "", "")
     else:
         command = importlib.import_module(words[2])
+        needed = [f"--{flag.name}=X" for flag in command.FLAGS if flag.default is None]
+        words = words[:3] + ([] if whole else needed) + words[3:]
         parse_command(words[2:], "", "", command.FLAGS, getattr(command, "PATHS", None))
 
 
@@ -213,10 +219,11 @@ def test_the_flags_and_modules_of_each_command_exist(document: Path) -> None:
     text = current(document)
     blocks = [block for block, _ in shell_blocks(text)]
     in_sentences = re.findall(r"`([^`\n]*\bpython -m [^`\n]*)`", without_code(text))
-    for block in blocks + [sentence.replace("=N", "=1000") for sentence in in_sentences]:
+    in_sentences = [sentence.replace("=N", "=1000") for sentence in in_sentences]
+    for block in blocks + in_sentences:
         for words in commands_in(block):
             if words[:2] == ["python", "-m"] and words[2].startswith("ssgan_tf."):
-                check_flags(words)
+                check_flags(words, whole=block in blocks)
             elif words[:2] == ["python", "-m"] and words[2].startswith("experiments."):
                 assert ROOT.joinpath(*words[2].split(".")).with_suffix(".py").exists(), words[2]
 
