@@ -20,7 +20,7 @@ _KEPT = "events.out.tfevents.0.kept"
 
 
 class Summaries:
-    """Writes a run's TensorBoard events; tags are explained in the README."""
+    """Writes a run's TensorBoard events; tags are explained in docs/metrics.md."""
 
     def __init__(self, directory: Path, config: Config, first_step: int = 0) -> None:
         """

@@ -11,6 +11,7 @@ from matplotlib import font_manager
 from ssgan_tf.inference.evaluation import Evaluation
 from ssgan_tf.reporting import chart_text, charts, pictures
 from ssgan_tf.reporting.charts import Record
+from ssgan_tf.runs import results
 
 COUNTS = np.array([[3, 1], [0, 2]])
 
