@@ -1,144 +1,262 @@
-"""What the experiments compute from results, on results made up here."""
+"""What the experiments declare, run, keep and tabulate."""
 
+import csv
+import gzip
+import io
 import json
+import multiprocessing
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from experiments import (
-    ablation,
-    benchmark,
-    common,
-    label_sweep,
-    realness,
-    recipe,
-    reproduce_article,
-    saturation,
-    time_to_accuracy,
-)
-from ssgan_tf.config import ARTICLE_CONTROL, PRESETS, Config
-from ssgan_tf.flags import parse_config
-from ssgan_tf.training.step import Trainer
+from experiments import records, run, runs, tables
+from experiments.realness import patchwork
+from experiments.runs import DATA, FOLDERS, RUNS, Run
+from experiments.stress import kill_test, soak
+from ssgan_tf.presets import ARTICLE_CONTROL, PRESETS
 
-HOUSE = label_sweep.HOUSE_NUMBERS
+ROOT = Path(__file__).resolve().parent.parent
+EXPERIMENTS = ROOT / "experiments"
+TUNED, CONTROL = RUNS["svhn-250-tuned"], RUNS["svhn-250-tuned-control"]
 
 
-def write_result(run: common.Run, accuracy: float, **more: object) -> None:
-    content = {
-        "command": run.command,
-        "seed": run.seed,
+def result_row(declared: Run, seed: int, accuracy: float, **more: object) -> records.Row:
+    row = {
+        "name": declared.name,
+        "seed": seed,
+        "recipe": declared.recipe,
+        "steps": declared.steps(),
+        "seconds": 600 + 60 * seed,
         "test_accuracy": accuracy,
-        "steps": 3200,
-        "wall_seconds": 500.0 + run.seed,
-        "device": "CPU: toy, 2 cores",
-        "labeled": 250,
     }
-    run.result_file.write_text(json.dumps(content | more))
+    row = dict.fromkeys(records.COLUMNS, "") | row | more
+    return {name: str(value) for name, value in row.items()}
+
+
+def rows_of(declared: Run, *accuracies: float, **more: object) -> list[records.Row]:
+    return [result_row(declared, seed, value, **more) for seed, value in enumerate(accuracies)]
+
+
+def cells(table: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+
+
+# Declarations
+
+
+def test_the_flags_of_every_run_are_valid_and_each_is_declared_once() -> None:
+    for declared in RUNS.values():
+        config = declared.config(seed=2)  # a UserError fails this test
+        assert config.seed == 2 and declared.seeds >= 1
+        assert declared.steps() > 0
+    assert len(RUNS) == len(runs._ALL)
+    commands = [(declared.data, declared.recipe) for declared in RUNS.values()]
+    assert len(set(commands)) == len(commands)
+
+
+def test_every_control_is_declared_and_is_trained_on_the_same_labels() -> None:
+    for declared in RUNS.values():
+        if declared.control:
+            control = RUNS[declared.control]
+            assert (control.data, control.labels) == (declared.data, declared.labels)
+            alone = declared.config().method == "supervised"
+            assert alone or control.seeds >= declared.seeds, declared.name
+    for name in tables.HEADLINE:
+        assert RUNS[RUNS[name].control].config().method == "supervised"
+
+
+def test_the_control_of_article_has_the_flags_that_a_run_proposes() -> None:
+    flags = RUNS["svhn-1000-article-control"].flags.split()
+    assert {f"--{name}={value}" for name, value in ARTICLE_CONTROL.items()} < set(flags)
+
+
+def test_a_recipe_is_spelled_out_and_follows_the_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = result_row(TUNED, 0, 0.9)
+    assert "--consistency_weight=3.0" in TUNED.recipe and "--preset" not in TUNED.recipe
+    assert records.finished(TUNED, 0, [row])
+    assert not records.finished(TUNED, 1, [row])
+    monkeypatch.setitem(PRESETS, "tuned", PRESETS["tuned"] | {"consistency_weight": 1.0})
+    assert not records.finished(TUNED, 0, [row])
+
+
+# Records
+
+
+def test_results_and_curves_come_back_as_they_were_and_give_the_same_bytes(tmp_path: Path) -> None:
+    curve = [{"step": "80", "test_accuracy": "0.5"}, {"step": "160", "test_accuracy": "0.7"}]
+    for row in (*rows_of(TUNED, 0.7, 0.8), *rows_of(CONTROL, 0.5)):
+        records.record(row, curve, tmp_path)
+    found = records.read_results(tmp_path)
+    assert [(row["name"], row["seed"]) for row in found] == [
+        ("svhn-250-tuned", "0"),
+        ("svhn-250-tuned", "1"),
+        ("svhn-250-tuned-control", "0"),
+    ]
+    assert found[0] == rows_of(TUNED, 0.7)[0]
+    assert len(records.read_curves(tmp_path)) == 6
+    before = [(tmp_path / name).read_bytes() for name in ("results.csv", "curves.csv.gz")]
+    records.record(rows_of(TUNED, 0.7)[0], curve, tmp_path)  # the same again, in place of it
+    after = [(tmp_path / name).read_bytes() for name in ("results.csv", "curves.csv.gz")]
+    assert before == after
+
+
+def record_many(folder: Path, name: str) -> None:
+    for seed in range(20):
+        row = result_row(RUNS[name], seed, 0.5)
+        records.record(row, [{"step": "1", "test_accuracy": "0.5"}], folder)
+
+
+def test_two_processes_record_at_a_time_and_nothing_is_lost(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    processes = [
+        context.Process(target=record_many, args=(tmp_path, declared.name))
+        for declared in (TUNED, CONTROL)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert len(records.read_results(tmp_path)) == len(records.read_curves(tmp_path)) == 40
+
+
+def test_what_is_kept_is_of_declared_runs_as_they_are_declared_now() -> None:
+    results = records.read_results()
+    keys = [(row["name"], int(row["seed"])) for row in results]
+    assert keys == sorted(set(keys))
+    for row in results:
+        declared = RUNS[row["name"]]
+        assert row["recipe"] == declared.recipe, row["name"]
+        assert row["command"] == f"{declared.command} --seed={row['seed']}"
+        assert int(row["seed"]) < declared.seeds and int(row["steps"]) == declared.steps()
+        assert float(row["test_low"]) <= float(row["test_accuracy"]) <= float(row["test_high"])
+    assert {(row["name"], int(row["seed"])) for row in records.read_curves()} <= set(keys)
+
+
+# Running
 
 
 @pytest.fixture
-def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(common, "RESULTS", tmp_path)
-    return tmp_path
-
-
-def test_summary_has_mean_and_deviation_over_the_seeds_as_fractions(results: Path) -> None:
-    for run, accuracy in zip(label_sweep.runs_of("tuned", "250"), (0.7, 0.8, 0.9), strict=True):
-        write_result(run, accuracy)
-    assert label_sweep.summary() == {
-        "tuned": {
-            "250": {
-                "mean": 0.8,
-                "std": 0.1,
-                "seeds": 3,
-                "steps": 3200,
-                "wall_seconds": 500.0,
-                "hardware": "toy, 2 cores",
-                "command": "python -m ssgan_tf.train --labeled=250 --preset=tuned",
-            }
-        }
+def declared(monkeypatch: pytest.MonkeyPatch) -> dict[str, Run]:
+    """Runs of the rendered data set, in the place of all declared ones."""
+    made = {
+        name: Run(name, "house_numbers", labels, "--steps=40", "a run", seeds, "")
+        for name, labels, seeds in (("good", "20", 2), ("other", "30", 1), ("bad", "3", 1))
     }
+    monkeypatch.setattr(run, "RUNS", made)
+    monkeypatch.setattr(tables, "RUNS", made)
+    return made
 
 
-def test_a_result_of_another_command_does_not_count(results: Path) -> None:
-    run = label_sweep.runs_of("tuned", "250")[0]
-    write_result(run, 0.7, command="python -m ssgan_tf.train --labeled=250 --preset=article")
-    assert not run.is_finished()
-    assert label_sweep.summary() == {}
+RESULTS = {
+    "test_accuracy": 0.5,
+    "test_accuracy_interval": [0.4, 0.6],
+    "test_images": 2000,
+    "train_images": 10_000,
+    "train_labeled_accuracy": 1.0,
+    "dataset": "house_numbers/1.0.0",
+    "labeled": 20,
+    "steps": 40,
+    "wall_seconds": 80.0,
+    "device": "CPU: toy, 2 cores",
+    "precision": "float32",
+    "versions": {"ssgan_tf": "0.1.0", "git_commit": "abc"},
+}
+TRAINING = """
+import json, pathlib, sys
+if not sys.argv[-1].startswith("--run_dir="):
+    sys.exit()  # it makes a folder
+directory = pathlib.Path(sys.argv[-1].removeprefix("--run_dir="))
+if "--labeled=3" in sys.argv:
+    sys.exit("a line\\nerror: --labeled=3: too few.")
+directory.mkdir(exist_ok=True)
+times = directory / "times"
+times.write_text(times.read_text() + "x" if times.exists() else "x")
+(directory / "results.json").write_text(json.dumps(RESULTS))
+(directory / "metrics.csv").write_text("step,test_accuracy,wall_seconds\\n40,0.5,80.0\\n")
+"""
 
 
-def test_a_result_of_the_preset_as_it_was_does_not_count(results: Path) -> None:
-    run = label_sweep.runs_of("tuned", "250")[0]
-    write_result(run, 0.7, preset="tuned", preset_values=PRESETS["tuned"])
-    assert run.is_finished()
-    write_result(run, 0.7, preset="tuned", preset_values=PRESETS["tuned"] | {"epochs": 7})
-    assert not run.is_finished()
+@pytest.fixture
+def training(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Instead of a process that trains, one that leaves a result; the commands that were given."""
+    original, commands = subprocess.Popen, []
+
+    def start(command: list[str], **options: object) -> subprocess.Popen:
+        commands.append(command[2:])
+        program = TRAINING.replace("RESULTS", repr(RESULTS))
+        return original([sys.executable, "-c", program, *command[3:]], **options)
+
+    monkeypatch.setattr(run.subprocess, "Popen", start)
+    return commands
 
 
-def test_tables_without_results_say_so_or_leave_the_cell_empty(results: Path) -> None:
-    assert label_sweep.house_numbers_table() == "Not measured yet."
-    change = "dropout 0.25"
-    for run in ablation.runs_of(change):
-        write_result(run, 0.6, train_labeled_accuracy=0.9)
-    row = ablation.table().splitlines()[2]  # there is no unchanged run to compare it with
-    assert row == f"| {change} | `{ablation.CHANGES[change]}` | 60.0 |  | 90.0 |"
-    write_result(recipe.run_of("base-250"), 0.0, validation_accuracy=0.5)
-    row = recipe.table().splitlines()[2]  # neither is its control
-    assert row == "| 250 | semi-supervised |  | 50.0 |  |  |  |"
-
-
-def test_the_gain_is_taken_seed_by_seed_where_both_have_a_result(results: Path) -> None:
-    for run, accuracy in zip(label_sweep.runs_of("tuned", "250"), (0.7, 0.8, 0.99), strict=True):
-        write_result(run, accuracy)
-    controls = label_sweep.runs_of("tuned_supervised", "250")[:2]
-    for run, accuracy in zip(controls, (0.5, 0.7), strict=True):
-        write_result(run, accuracy)
-    found = label_sweep.gain("tuned", "tuned_supervised", "250")
-    assert found == "15.0 ± 7.1"  # of 20 and 10, not of the third
-
-
-def test_goals_are_compared_with_the_mean_and_with_the_mean_difference(results: Path) -> None:
-    for run, accuracy in zip(label_sweep.runs_of("tuned", "250"), (0.69, 0.70, 0.72), strict=True):
-        write_result(run, accuracy)
-    for run in label_sweep.runs_of("tuned_supervised", "250"):
-        write_result(run, 0.53)
-    rows = label_sweep.goals_table().splitlines()[2:]
-    assert [row.split("|")[3:6] for row in rows] == [
-        [" 46 ", " 53.0 ± 0.0 (3) ", " reached "],
-        [" 70 ", " 70.3 ± 1.5 (3) ", " reached "],
-        [" 18 ", " 17.3 ± 1.5 (3) ", " **missed** "],
+def test_what_is_missing_is_trained_once_and_a_failure_loses_no_other_run(
+    declared: dict[str, Run],
+    training: list[list[str]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    jobs = run.missing([])
+    assert [(job.name, seed) for job, seed in jobs] == [
+        ("good", 0),
+        ("other", 0),
+        ("bad", 0),
+        ("good", 1),
     ]
+    failures = run.execute(jobs, tmp_path / "runs", workers=1, folder=tmp_path)
+    assert failures == [
+        f"bad-0 failed: error: --labeled=3: too few. ({tmp_path / 'runs' / 'bad-0.log'})"
+    ]
+    output = capsys.readouterr()
+    assert output.err == f"{failures[0]}\n"
+    assert "good-1: 50.0% of the test images" in output.out
+    found = records.read_results(tmp_path)
+    assert [(row["name"], row["seed"]) for row in found] == [
+        ("good", "0"),
+        ("good", "1"),
+        ("other", "0"),
+    ]
+    assert found[0]["command"].endswith("--dataset=house_numbers --labeled=20 --steps=40 --seed=0")
+    assert (found[0]["threads"], found[0]["commit"]) == (str(run.available_cores()), "abc")
+    assert records.read_curves(tmp_path)[0]["wall_seconds"] == "80.0"
+    assert [job.name for job, _ in run.missing(found)] == ["bad"]  # the others are not repeated
+    assert len(training) == 4
 
 
-def test_the_article_table_compares_with_the_better_control_seed_by_seed(results: Path) -> None:
-    rows = {"weak": "--method=supervised", "good": "--method=supervised --drop_rate=0.5", "gan": ""}
-    accuracies = {"weak": (0.4, 0.6), "good": (0.5, 0.7), "gan": (0.6, 0.9, 0.1)}
-    for name, flags in rows.items():
-        for run, accuracy in zip(
-            reproduce_article.runs_of({name: flags}), accuracies[name], strict=False
-        ):
-            write_result(run, accuracy, train_labeled_accuracy=1.0, cores=2)
-    table = reproduce_article.accuracy_table(rows).splitlines()[2:]
-    assert [row.split("|")[3].strip() for row in table] == ["", "", "15.0 ± 7.1"]
+def test_only_takes_a_pattern_of_names_or_of_names_with_seed(declared: dict[str, Run]) -> None:
+    assert [(job.name, seed) for job, seed in run.missing([], "g*")] == [("good", 0), ("good", 1)]
+    assert [(job.name, seed) for job, seed in run.missing([], "good-1")] == [("good", 1)]
+    with pytest.raises(SystemExit, match=r"--only=nothing: no run has such a name"):
+        run.main(["--only=nothing"])
 
 
-def fake_training(monkeypatch: pytest.MonkeyPatch, flags: str = HOUSE) -> common.Run:
-    """Instead of a process that trains, one that leaves a result; a run to execute with it."""
-    dataset = "house_numbers/1.0.0" if flags == HOUSE else "svhn_cropped/3.1.0"
-    result = {"dataset": dataset, "test_accuracy": 0.5, "test_images": 26032}
+def test_the_time_that_is_left_is_that_of_the_steps_at_the_pace_so_far(
+    declared: dict[str, Run],
+) -> None:
+    results = [
+        result_row(declared["good"], seed, 0.5, steps=40, seconds=seconds)
+        for seed, seconds in ((0, 400), (1, 800))  # 10 and 20 seconds a step
+    ]
+    jobs = run.missing(results)
+    assert run.estimates(jobs, results) == [40 * 15.0, 40 * 15.0]
+    lines = run.listing(jobs, results, workers=2).splitlines()
+    assert lines[0].startswith("    10 min  other-0: python -m ssgan_tf.train ")
+    assert lines[-1].startswith("2 runs are missing, of 4 declared: about 0.2 hours")
 
-    def run(command: list[str], **options: object) -> None:
-        directory = Path(command[-1].removeprefix("--run_dir="))
-        directory.mkdir()
-        (directory / "results.json").write_text(json.dumps(result))
-        (directory / "metrics.csv").write_text("step,test_accuracy,wall_seconds\n80,0.5,9.0\n")
 
-    monkeypatch.setattr(common.subprocess, "run", run)
-    return common.Run("some", f"{flags} --labeled=5".strip(), 0)
+def test_more_workers_than_cores_are_refused_before_anything_runs(
+    training: list[list[str]],
+) -> None:
+    for workers in (0, 10_000):
+        with pytest.raises(SystemExit, match=f"--workers={workers}: give 1 to "):
+            run.main([f"--workers={workers}"])
+    assert training == []
 
 
 def svhn_with(directory: Path, test_images: tuple[int, ...]) -> None:
@@ -152,263 +270,253 @@ def svhn_with(directory: Path, test_images: tuple[int, ...]) -> None:
     (prepared / "dataset_info.json").write_text(json.dumps({"splits": splits}))
 
 
-def test_a_finished_run_leaves_result_and_curve_and_is_not_run_twice(
-    results: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture,
-) -> None:
-    run = fake_training(monkeypatch)
-    common.execute([run], tmp_path / "runs")
-    result = json.loads(run.result_file.read_text())
-    assert result["test_accuracy_curve"] == [[80, 0.5, 9.0]]
-    assert result["command"] == f"python -m ssgan_tf.train {HOUSE} --labeled=5 --seed=0"
-    common.execute([run], tmp_path / "runs")  # a second training would find the directory there
-    assert capsys.readouterr().out.endswith(f"all 1 results are in {common.RESULTS}.\n")
-    with pytest.raises(FileExistsError):
-        common.execute([run], tmp_path / "runs", again=[run])
-    assert run.is_finished()  # what there was is lost with nothing but a new result
-
-
 def test_another_svhn_than_the_subset_is_refused_before_anything_runs(
-    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, shards in (("full", (20000, 6032)), ("subset", (1300, 1300))):
         svhn_with(tmp_path / name, shards)
-    run = common.Run("some", "--labeled=few", 0)
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "full"))
     with pytest.raises(SystemExit, match=r"full: .* 26,032 test images, .* subset with 2,600"):
-        common.execute([run], tmp_path / "runs")
+        run.check_svhn([(TUNED, 0)])
+    run.check_svhn([(RUNS["house_numbers-1000-article"], 0)])  # which needs none
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "nothing"))
     with pytest.raises(SystemExit, match=r"nothing: no svhn_cropped is there"):
-        common.execute([run], tmp_path / "runs")
-    assert not (tmp_path / "runs").exists()
+        run.check_svhn([(TUNED, 0)])
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "subset"))
-    with pytest.raises(SystemExit, match="the run failed"):  # so it was begun
-        common.execute([run], tmp_path / "runs")
+    run.check_svhn([(TUNED, 0)])
 
 
-def test_a_run_directory_of_another_svhn_leaves_no_result(
-    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_run_directory_of_other_data_leaves_no_result(
+    declared: dict[str, Run],
+    training: list[list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    svhn_with(tmp_path / "subset", (2600,))
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "subset"))
-    run = fake_training(monkeypatch, flags="")
-    with pytest.raises(SystemExit, match=r"some-0: its run has 26,032 test images"):
-        common.execute([run], tmp_path / "runs")
-    assert not run.result_file.exists()
+    monkeypatch.setitem(RESULTS, "test_images", 26_032)
+    failures = run.execute([(declared["good"], 0)], tmp_path / "runs", 1, tmp_path)
+    assert len(failures) == 1 and "its data has 26,032 test images, and house_num" in failures[0]
+    assert records.read_results(tmp_path) == []
 
 
-def test_a_run_that_fails_is_told_in_one_sentence_with_its_log_and_is_the_last(
-    results: Path, tmp_path: Path
+def test_a_folder_of_images_is_made_before_the_run_that_needs_it(
+    training: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wrong = common.Run("wrong", f"{HOUSE} --labeled=few", 0)
-    other = common.Run("other", f"{HOUSE} --labeled=fewer", 0)
-    with pytest.raises(SystemExit, match=r"wrong-0\.log: the run failed; the last lines"):
-        common.execute([wrong, other], tmp_path / "runs")
-    assert "--labeled=few" in (tmp_path / "runs" / "wrong-0.log").read_text()
-    assert not (tmp_path / "runs" / "other-0.log").exists()
-
-
-def test_more_workers_than_cores_are_refused_before_anything_runs(tmp_path: Path) -> None:
-    run = common.Run("some", "--labeled=5", 0)
-    for workers in (0, 10_000):
-        with pytest.raises(SystemExit, match=f"--workers={workers}: give 1 to "):
-            common.execute([run], tmp_path / "runs", workers)
-    assert not (tmp_path / "runs").exists()
-
-
-def test_the_flags_of_every_experiment_are_valid_and_every_row_is_compared_with_another() -> None:
-    assert all(row.against in recipe.ROWS for row in recipe.ROWS.values() if row.against)
-    runs = [recipe.run_of(name) for name in recipe.ROWS]
-    runs += [run for change in ablation.CHANGES for run in ablation.runs_of(change)]
-    runs += [run for method in label_sweep.METHODS for run in label_sweep.runs_of(method, "250")]
-    runs += [
-        run
-        for method in label_sweep.HOUSE_METHODS
-        for run in label_sweep.runs_of(method, "250", label_sweep.HOUSE_NUMBERS)
+    name = "photos-300"
+    monkeypatch.setitem(RESULTS, "train_images", DATA[name].train_images)
+    run.execute([(RUNS[f"folder-{name}"], 0)], tmp_path / "runs", 1, tmp_path)
+    assert training[0] == ["experiments.folders", name]
+    assert training[1][:2] == [
+        "ssgan_tf.train",
+        f"--dataset=folder:experiments/runs/folders/{name}",
     ]
-    runs += [realness.run_of(preset) for preset in realness.PRESETS]
-    runs += [*saturation.RUNS.values(), *reproduce_article.runs_of(reproduce_article.TABLE)]
-    for run in runs:
-        program, *flags = run.command.removeprefix("python -m ").split()
-        config = parse_config([program, *flags], "train", "")  # a UserError or exit fails this test
-        assert config.seed == run.seed
+    assert DATA[name].train_images == FOLDERS[name].labeled + FOLDERS[name].unlabeled
 
 
-def test_the_control_of_article_has_the_flags_that_a_run_proposes() -> None:
-    flags = label_sweep.METHODS["supervised"].split()
-    assert {f"--{name}={value}" for name, value in ARTICLE_CONTROL.items()} < set(flags)
+PROGRAM = """
+import signal, sys
+from pathlib import Path
+from experiments import run, runs
+folder, flags = Path(sys.argv[1]), sys.argv[2]
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+tiny = runs.Run("tiny", "house_numbers", "20", flags, "a tiny run")
+print(run.execute([(tiny, 0)], folder / "runs", 1, folder))
+"""
+TINY = "--steps=600 --batch_size=8 --generator_width=2 --discriminator_width=2"
+
+
+def stopped(command: list[str], begun: Callable[[], bool]) -> int:
+    """Starts a program, asks it to stop when it has begun; its exit status."""
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    while not begun():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.terminate()
+    return process.wait(timeout=120)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_stopped_writes_a_checkpoint_and_goes_on_from_there(tmp_path: Path) -> None:
+    flags = f"{TINY} --checkpoint_every_minutes=0.02"
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path), flags]
+    log = tmp_path / "runs" / "tiny-0.log"
+    checkpoint = tmp_path / "runs" / "tiny-0" / "checkpoints" / "checkpoint"
+    assert stopped(command, checkpoint.exists) != 0
+    assert "Stopped after step" in log.read_text()
+    assert records.read_results(tmp_path) == []
+    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert again.stdout.endswith("[]\n")
+    assert "Going on from step" in log.read_text()
+    (row,) = records.read_results(tmp_path)
+    assert (row["name"], row["steps"], row["test_images"]) == ("tiny", "600", "2000")
+
+
+def test_a_program_that_is_stopped_waits_for_its_runs_and_starts_no_other(tmp_path: Path) -> None:
+    training = """
+import signal, sys, time
+def stop(*_):
+    time.sleep(0.3)  # for the checkpoint
+    sys.exit("Stopped after step 7.")
+signal.signal(signal.SIGTERM, stop)
+print("begun", flush=True)
+time.sleep(60)
+"""
+    fake = f"""
+from experiments import run
+start = run.subprocess.Popen
+run.subprocess.Popen = lambda words, **options: start([words[0], "-c", {training!r}], **options)
+"""
+    program = PROGRAM.replace("[(tiny, 0)]", "[(tiny, 0), (tiny, 1)]")
+    log = tmp_path / "runs" / "tiny-0.log"
+    status = stopped(
+        [sys.executable, "-c", fake + program, str(tmp_path), TINY],
+        lambda: log.exists() and "begun" in log.read_text(),
+    )
+    assert status != 0
+    assert log.read_text().endswith("Stopped after step 7.\n")
+    assert not log.with_name("tiny-1.log").exists()
+    assert records.read_results(tmp_path) == []
+
+
+# Tables
+
+
+def test_mean_and_deviation_are_those_worked_out_by_hand() -> None:
+    assert tables.spread([]) == ""
+    assert tables.spread([0.752]) == "75.2"
+    assert tables.spread([0.7, 0.8, 0.9]) == "80.0 ± 10.0"
+    assert tables.spread([0.1, 0.2], "+") == "+15.0 ± 7.1"
+
+
+def test_gains_are_taken_seed_by_seed_where_both_have_a_result() -> None:
+    found = tables.Found([*rows_of(TUNED, 0.7, 0.8, 0.99), *rows_of(CONTROL, 0.5, 0.7)])
+    (row,) = cells(tables.table(found, [TUNED]))
+    # 20 and 10 points, not of the third; the worst seed; the fastest one has ten minutes
+    assert row[1:8] == ["250", "83.0 ± 14.7", "70.0", "+15.0 ± 7.1", "3", "3,200", "10"]
+    assert row[8] == "`python -m ssgan_tf.train --labeled=250 --preset=tuned`"
+    assert cells(tables.table(found, [CONTROL]))[0][4] == ""  # it has no control of its own
+
+
+def test_a_result_of_another_recipe_or_name_does_not_count() -> None:
+    other = result_row(TUNED, 0, 0.9, recipe=CONTROL.recipe)
+    strange = result_row(TUNED, 0, 0.9, name="gone")
+    found = tables.Found([other, strange])
+    assert cells(tables.table(found, [TUNED]))[0][2:6] == [tables.NOT_YET, "", "", ""]
+
+
+def test_validation_accuracy_is_shown_where_flags_were_chosen() -> None:
+    chosen = RUNS["recipe-tuned"]
+    found = tables.Found(rows_of(chosen, 0.1, validation_accuracy=0.84))
+    assert cells(tables.table(found, [chosen], part="validation"))[0][2] == "84.0"
+
+
+def test_the_headline_has_five_rows_with_the_labels_alone_beside_each() -> None:
+    found = tables.Found(
+        [
+            *rows_of(RUNS["house_numbers-1000-article"], 0.9, 0.88),
+            *rows_of(RUNS["house_numbers-1000-article-control"], 0.8, 0.82),
+        ]
+    )
+    table = cells(tables.headline(found))
+    assert len(table) == 5 and len({row[0] for row in table}) == 5
+    expected = ["house_numbers", "1,000", "`article`", "81.0 ± 1.4", "89.0 ± 1.4", "+8.0 ± 2.8"]
+    assert table[1] == [*expected, "2"]
+    assert table[0][3:] == [tables.NOT_YET, tables.NOT_YET, "", ""]
+
+
+def test_labels_have_a_column_each_and_the_gain_below() -> None:
+    found = tables.Found([*rows_of(TUNED, 0.7, 0.8), *rows_of(CONTROL, 0.5, 0.5)])
+    first, second = tables.labels_tables(found).split("\n\n")
+    assert cells(first)[-1] == ["`tuned`", "", "75.0 ± 7.1 (2)", "", "", "", ""]
+    assert cells(second)[-1] == ["`tuned`", "", "+25.0 ± 7.1", "", "", "", ""]
+
+
+def curve(name: str, *points: tuple[int, float, float]) -> list[records.Row]:
+    return [
+        {
+            "name": name,
+            "seed": "0",
+            "step": str(step),
+            "test_accuracy": str(accuracy),
+            "wall_seconds": str(seconds),
+        }
+        for step, accuracy, seconds in points
+    ]
 
 
 def test_time_to_target_is_that_of_the_first_evaluation_at_or_above_it() -> None:
-    curve = [[80, 0.5, 10.0], [160, 0.7, 20.0], [240, 0.6, 30.0], [320, 0.8, 40.0]]
-    result = {"test_accuracy_curve": curve, "wall_seconds": 45.0}
-    assert time_to_accuracy.seconds_to_target(result) == (20.0, True)
-    result["test_accuracy_curve"] = curve[:1]
-    assert time_to_accuracy.seconds_to_target(result) == (45.0, False)
+    points = ((80, 0.5, 10.0), (160, 0.7, 20.0), (240, 0.6, 30.0), (320, 0.8, 40.0))
+    assert tables.seconds_to_target(curve("x", *points)) == (20.0, True)
+    assert tables.seconds_to_target(curve("x", *points[:1])) == (10.0, False)
+    found = tables.Found([], curve("svhn-1000-article", *points[:1]))
+    table = cells(tables.time_table(found))
+    assert table[1] == ["`article`", "10 (never)", "10"]
+    assert table[3] == ["`tuned`", tables.NOT_YET, ""]
+
+
+def test_long_runs_are_shown_on_their_way() -> None:
+    found = tables.Found([], curve("long-tuned", (400, 0.8, 9.0), (20000, 0.92, 99.0)))
+    assert cells(tables.long_table(found))[1][1:] == ["80.0", "", "", "", "", "", "", "92.0"]
+
+
+def test_a_block_is_replaced_between_its_markers_alone(tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text("a\n  <!-- results -->\n  old\n  <!-- end results -->\nb\n")
+    tables.replace_block(path, "results", "new")
+    assert path.read_text() == "a\n  <!-- results -->\n  new\n  <!-- end results -->\nb\n"
+    with pytest.raises(SystemExit, match=r"README.md: needs <!-- other --> once"):
+        tables.replace_block(path, "other", "new")
+
+
+def test_the_documents_are_those_that_the_results_give(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text()
+    (tmp_path / "README.md").write_text(readme)
+    tables.write(root=tmp_path, figures=False)
+    assert (tmp_path / "README.md").read_text() == readme, "run python -m experiments.tables"
+    written = (tmp_path / "docs" / "results.md").read_text()
+    assert written == (ROOT / "docs" / "results.md").read_text(), "run python -m experiments.tables"
+    assert "{{" not in written
+
+
+def test_figures_are_the_same_bytes_for_the_same_results(tmp_path: Path) -> None:
+    from experiments import figures
+
+    found = tables.Found(
+        rows_of(TUNED, 0.7, 0.8), curve("long-tuned", (400, 0.8, 9.0), (800, 0.9, 9.0))
+    )
+    for name in ("one", "two"):
+        figures.draw(found, tmp_path / name)
+    for name in ("labels.svg", "steps.svg"):
+        content = (tmp_path / "one" / name).read_bytes()
+        assert content == (tmp_path / "two" / name).read_bytes() and b"</svg>" in content
+
+
+def test_what_was_dropped_is_kept_with_the_commit_that_measured_it() -> None:
+    for row in csv.DictReader((EXPERIMENTS / "dropped.csv").open(newline="")):
+        assert row["what"] and bool(row["difference"]) == bool(row["commit"]) == bool(row["seeds"])
+    assert "conv1 with stride 1" in tables.dropped_table(EXPERIMENTS)
+
+
+def test_curves_are_a_plain_table() -> None:
+    text = gzip.decompress((EXPERIMENTS / "curves.csv.gz").read_bytes()).decode()
+    steps = [int(row["step"]) for row in csv.DictReader(io.StringIO(text))]
+    assert len(steps) > 1000 and min(steps) > 0
+
+
+def test_tables_of_the_stress_programs_can_be_written_from_what_was_measured() -> None:
+    killed = kill_test.table(json.loads((EXPERIMENTS / "stress" / "kill_test.json").read_text()))
+    assert cells(killed)[0][0].startswith("25: 10 at work") and cells(killed)[0][-1] == "none"
+    soaked = soak.table(json.loads((EXPERIMENTS / "stress" / "soak.json").read_text()))
+    assert cells(soaked)[0] == ["resident memory", "970 MB", "993 MB", "997 MB"]
 
 
 def test_patchwork_keeps_every_patch_in_its_place_and_mixes_images() -> None:
     images = np.broadcast_to(np.arange(50, dtype=np.uint8)[:, None, None, None], (50, 32, 32, 3))
     images = images.copy()
     images[:, :8, :8] += 100  # marks the first place
-    made = realness.patchwork(images, 20, np.random.default_rng(0))
+    made = patchwork(images, 20, np.random.default_rng(0))
     assert made.shape == (20, 32, 32, 3)
     assert (made[:, :8, :8] >= 100).all()
     assert (made[:, 8:] < 100).all() and (made[:, :, 8:] < 100).all()
     patches = made.reshape(20, 4, 8, 4, 8, 3).transpose(0, 1, 3, 2, 4, 5).reshape(20, 16, -1)
     assert (patches.min(axis=2) == patches.max(axis=2)).all()  # each from one image
     assert all(len(np.unique(image[:, 0])) > 5 for image in patches)
-
-
-def test_gflop_of_a_step_are_those_counted_by_hand() -> None:
-    trainer = Trainer(Config(), num_classes=10)
-    discriminator = 9 * (  # 3x3 kernels: channels in, channels out, pixels out
-        3 * 64 * 16 * 16  # conv1
-        + 64 * 64 * 8 * 8
-        + 64 * 64 * 4 * 4
-        + 64 * 128 * 4 * 4  # conv4
-        + 128 * 128 * 4 * 4
-        + 128 * 128 * 2 * 2
-        + 128 * 128 * 2 * 2  # conv7
-    )
-    discriminator += 128 * 10  # 8.1 million
-    generator = 100 * 4 * 4 * 128  # the dense layer
-    # 5x5 kernels: channels in, channels out, pixels in; each goes to a quarter of four outputs
-    generator += 25 * (128 * 64 * 4 * 4 + 64 * 32 * 8 * 8 + 32 * 3 * 16 * 16)  # 7.4 million
-    assert benchmark.multiply_adds(trainer.discriminator, (None, 32, 32, 3)) == discriminator
-    assert benchmark.multiply_adds(trainer.generator, (None, 100)) == generator
-    assert benchmark.gflop_per_step(trainer) == pytest.approx(
-        2 * 128 * (7 * discriminator + 3 * generator) / 1e9
-    )
-    assert benchmark.gflop_per_step(trainer) == pytest.approx(20.2, abs=0.01)
-
-
-def test_gflop_of_a_step_follow_batch_size_and_image_size() -> None:
-    small = Trainer(Config(generator_width=4, discriminator_width=4, batch_size=8), 10)
-    double = Trainer(Config(generator_width=4, discriminator_width=4, batch_size=16), 10)
-    assert benchmark.gflop_per_step(double) == 2 * benchmark.gflop_per_step(small)
-    large = Trainer(
-        Config(generator_width=4, discriminator_width=4, batch_size=8, image_size=64), 10
-    )
-    assert large.discriminator.conv1_2.kernel.shape == (3, 3, 4, 4)  # one stage more
-    assert (
-        benchmark.multiply_adds(large.discriminator, (None, 64, 64, 3))
-        - benchmark.multiply_adds(small.discriminator, (None, 32, 32, 3))
-        == 9 * 3 * 4 * (32 * 32 - 16 * 16) + 9 * 4 * 4 * 16 * 16
-    )
-
-
-STEP_KEYS = {
-    "step_ms",
-    "images_per_second",
-    "gflop_per_step",
-    "limit_gflops",
-    "fraction_of_limit",
-}
-
-
-def test_a_measured_step_has_its_numbers_and_they_belong_together() -> None:
-    config = Config(generator_width=2, discriminator_width=2, batch_size=4, drop_rate=0.0)
-    found = benchmark.measure_step(config, 0.0)
-    assert found.keys() >= STEP_KEYS
-    assert found["images_per_second"] == pytest.approx(4000 / found["step_ms"], rel=0.02)
-    low, high = found["step_ms_quartiles"]
-    assert 0 < low <= found["step_ms"] <= high
-    assert found["drop_rate"] == 0.0
-
-
-def made_up_step(milliseconds: float, drop_rate: float = 0.0) -> dict:
-    return {
-        "drop_rate": drop_rate,
-        "step_ms": milliseconds,
-        "step_ms_quartiles": [milliseconds - 1, milliseconds + 2],
-        "images_per_second": 1234.5,
-        "gflop_per_step": 20.198,
-        "limit_gflops": 1460.0,
-        "fraction_of_limit": 0.61,
-        "fraction_quartiles": [0.58, 0.63],
-    }
-
-
-def made_up_benchmark() -> dict:
-    whole = {
-        "with_dropout": made_up_step(80, 0.1),
-        "evaluation_images_per_second": 17_000.0,
-        "loop": {"overhead_fraction": 0.021},
-        "first_step_seconds": 10.04,
-        "peak_memory_mb": 1100,
-    }
-    inference = {"p50_ms": 1.0, "p90_ms": 2.0, "p99_ms": 3.0, "images_per_second": 900.0}
-    return {
-        "command": "python -m experiments.benchmark --quick",
-        "hardware": "CPU: toy, 2 cores",
-        "versions": {"tensorflow": "2.21.0"},
-        "float32": made_up_step(72.5) | whole,
-        "bfloat16": made_up_step(4000),  # emulated: the step alone
-        "pipeline_images_per_second": 100_000.0,
-        "disk_images_per_second": 50_000.0,
-        "inference": {"1": inference, "32": inference, "256": inference},
-        "inference_fraction_of_forward": 0.97,
-        "benchmark_seconds": 200,
-    }
-
-
-def test_table_of_the_benchmark_has_a_dash_where_nothing_was_measured() -> None:
-    lines = benchmark.table(made_up_benchmark()).splitlines()
-    assert lines[0] == "|  | float32, widths 32/64 | bfloat16, widths 32/64 |"
-    assert (
-        "| train step, ms (quartiles) | 72.5 (71.5 to 74.5) | 4000.0 (3999.0 to 4002.0) |" in lines
-    )
-    assert "| limit: matrix product, GFLOP/s | 1,460 | 1,460 |" in lines
-    assert "| what the train loop adds | 2.1% | - |" in lines
-    assert "| step with dropout 0.1, ms (quartiles) | 80.0 (79.0 to 82.0) | - |" in lines
-    assert "| SavedModel, batch 256, of the bare forward pass | 0.97 |" in lines
-    assert not any("images in memory" in line for line in lines)
-
-
-def test_table_of_the_benchmark_shows_wide_networks_and_growth_where_there_are_any() -> None:
-    result = made_up_benchmark()
-    result["float32"]["wide"] = made_up_step(300)
-    point = made_up_step(20) | {"peak_memory_mb": 800}
-    result["growth"] = {
-        "batch_size": [point | {"batch_size": 32}],
-        "width": [point | {"generator_width": 16, "discriminator_width": 32}],
-        "images": [
-            {
-                "images": 50_000,
-                "first_batch_seconds": 1.5,
-                "images_per_second": 90_000.0,
-                "peak_memory_mb": 1000,
-            }
-        ],
-    }
-    lines = benchmark.table(result).splitlines()
-    assert "float32, widths 128/64" in lines[0] and lines[0].count("|") == lines[1].count("|")
-    assert "| batch size 32 | 20.0 | 1,234 | 20.2 | 0.61 | 800 |" in lines
-    assert "| widths 16/32 | 20.0 | 1,234 | 20.2 | 0.61 | 800 |" in lines
-    assert "| 50,000 | 1.50 | 90,000 | 1,000 |" in lines
-
-
-@pytest.mark.slow
-def test_quick_benchmark_ends_in_four_minutes_and_its_file_holds_what_is_promised(
-    tmp_path: Path,
-) -> None:
-    path, start = tmp_path / "found.json", time.monotonic()
-    command = [sys.executable, "-m", "experiments.benchmark", "--quick", f"--output={path}"]
-    subprocess.run(command, check=True, cwd=common.HERE.parent)
-    assert time.monotonic() - start < 240
-    found = json.loads(path.read_text())
-    for precision in ("float32", "bfloat16"):
-        assert found[precision].keys() >= STEP_KEYS
-    assert found.keys() >= {
-        "loop_overhead_fraction",
-        "first_step_seconds",
-        "evaluation_images_per_second",
-        "inference_fraction_of_forward",
-        "peak_memory_mb",
-        "hardware",
-    }
-    for size in ("1", "32", "256"):
-        assert found["inference"][size].keys() >= {"p50_ms", "images_per_second"}

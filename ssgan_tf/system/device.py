@@ -152,7 +152,7 @@ def _multi_worker_strategy() -> "tf.distribute.Strategy":
     if not os.environ.get("TF_CONFIG"):
         raise UserError(
             "--strategy=multi_worker: needs the environment variable TF_CONFIG, which says "
-            "which machines there are (BUILD.md, 'On several machines')."
+            "which machines there are (docs/gpu-and-clusters.md)."
         )
     number, machines = worker()
     print(f"Machine {number + 1} of {machines}, waiting for all of them", flush=True)

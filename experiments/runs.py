@@ -1,0 +1,324 @@
+"""Every training run of the experiments, once: data, flags, seeds, what it is for, its control.
+
+`experiments/run.py` trains what has no result yet, `experiments/tables.py` writes the tables.
+Several seeds are declared where a table draws a conclusion from a difference.
+"""
+
+import dataclasses
+import shlex
+from typing import NamedTuple
+
+from ssgan_tf.config import Config, written
+from ssgan_tf.flags import parse_config
+
+FOLDER_ROOT = "experiments/runs/folders"  # seen from the root of the repository
+
+
+class Data(NamedTuple):
+    """A data set; a run on another number of images leaves no result, so that none are mixed."""
+
+    title: str
+    flags: str
+    train_images: int
+    test_images: int
+
+
+class Folder(NamedTuple):
+    """A folder of PNG files that `experiments/folders.py` makes from another data set."""
+
+    source: str
+    channels: int
+    labeled: int
+    unlabeled: int
+    test: int = 2000
+
+
+FOLDERS = {
+    "digits-gray-80": Folder("house_numbers", 1, 40, 40),
+    "digits-gray-1000": Folder("house_numbers", 1, 100, 900),
+    "digits-10000": Folder("house_numbers", 3, 250, 9750),
+    "photos-300": Folder("cifar10", 3, 100, 200),
+    "photos-gray-2000": Folder("cifar10", 1, 250, 1750),
+    "photos-3000": Folder("cifar10", 3, 250, 2750),
+    "photos-10000": Folder("cifar10", 3, 1000, 9000),
+}
+
+
+def _folder_data(name: str, folder: Folder) -> Data:
+    kind = "digits" if folder.source == "house_numbers" else "photos"
+    images = folder.labeled + folder.unlabeled
+    gray = "gray " if folder.channels == 1 else ""
+    channels = " --channels=1" if folder.channels == 1 else ""
+    flags = f"--dataset=folder:{FOLDER_ROOT}/{name}{channels}"
+    return Data(f"folder of {images:,} {gray}{kind}", flags, images, folder.test)
+
+
+DATA = {
+    "svhn": Data("SVHN subset", "", 10_259, 2600),
+    "house_numbers": Data("house_numbers", "--dataset=house_numbers", 10_000, 2000),
+    "cifar10": Data("CIFAR-10", "--dataset=cifar10", 50_000, 10_000),
+} | {name: _folder_data(name, folder) for name, folder in FOLDERS.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """The runs of one row of a table, which differ in their seed alone.
+
+    Attributes:
+        name: unique; of the run directories and of the rows in results.csv.
+        data: a key of `DATA`.
+        labels: as for `--labeled`; for folders, whose labeled images are all used, their number.
+        flags: the others, as one would type them.
+        what: what it is, in words.
+        seeds: 0 to `seeds` - 1.
+        control: name of the run that it is compared with, seed by seed; "": it is a control.
+    """
+
+    name: str
+    data: str
+    labels: str
+    flags: str
+    what: str
+    seeds: int = 1
+    control: str = ""
+
+    @property
+    def command(self) -> str:
+        """What one would type, without the seed."""
+        labeled = "" if self.data in FOLDERS else f"--labeled={self.labels}"
+        words = ["python -m ssgan_tf.train", DATA[self.data].flags, labeled, self.flags]
+        return " ".join(word for word in words if word)
+
+    def config(self, seed: int = 0) -> Config:
+        """The configuration that the command gives."""
+        words = shlex.split(self.command)[2:]
+        return parse_config([*words, f"--seed={seed}"], self.command, "")
+
+    @property
+    def recipe(self) -> str:
+        """All that differs from the defaults of the program, the preset spelled out.
+
+        A result of another recipe does not count, such as one of a preset that was changed since.
+        """
+        config = self.config()
+        changed = {
+            field.name: getattr(config, field.name)
+            for field in dataclasses.fields(config)
+            if field.name not in ("preset", "dataset", "seed")
+            and getattr(config, field.name) != field.default
+        }
+        return " ".join(f"--{name}={written(value)}" for name, value in changed.items())
+
+    def steps(self) -> int:
+        """Train steps, as the number of training images and the flags give them."""
+        images = DATA[self.data].train_images
+        config = self.config()
+        images -= round(images * config.validation_fraction)
+        return config.fit_to(images).length(images)[1]
+
+
+# The methods of the tables of accuracy. `article-control` has what suits the labels alone better
+# than the preset's own dropout and schedule (the section "The article").
+METHODS = {
+    "article-control": (
+        "labels alone, dropout 0.5, linear schedule",
+        "--method=supervised --schedule=linear --drop_rate=0.5",
+    ),
+    "article": ("`article`", ""),
+    "tuned-control": ("labels alone, `tuned`", "--preset=tuned --method=supervised"),
+    "tuned": ("`tuned`", "--preset=tuned"),
+}
+LABELS = ("100", "250", "500", "1000", "2500", "all")
+
+
+def _method(method: str, data: str, labels: str, seeds: int, extra: str = "") -> Run:
+    """A run of one of `METHODS`, compared with the labels alone."""
+    what, flags = METHODS[method]
+    control = "" if method.endswith("-control") else f"{data}-{labels}-{method}-control"
+    flags = f"{flags} {extra}".strip()
+    return Run(f"{data}-{labels}-{method}", data, labels, flags, what, seeds, control)
+
+
+# How many labels, from 100 to all; three seeds where the documents draw conclusions.
+SVHN = [
+    _method(method, "svhn", labels, 3 if labels in ("250", "1000") else 1)
+    for labels in LABELS
+    for method in METHODS
+]
+HOUSE_NUMBERS = [
+    _method(method, "house_numbers", labels, 3) for labels in ("250", "1000") for method in METHODS
+]
+CIFAR10 = [
+    _method(method, "cifar10", "4000", 3, "--augment_flip --steps=6400")
+    for method in ("tuned-control", "tuned")
+]
+
+ARTICLE = [
+    Run(f"{data}-1000-{name}", data, "1000", flags, what, 3, control)
+    for name, data, flags, what, control in (
+        (
+            "control-drop0",
+            "svhn",
+            "--method=supervised --schedule=linear --drop_rate=0",
+            "labels alone, no dropout, linear schedule",
+            "",
+        ),
+        (
+            "notebook-linear",
+            "svhn",
+            "--preset=notebook --schedule=linear",
+            "`notebook`, linear schedule",
+            "svhn-1000-article-control",
+        ),
+        (
+            "article-drop0-linear",
+            "svhn",
+            "--schedule=linear --drop_rate=0",
+            "`article`, no dropout, linear schedule",
+            "svhn-1000-article-control",
+        ),
+        (
+            "control-article-flags",
+            "house_numbers",
+            "--method=supervised",
+            "labels alone, the flags of `article`",
+            "",
+        ),
+    )
+]
+
+# One change at a time from `article` with 1,000 labels: each switch of the published code, and the
+# pieces of the method.
+ABLATION = [
+    Run(f"ablation-{name}", "svhn", "1000", flags, what, 1, "svhn-1000-article")
+    for name, flags, what in (
+        ("drop0", "--drop_rate=0", "no dropout"),
+        ("drop0.25", "--drop_rate=0.25", "dropout 0.25"),
+        ("drop0.5", "--drop_rate=0.5", "dropout 0.5, the nominal value of the published code"),
+        ("conv5", "--conv7_input=conv5", "conv7 reads conv5, as in the published code"),
+        ("bn-batch", "--bn_inference=batch", "batch statistics at test time, as there"),
+        ("bn-mixed", "--bn_averages=mixed", "moving averages of real and fake images, as there"),
+        ("first-labels", "--label_selection=first", "the first 1,000 labels, as there"),
+        ("no-smoothing", "--label_smoothing=0", "no label smoothing"),
+        ("adversarial", "--generator_loss=adversarial", "the original GAN loss for the generator"),
+        ("no-gan", "--unsupervised_weight=0", "no unsupervised terms"),
+        ("wide-generator", "--generator_width=128", "generator of width 128"),
+    )
+]
+
+# One change at a time from `tuned` with 2,000 steps, on validation images.
+_RECIPE = "--preset=tuned --steps=2000 --validation_fraction=0.1 --eval_every=5"
+RECIPE = [
+    Run("recipe-tuned", "svhn", "250", _RECIPE, "`tuned`, 2,000 steps", 3, "controls-250-tuned"),
+] + [
+    Run(f"recipe-{name}", "svhn", "250", f"{_RECIPE} {flags}", what, seeds, "recipe-tuned")
+    for name, flags, what, seeds in (
+        ("no-gan", "--unsupervised_weight=0", "no GAN terms", 3),
+        ("no-pseudo-labels", "--consistency_weight=0", "no pseudo-labels", 1),
+        ("no-color", "--augment_color=0", "no changes of color", 1),
+        ("no-shift", "--augment_shift=0", "no shifts", 1),
+        ("no-ramp", "--unsupervised_ramp=0", "no ramp of the GAN terms", 1),
+        ("no-labeled-batch", "--labeled_batch_size=0", "no labeled batch of its own", 1),
+        ("weight1", "--consistency_weight=1", "weight of the pseudo-labels 1", 1),
+        ("weight10", "--consistency_weight=10", "weight of the pseudo-labels 10", 1),
+        ("rate1e-3", "--learning_rate=1e-3", "learning rate 1e-3", 1),
+        ("drop0.2", "--drop_rate=0.2", "dropout 0.2", 1),
+    )
+]
+
+# What the labels alone want, and what the GAN's terms add to each: controls must be strong.
+_ALONE = f"{_RECIPE} --method=supervised"
+_PLAIN = "--learning_rate=1e-3 --drop_rate=0.2 --augment_color=0"
+_COLOR = "--learning_rate=1e-3 --drop_rate=0.2"
+_GAN = f"{_RECIPE} --consistency_weight=0"
+_WITH_GAN = "with the GAN terms, no pseudo-labels"
+CONTROLS = [
+    Run(
+        f"controls-{labels}-{name}",
+        "svhn",
+        labels,
+        flags,
+        what,
+        3 if (labels, name) == ("250", "tuned") else 1,
+        control and f"controls-{labels}-{control}",
+    )
+    for labels in ("250", "1000")
+    for name, flags, what, control in (
+        ("plain", f"{_ALONE} {_PLAIN}", "shifts", ""),
+        ("color", f"{_ALONE} {_COLOR}", "shifts, color", "plain"),
+        (
+            "drop0.5",
+            f"{_ALONE} --learning_rate=1e-3 --drop_rate=0.5",
+            "shifts, color, dropout 0.5",
+            "color",
+        ),
+        ("tuned", _ALONE, "`tuned`", "color"),
+        ("tuned-1000-steps", f"{_ALONE} --steps=1000", "`tuned`, 1,000 steps", "tuned"),
+        ("tuned-6000-steps", f"{_ALONE} --steps=6000", "`tuned`, 6,000 steps", "tuned"),
+        ("gan", f"{_GAN} {_PLAIN}", f"shifts, {_WITH_GAN}", "plain"),
+        ("color-gan", f"{_GAN} {_COLOR}", f"shifts, color, {_WITH_GAN}", "color"),
+    )
+]
+
+_LONG = "--preset=tuned --steps=20000 --eval_every=5"
+LONG = [
+    Run(
+        "long-control",
+        "svhn",
+        "1000",
+        f"{_LONG} --method=supervised",
+        "labels alone, `tuned`, 20,000 steps",
+    ),
+    Run("long-tuned", "svhn", "1000", _LONG, "`tuned`, 20,000 steps", 1, "long-control"),
+]
+
+# The plain command for one's own images, and the control that its closing lines name.
+FOLDER_RUNS = [
+    run
+    for name, folder in FOLDERS.items()
+    for run in (
+        Run(
+            f"folder-{name}-control",
+            name,
+            str(folder.labeled),
+            "--method=supervised",
+            "labels alone",
+            3,
+        ),
+        Run(
+            f"folder-{name}",
+            name,
+            str(folder.labeled),
+            "",
+            "plain command",
+            3,
+            f"folder-{name}-control",
+        ),
+    )
+]
+
+# What else the classifier knows (`experiments/realness.py`) needs validation images.
+REALNESS = [
+    Run(
+        f"realness-{preset}",
+        "svhn",
+        "1000",
+        f"--preset={preset} --validation_fraction=0.1",
+        f"`{preset}`",
+    )
+    for preset in ("article", "tuned")
+]
+
+_ALL = [
+    *SVHN,
+    *HOUSE_NUMBERS,
+    *CIFAR10,
+    *FOLDER_RUNS,
+    *ARTICLE,
+    *RECIPE,
+    *ABLATION,
+    *LONG,
+    *CONTROLS,
+    *REALNESS,
+]
+RUNS = {run.name: run for run in _ALL}

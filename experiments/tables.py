@@ -1,0 +1,319 @@
+"""Writes docs/results.md, and the table of results in the README, from what was measured.
+
+    python -m experiments.tables
+
+Cost: a second. The numbers are those of experiments/results.csv and experiments/curves.csv.gz
+(experiments/run.py), experiments/realness.csv (experiments/realness.py) and
+experiments/dropped.csv, which is kept by hand; the words are in experiments/results_template.md.
+"""
+
+import argparse
+import collections
+import csv
+import statistics
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from experiments import records, runs
+from experiments.records import HERE, Row
+from experiments.runs import DATA, LABELS, METHODS, RUNS, Run
+
+ROOT = HERE.parent
+NOT_YET = "not measured yet"
+# A data set each: what is reached, beside what the labels alone reach.
+HEADLINE = (
+    "svhn-1000-tuned",
+    "house_numbers-1000-article",
+    "cifar10-4000-tuned",
+    "folder-digits-10000",
+    "folder-photos-300",
+)
+TARGET = 0.70  # of the table of times
+STEPS = (400, 1200, 2000, 4000, 8000, 12000, 16000, 20000)  # of the table of long runs
+
+
+class Found:
+    """The results that count: of declared runs, with the flags that they have now."""
+
+    def __init__(self, results: Iterable[Row], curves: Iterable[Row] = ()) -> None:
+        """
+        Args:
+            results: rows of results.csv.
+            curves: rows of curves.csv.gz.
+        """
+        self.rows: dict[str, dict[int, Row]] = collections.defaultdict(dict)
+        for row in results:
+            run = RUNS.get(row["name"])
+            if run and row["recipe"] == run.recipe:
+                self.rows[run.name][int(row["seed"])] = row
+        self.curves: dict[tuple[str, int], list[Row]] = collections.defaultdict(list)
+        for point in curves:
+            self.curves[point["name"], int(point["seed"])].append(point)
+
+    def values(self, run: Run, column: str) -> dict[int, float]:
+        """Seed -> value, where there is one."""
+        rows = sorted(self.rows[run.name].items())
+        return {seed: float(row[column]) for seed, row in rows if row[column]}
+
+    def gains(self, run: Run, column: str) -> list[float]:
+        """The run minus its control, for each seed that both have."""
+        if not run.control:
+            return []
+        own, control = self.values(run, column), self.values(RUNS[run.control], column)
+        return [own[seed] - control[seed] for seed in own if seed in control]
+
+
+def spread(values: Iterable[float], sign: str = "") -> str:
+    """Fractions as per cent, such as "75.2 ± 0.4": mean and sample standard deviation.
+
+    One value has no deviation, none is an empty cell.
+
+    Args:
+        values: fractions.
+        sign: "+" for differences.
+    """
+    values = [100 * value for value in values]
+    if not values:
+        return ""
+    mean = f"{statistics.fmean(values):{sign}.1f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.1f}"
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table."""
+    head_line, *lines = [f"| {' | '.join(row)} |" for row in (head, *rows)]
+    return "\n".join([head_line, "|---" * len(head) + "|", *lines])
+
+
+def table(
+    found: Found,
+    declared: Iterable[Run],
+    what: Callable[[Run], str] = lambda run: run.what,
+    part: str = "test",
+) -> str:
+    """One row a run: accuracy, worst seed, gain against its control, cost and command.
+
+    Args:
+        found: the results.
+        declared: the runs, in the order of the rows.
+        what: the first cell.
+        part: "test", or "validation" where hyper-parameters were chosen.
+    """
+    head = ("what", "labels", f"{part} accuracy, %", "worst seed", "gain", "seeds")
+    rows = []
+    for run in declared:
+        values = found.values(run, f"{part}_accuracy")
+        seconds = found.values(run, "seconds").values()
+        rows.append(
+            (
+                what(run),
+                f"{int(run.labels):,}" if run.labels != "all" else "all",
+                spread(values.values()) or NOT_YET,
+                spread([min(values.values())]) if len(values) > 1 else "",
+                spread(found.gains(run, f"{part}_accuracy"), "+"),
+                str(len(values) or ""),
+                f"{run.steps():,}",
+                f"{min(seconds) / 60:.0f}" if seconds else "",
+                f"`{run.command}`",
+            )
+        )
+    return markdown((*head, "steps", "minutes", "command"), rows)
+
+
+def headline(found: Found) -> str:
+    """The README's table."""
+    rows = []
+    for run in map(RUNS.__getitem__, HEADLINE):
+        control = RUNS[run.control]
+        alone, reached = (found.values(r, "test_accuracy").values() for r in (control, run))
+        rows.append(
+            (
+                DATA[run.data].title,
+                f"{int(run.labels):,}",
+                run.what,
+                spread(alone) or NOT_YET,
+                spread(reached) or NOT_YET,
+                spread(found.gains(run, "test_accuracy"), "+"),
+                str(len(reached) or ""),
+            )
+        )
+    head = ("images", "labels", "with", "labels alone, %", "test accuracy, %", "gain", "seeds")
+    return markdown(head, rows)
+
+
+def labels_tables(found: Found) -> str:
+    """Accuracy and gain of each method over the number of labels, on the SVHN subset."""
+    accuracies, gains = [], []
+    for method, (name, _) in METHODS.items():
+        row = [RUNS[f"svhn-{labels}-{method}"] for labels in LABELS]
+        cells = []
+        for run in row:
+            values = found.values(run, "test_accuracy").values()
+            cells.append(f"{spread(values)} ({len(values)})" if values else "")
+        accuracies.append((name, *cells))
+        if row[0].control:
+            gains.append((name, *(spread(found.gains(run, "test_accuracy"), "+") for run in row)))
+    head = [f"{int(labels):,}" if labels != "all" else labels for labels in LABELS]
+    first = markdown(("test accuracy, % (seeds)", *head), accuracies)
+    return f"{first}\n\n{markdown(('gain over the labels alone', *head), gains)}"
+
+
+def long_table(found: Found) -> str:
+    """Test accuracy on the way of the long runs."""
+    rows = []
+    for run in runs.LONG:
+        curve = {int(point["step"]): point["test_accuracy"] for point in found.curves[run.name, 0]}
+        cells = [spread([float(curve[step])]) if step in curve else "" for step in STEPS]
+        rows.append((run.what, *cells) if curve else (run.what, NOT_YET, *cells[1:]))
+    return markdown(("test accuracy, %, after steps", *(f"{step:,}" for step in STEPS)), rows)
+
+
+def seconds_to_target(curve: Sequence[Row]) -> tuple[float, bool]:
+    """Seconds to the first evaluation at `TARGET` or above, else of the whole run; and whether."""
+    for point in curve:
+        if float(point["test_accuracy"]) >= TARGET:
+            return float(point["wall_seconds"]), True
+    return float(curve[-1]["wall_seconds"]), False
+
+
+def time_table(found: Found) -> str:
+    """Time to the target with 1,000 labels; the whole length of a run that never gets there."""
+    rows = []
+    for method in METHODS:
+        run = RUNS[f"svhn-1000-{method}"]
+        curves = [found.curves[run.name, seed] for seed in range(run.seeds)]
+        times = [seconds_to_target(curve) for curve in curves if curve and curve[0]["wall_seconds"]]
+        cells = ", ".join(f"{s:.0f}" if reached else f"{s:.0f} (never)" for s, reached in times)
+        median = f"{statistics.median(s for s, _ in times):.0f}" if times else ""
+        rows.append((run.what, cells or NOT_YET, median))
+    return markdown(("with", f"seconds to {TARGET:.0%}, each seed", "median"), rows)
+
+
+def dropped_table(folder: Path) -> str:
+    """What was tried and is not in the program."""
+    rows = []
+    for row in _read(folder / "dropped.csv"):
+        flag = f"`{row['flag']}`" if row["flag"] else ""
+        cells = [row[name] for name in ("data", "labels", "part", "difference", "seeds")]
+        rows.append((row["what"], flag, *cells, row["commit"]))
+    head = ("what", "flag", "data", "labels", "images", "difference", "seeds", "commit")
+    return markdown(head, rows)
+
+
+def realness_tables(folder: Path) -> str:
+    """How well two scores tell test digits from other images, and calibration."""
+    rows = _read(folder / "realness.csv")
+    kinds = ("generated", "house_numbers", "noise", "patches")
+    first = [
+        (RUNS[row["name"]].what, score, *(row[f"auroc_{kind}_{column}"] for kind in kinds))
+        for row in rows
+        for score, column in (("`p_real`", "p_real"), ("largest softmax", "max_softmax"))
+    ]
+    columns = ("temperature", "error_before", "error_after", "log_loss_before", "log_loss_after")
+    second = [(RUNS[row["name"]].what, *(row[column] for column in columns)) for row in rows]
+    return "\n\n".join(
+        [
+            markdown(
+                (
+                    "AUROC of test digits against",
+                    "score",
+                    "the run's own fakes",
+                    "rendered house numbers",
+                    "uniform noise",
+                    "patches of 16 test digits",
+                ),
+                first,
+            ),
+            markdown(
+                (
+                    "with",
+                    "temperature",
+                    "calibration error before",
+                    "after",
+                    "log loss before",
+                    "after",
+                ),
+                second,
+            ),
+        ]
+    )
+
+
+def document(found: Found, folder: Path = HERE) -> str:
+    """The whole of docs/results.md.
+
+    Args:
+        found: the results.
+        folder: of dropped.csv and realness.csv.
+    """
+    article = [RUNS[f"svhn-1000-{name}"] for name in ("article-control", "article")]
+
+    def on(run: Run) -> str:
+        return f"{DATA[run.data].title}: {run.what}"
+
+    parts = {
+        "headline": headline(found),
+        "article": table(found, [*article, *runs.ARTICLE], on),
+        "labels": labels_tables(found),
+        "house_numbers": table(found, runs.HOUSE_NUMBERS),
+        "photos": table(found, runs.CIFAR10),
+        "folders": table(found, runs.FOLDER_RUNS, on),
+        "recipe": table(found, runs.RECIPE, part="validation"),
+        "controls": table(found, runs.CONTROLS, part="validation"),
+        "ablation": table(found, [article[1], *runs.ABLATION]),
+        "long": long_table(found),
+        "time": time_table(found),
+        "realness": realness_tables(folder),
+        "dropped": dropped_table(folder),
+    }
+    text = (HERE / "results_template.md").read_text()
+    for name, body in parts.items():
+        text = text.replace(f"{{{{{name}}}}}", body)
+    return text
+
+
+def write(folder: Path = HERE, root: Path = ROOT, figures: bool = True) -> None:
+    """Writes all that follows from the results.
+
+    Args:
+        folder: of results.csv and the other files that are read.
+        root: docs/results.md and README.md are below it.
+        figures: whether the figures are drawn, too.
+    """
+    found = Found(records.read_results(folder), records.read_curves(folder))
+    (root / "docs").mkdir(exist_ok=True)
+    (root / "docs" / "results.md").write_text(document(found, folder))
+    replace_block(root / "README.md", "results", headline(found))
+    if figures:
+        from experiments import figures as drawing  # matplotlib takes a second
+
+        drawing.draw(found, folder / "figures")
+
+
+def replace_block(path: Path, marker: str, text: str) -> None:
+    """Puts generated text between `<!-- marker -->` and `<!-- end marker -->` of a file."""
+    start, end = f"<!-- {marker} -->", f"<!-- end {marker} -->"
+    text_before = path.read_text() if path.exists() else ""
+    if text_before.count(start) != 1 or end not in text_before:
+        sys.exit(f"{path}: needs {start} once, and {end} after it.")
+    before, rest = text_before.split(start)
+    indent = before[before.rfind("\n") + 1 :]  # a marker in a list stands in its column
+    path.write_text(f"{before}{start}\n{indent}{text.strip()}\n{indent}{end}{rest.split(end)[1]}")
+
+
+def _read(path: Path) -> list[Row]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def main() -> None:
+    """The command line, which has no flags."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
+    write()
+
+
+if __name__ == "__main__":
+    main()
