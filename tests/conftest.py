@@ -28,6 +28,29 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture
+def brief_end(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whole runs end without a SavedModel and a report, which take longer than their training.
+
+    For the modules whose tests are about something else: their fixtures of a wider scope write
+    everything, and so do their tests that are marked `writes_everything`.
+    """
+    if request.node.get_closest_marker("writes_everything"):
+        yield
+        return
+    from ssgan_tf import report
+    from ssgan_tf.inference import saved_model
+
+    def save(directory: Path, *_: object, **__: object) -> None:
+        directory.mkdir(exist_ok=True)
+        (directory / "not_written_in_this_test").touch()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(saved_model, "save", save)
+        patch.setattr(report, "write_report", lambda *_, **__: None)
+        yield
+
+
+@pytest.fixture
 def narrow_config() -> Config:
     """The article's recipe with narrow networks and small batches."""
     return Config.from_preset("article", **NARROW, batch_size=16, labeled=40)

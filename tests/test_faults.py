@@ -29,6 +29,8 @@ from ssgan_tf.runs.summaries import Summaries
 
 FLAGS = f"{FINISHED} --checkpoint_every_minutes=0.00001"  # a checkpoint after every step
 
+pytestmark = pytest.mark.usefixtures("brief_end")
+
 
 def events(directory: Path) -> list[tuple[int, str]]:
     """(step, tag) of everything in the event files, in their order."""
@@ -204,7 +206,7 @@ def fill(place: Path, leave: int) -> None:
         (train.run_dir, "write_metrics", 2, 5),  # right before the second checkpoint
         (summaries, "save_png", 2, 5),
         (Summaries, "image", 3, 5),  # two an evaluation
-        (saved_model, "save", 1, 10),
+        pytest.param(saved_model, "save", 1, 10, marks=pytest.mark.writes_everything),
     ],
 )
 def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(
@@ -352,6 +354,7 @@ def test_a_clock_that_jumps_back_does_no_harm(
     assert seconds == sorted(seconds)
 
 
+@pytest.mark.writes_everything
 def test_an_export_that_is_interrupted_leaves_the_old_one_usable(
     undisturbed: Path, data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

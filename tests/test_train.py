@@ -20,6 +20,8 @@ from ssgan_tf.runs.progress import Progress
 from ssgan_tf.runs.run_dir import METRICS_COLUMNS
 
 README = Path(__file__).resolve().parent.parent / "README.md"
+
+pytestmark = pytest.mark.usefixtures("brief_end")
 SHORT = (
     "--dataset=house_numbers --labeled=40 --generator_width=8 --discriminator_width=8 "
     "--batch_size=16 --epochs=2"
@@ -301,6 +303,7 @@ def test_without_a_terminal_there_is_one_line_per_epoch(
     assert [row["epoch"] for row in rows(tmp_path)] == ["2"]
 
 
+@pytest.mark.writes_everything
 def test_the_control_takes_as_many_steps_without_a_generator(data_dir: str, tmp_path: Path) -> None:
     results = run(data_dir, tmp_path, "--method=supervised")
     assert results["steps"] == 12
@@ -312,6 +315,7 @@ def test_the_control_takes_as_many_steps_without_a_generator(data_dir: str, tmp_
     assert set(signatures) == {"serving_default", "encoded"}
 
 
+@pytest.mark.writes_everything
 def test_notebook_reports_the_half_that_its_code_tested_on(data_dir: str, tmp_path: Path) -> None:
     results = run(data_dir, tmp_path, "--preset=notebook --epochs=1")
     assert 0 <= results["test_accuracy_first_half"] <= 1

@@ -17,6 +17,8 @@ from ssgan_tf.runs import finished_run, run_dir
 from ssgan_tf.runs.results import read_results, same_test_images
 from ssgan_tf.train import train_and_evaluate
 
+pytestmark = pytest.mark.usefixtures("brief_end")
+
 
 @pytest.fixture
 def alone(run: Path, tmp_path: Path) -> Path:
@@ -169,6 +171,7 @@ def test_a_finished_run_is_not_taken_for_that_of_other_images_below_the_same_nam
     assert run_dir.read_config(directory).dataset == pets[2].dataset
 
 
+@pytest.mark.writes_everything
 def test_validation_images_of_the_folder_calibrate(
     pets: tuple[Path, Path, Config], tmp_path: Path
 ) -> None:

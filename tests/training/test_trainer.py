@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -15,6 +16,14 @@ B = 8
 
 
 NARROW = {"generator_width": 8, "discriminator_width": 8, "batch_size": B}
+
+
+@pytest.fixture(autouse=True)
+def eager(request: pytest.FixtureRequest) -> Iterator[None]:
+    """`train_step` without its graph, which takes longer than a few steps; marked tests have it."""
+    tf.config.run_functions_eagerly(not request.node.get_closest_marker("graph"))
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 def make_trainer(**changes: object) -> Trainer:
@@ -387,6 +396,7 @@ def test_a_trainer_restored_from_a_checkpoint_goes_on_as_if_never_interrupted(
             np.testing.assert_array_equal(value, expected[path], err_msg=path)
 
 
+@pytest.mark.graph
 def test_one_graph_serves_all_steps() -> None:
     trainer = make_trainer()
     for step in range(3):
@@ -516,6 +526,7 @@ def test_warmup_raises_the_learning_rate_in_equal_steps() -> None:
 
 
 @pytest.mark.parametrize("preset", ["article", "tuned"])
+@pytest.mark.graph
 def test_several_steps_in_one_call_are_those_steps(preset: str) -> None:
     one, several = (make_trainer(preset=preset, drop_rate=0.3) for _ in range(2))
     extra = one.config.labeled_batch_size and 4
@@ -539,6 +550,7 @@ def test_several_steps_in_one_call_are_those_steps(preset: str) -> None:
     assert several.train_step.experimental_get_tracing_count() == 1
 
 
+@pytest.mark.graph
 def test_compiled_updates_are_those_updates() -> None:
     """With z given, since XLA draws other random numbers."""
     plain, compiled = (make_trainer(preset="tuned") for _ in range(2))
@@ -551,6 +563,7 @@ def test_compiled_updates_are_those_updates() -> None:
             assert float(value) == pytest.approx(float(expected[tag]), rel=1e-3, abs=1e-5), tag
 
 
+@pytest.mark.graph
 def test_compiled_steps_count_and_average_as_others_do() -> None:
     trainer = make_trainer(method="supervised", ema_decay=0.9, jit_compile="true")
     before = values(trainer.averaged)
@@ -560,6 +573,7 @@ def test_compiled_steps_count_and_average_as_others_do() -> None:
     assert np.isfinite(float(metrics["losses/discriminator"]))
 
 
+@pytest.mark.graph
 def test_compiled_steps_stop_at_what_is_not_a_number() -> None:
     trainer = make_trainer(method="supervised", jit_compile="true")
     trainer.discriminator.conv1.bias.assign(np.full(8, np.nan, np.float32))
@@ -569,6 +583,7 @@ def test_compiled_steps_stop_at_what_is_not_a_number() -> None:
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+@pytest.mark.graph
 def test_a_few_hundred_steps_of_each_precision_bring_the_loss_down(precision: str) -> None:
     trainer = make_trainer(preset="tuned", precision=precision, schedule="exponential")
     batch = make_batch(4)  # eight images, to be learned by heart
