@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shlex
+import shutil
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -249,21 +250,21 @@ def test_a_run_stopped_after_its_last_checkpoint_is_brought_to_its_end(
 
 
 def test_a_run_does_not_go_on_with_other_data(
-    data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(data_dir, tmp_path / "run")
+    shutil.copytree(finished, tmp_path / "run")
     (tmp_path / "run" / "results.json").unlink()
     monkeypatch.setattr(house_numbers, "NUM_EXAMPLES", {"train": 80, "test": 40})
-    flags = f"{SHORT} --data_dir={tmp_path}/data --run_dir={tmp_path}/run"
+    flags = f"{SHORT} {FINISHED} --data_dir={tmp_path}/data --run_dir={tmp_path}/run"
     assert "other data or labels" in fail(*flags.split())
 
 
-def test_an_unreadable_checkpoint_is_named(data_dir: str, tmp_path: Path) -> None:
-    run(data_dir, tmp_path, "--epochs=1")
-    (tmp_path / "results.json").unlink()
-    for path in (tmp_path / "checkpoints").glob("*.data*"):
+def test_an_unreadable_checkpoint_is_named(finished: Path, data_dir: str, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    (tmp_path / "run" / "results.json").unlink()
+    for path in (tmp_path / "run" / "checkpoints").glob("*.data*"):
         path.write_bytes(path.read_bytes()[:100])
-    flags = f"{SHORT} --epochs=1 --data_dir={data_dir} --run_dir={tmp_path}"
+    flags = f"{SHORT} {FINISHED} --data_dir={data_dir} --run_dir={tmp_path}/run"
     assert "checkpoints" in fail(*flags.split())
 
 
