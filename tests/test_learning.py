@@ -32,5 +32,6 @@ def test_a_narrow_network_is_far_above_chance_on_images_it_has_not_seen(
             eval_every=100,  # at the end alone
         )
     )
-    # Always the most frequent digit: 17%. MEASURED
+    # Measured with seeds 0 to 3: 74%, 68%, 76% and 77%. By chance 10%, and 17% for an answer that
+    # is always the most frequent digit.
     assert results["test_accuracy"] > 0.5
