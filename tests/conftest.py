@@ -34,6 +34,29 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture
+def brief_end(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whole runs end without a SavedModel and a report, which take longer than their training.
+
+    For the modules whose tests are about something else: their fixtures of a wider scope write
+    everything, and so do their tests that are marked `writes_everything`.
+    """
+    if request.node.get_closest_marker("writes_everything"):
+        yield
+        return
+    from ssgan_tf.inference import saved_model
+    from ssgan_tf.runs import run_report
+
+    def save(directory: Path, *_: object, **__: object) -> None:
+        directory.mkdir(exist_ok=True)
+        (directory / "not_written_in_this_test").touch()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(saved_model, "save", save)
+        patch.setattr(run_report, "write_report", lambda *_, **__: None)
+        yield
+
+
+@pytest.fixture
 def narrow_config() -> Config:
     """The article's recipe with narrow networks and small batches."""
     return Config.from_preset("article", **NARROW, batch_size=16, labeled=40)
@@ -67,7 +90,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Path:
     """A short run's directory, with validation images and averaged weights; not to be changed."""
-    from ssgan_tf.train import train_and_evaluate
+    from ssgan_tf.runs.story import train_and_evaluate
 
     directory = tmp_path_factory.mktemp("finished") / "run"
     train_and_evaluate(

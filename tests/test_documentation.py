@@ -43,7 +43,7 @@ RUN_BY_CI = {
     ". .venv/bin/activate": "bin/activate",
     "pip install -e .": "-e '.[test]'",
     "pip install -e .[test]": "-e '.[test]'",
-    "python -m pytest -n 2 --dist loadfile": "python -m pytest -n 2",
+    "python -m pytest -n 2 --dist worksteal": "python -m pytest -n 2",
     "ruff check .": "ruff check .",
     "ruff format --check .": "ruff format --check .",
     "pyright": "pyright",

@@ -29,6 +29,8 @@ from ssgan_tf.runs.summaries import Summaries
 
 FLAGS = f"{FINISHED} --checkpoint_every_minutes=0.00001"  # a checkpoint after every step
 
+pytestmark = pytest.mark.usefixtures("brief_end")
+
 
 def events(directory: Path) -> list[tuple[int, str]]:
     """(step, tag) of everything in the event files, in their order."""
@@ -155,12 +157,12 @@ def test_more_epochs_may_be_asked_for_under_the_exponential_schedule_alone(
 
 
 def test_more_epochs_are_refused_where_the_schedule_depends_on_them(
-    data_dir: str, tmp_path: Path
+    undisturbed: Path, data_dir: str, tmp_path: Path
 ) -> None:
-    run(data_dir, tmp_path, "--schedule=linear --epochs=1")
-    flags = f"{SHORT} --schedule=linear --epochs=2 --data_dir={data_dir} --run_dir={tmp_path}"
+    directory = Path(shutil.copytree(undisturbed, tmp_path / "run"))  # of a linear schedule
+    flags = f"{SHORT} {FLAGS} --epochs=3 --data_dir={data_dir} --run_dir={directory}"
     message = fail(*flags.split())
-    assert "--epochs=1, not --epochs=2" in message
+    assert "--epochs=2, not --epochs=3" in message
     assert "exponential" in message
 
 
@@ -202,9 +204,11 @@ def fill(place: Path, leave: int) -> None:
     ("owner", "name", "call", "kept"),
     [
         (train.run_dir, "write_metrics", 2, 5),  # right before the second checkpoint
-        (summaries, "save_png", 2, 5),
-        (Summaries, "image", 3, 5),  # two an evaluation
-        (saved_model, "save", 1, 10),
+        pytest.param(summaries, "save_png", 2, 5, marks=pytest.mark.slow),
+        pytest.param(Summaries, "image", 3, 5, marks=pytest.mark.slow),  # two an evaluation
+        pytest.param(
+            *(saved_model, "save", 1, 10), marks=[pytest.mark.slow, pytest.mark.writes_everything]
+        ),
     ],
 )
 def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(
@@ -255,12 +259,12 @@ def test_a_run_directory_that_is_deleted_ends_the_run_with_a_sentence(
 
 
 def test_a_directory_that_may_not_be_written_to_is_told_before_the_data_is_loaded(
-    data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    undisturbed: Path, data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(data_dir, tmp_path, "--epochs=1")
-    (tmp_path / "results.json").unlink()
+    directory = Path(shutil.copytree(undisturbed, tmp_path / "run"))
+    (directory / "results.json").unlink()
     monkeypatch.setattr(run_dir.os, "access", lambda *_: False)  # root may write everywhere
-    flags = f"{SHORT} --epochs=1 --data_dir={data_dir} --run_dir={tmp_path}"
+    flags = f"{SHORT} {FLAGS} --data_dir={data_dir} --run_dir={directory}"
     assert "cannot be used" in fail(*flags.split())
 
 
@@ -352,6 +356,7 @@ def test_a_clock_that_jumps_back_does_no_harm(
     assert seconds == sorted(seconds)
 
 
+@pytest.mark.writes_everything
 def test_an_export_that_is_interrupted_leaves_the_old_one_usable(
     undisturbed: Path, data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shlex
+import shutil
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,8 @@ from ssgan_tf.runs.progress import Progress
 from ssgan_tf.runs.results import METRICS_COLUMNS
 
 METRICS = Path(__file__).resolve().parent.parent / "docs/metrics.md"
+
+pytestmark = pytest.mark.usefixtures("brief_end")
 SHORT = (
     "--dataset=house_numbers --labeled=40 --generator_width=8 --discriminator_width=8 "
     "--batch_size=16 --epochs=2"
@@ -247,21 +250,21 @@ def test_a_run_stopped_after_its_last_checkpoint_is_brought_to_its_end(
 
 
 def test_a_run_does_not_go_on_with_other_data(
-    data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(data_dir, tmp_path / "run")
+    shutil.copytree(finished, tmp_path / "run")
     (tmp_path / "run" / "results.json").unlink()
     monkeypatch.setattr(house_numbers, "NUM_EXAMPLES", {"train": 80, "test": 40})
-    flags = f"{SHORT} --data_dir={tmp_path}/data --run_dir={tmp_path}/run"
+    flags = f"{SHORT} {FINISHED} --data_dir={tmp_path}/data --run_dir={tmp_path}/run"
     assert "other data or labels" in fail(*flags.split())
 
 
-def test_an_unreadable_checkpoint_is_named(data_dir: str, tmp_path: Path) -> None:
-    run(data_dir, tmp_path, "--epochs=1")
-    (tmp_path / "results.json").unlink()
-    for path in (tmp_path / "checkpoints").glob("*.data*"):
+def test_an_unreadable_checkpoint_is_named(finished: Path, data_dir: str, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    (tmp_path / "run" / "results.json").unlink()
+    for path in (tmp_path / "run" / "checkpoints").glob("*.data*"):
         path.write_bytes(path.read_bytes()[:100])
-    flags = f"{SHORT} --epochs=1 --data_dir={data_dir} --run_dir={tmp_path}"
+    flags = f"{SHORT} {FINISHED} --data_dir={data_dir} --run_dir={tmp_path}/run"
     assert "checkpoints" in fail(*flags.split())
 
 
@@ -301,6 +304,7 @@ def test_without_a_terminal_there_is_one_line_per_epoch(
     assert [row["epoch"] for row in rows(tmp_path)] == ["2"]
 
 
+@pytest.mark.writes_everything
 def test_the_control_takes_as_many_steps_without_a_generator(data_dir: str, tmp_path: Path) -> None:
     results = run(data_dir, tmp_path, "--method=supervised")
     assert results["steps"] == 12
@@ -312,6 +316,7 @@ def test_the_control_takes_as_many_steps_without_a_generator(data_dir: str, tmp_
     assert set(signatures) == {"serving_default", "encoded"}
 
 
+@pytest.mark.writes_everything
 def test_notebook_reports_the_half_that_its_code_tested_on(data_dir: str, tmp_path: Path) -> None:
     results = run(data_dir, tmp_path, "--preset=notebook --epochs=1")
     assert 0 <= results["test_accuracy_first_half"] <= 1

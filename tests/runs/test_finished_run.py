@@ -15,7 +15,9 @@ from ssgan_tf import evaluate, export, predict, sample
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.runs import config_file, finished_run
 from ssgan_tf.runs.results import read_results, same_test_images
-from ssgan_tf.train import train_and_evaluate
+from ssgan_tf.runs.story import train_and_evaluate
+
+pytestmark = pytest.mark.usefixtures("brief_end")
 
 
 @pytest.fixture
@@ -160,6 +162,7 @@ def test_a_finished_run_is_not_taken_for_that_of_other_images_below_the_same_nam
     assert config_file.read_config(directory).dataset == pets[2].dataset
 
 
+@pytest.mark.writes_everything
 def test_validation_images_of_the_folder_calibrate(
     pets: tuple[Path, Path, Config], tmp_path: Path
 ) -> None:

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -16,6 +17,14 @@ B = 8
 
 
 NARROW = {"generator_width": 8, "discriminator_width": 8, "batch_size": B}
+
+
+@pytest.fixture(autouse=True)
+def eager(request: pytest.FixtureRequest) -> Iterator[None]:
+    """`train_step` without its graph, which takes longer than a few steps; marked tests have it."""
+    tf.config.run_functions_eagerly(not request.node.get_closest_marker("graph"))
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 def make_trainer(**changes: object) -> Trainer:
@@ -387,6 +396,7 @@ def test_a_trainer_restored_from_a_checkpoint_goes_on_as_if_never_interrupted(
             np.testing.assert_array_equal(value, expected[path], err_msg=path)
 
 
+@pytest.mark.graph
 def test_one_graph_serves_all_steps() -> None:
     trainer = make_trainer()
     for step in range(3):
@@ -497,6 +507,7 @@ def test_the_ramp_scales_the_gans_terms_and_leaves_the_others() -> None:
     assert metrics["losses/discriminator"] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.graph
 def test_compiled_updates_are_those_updates() -> None:
     """With z given, since XLA draws other random numbers."""
     plain, compiled = (make_trainer(preset="tuned") for _ in range(2))
@@ -509,6 +520,7 @@ def test_compiled_updates_are_those_updates() -> None:
             assert float(value) == pytest.approx(float(expected[tag]), rel=1e-3, abs=1e-5), tag
 
 
+@pytest.mark.graph
 def test_compiled_steps_count_and_average_as_others_do() -> None:
     trainer = make_trainer(method="supervised", ema_decay=0.9, jit_compile="true")
     before = values(trainer.averaged)
@@ -518,6 +530,7 @@ def test_compiled_steps_count_and_average_as_others_do() -> None:
     assert np.isfinite(float(metrics["losses/discriminator"]))
 
 
+@pytest.mark.graph
 def test_compiled_steps_stop_at_what_is_not_a_number() -> None:
     trainer = make_trainer(method="supervised", jit_compile="true")
     trainer.discriminator.conv1.bias.assign(np.full(8, np.nan, np.float32))
@@ -527,6 +540,7 @@ def test_compiled_steps_stop_at_what_is_not_a_number() -> None:
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+@pytest.mark.graph
 def test_a_few_hundred_steps_of_each_precision_bring_the_loss_down(precision: str) -> None:
     trainer = make_trainer(preset="tuned", precision=precision, schedule="exponential")
     batch = make_batch(4)  # eight images, to be learned by heart

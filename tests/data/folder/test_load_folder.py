@@ -16,7 +16,9 @@ from ssgan_tf.data.folder.load import load_folder
 from ssgan_tf.data.folder.train_test_split import path_hash
 from ssgan_tf.data.label_split import split_labels
 from ssgan_tf.data.load import load_named
-from ssgan_tf.train import train_and_evaluate
+from ssgan_tf.runs.story import train_and_evaluate
+
+pytestmark = pytest.mark.usefixtures("brief_end")
 
 
 def write_image(path: Path, value: int, size: tuple[int, int] = (32, 32)) -> None:
@@ -348,6 +350,7 @@ def test_a_class_may_be_a_digit_that_is_no_number(pictures: Path) -> None:
     assert load_folder(str(pictures)).class_names == ["dog", "²"]
 
 
+@pytest.mark.writes_everything
 def test_a_run_on_a_folder_labels_all_by_default_and_keeps_the_class_names(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
