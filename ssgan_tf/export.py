@@ -126,7 +126,7 @@ FLAGS = (
     Flag(
         "format",
         "saved_model",
-        "The format of the model; onnx needs more packages.",
+        "Format of the model; onnx needs more packages.",
         choices=FORMATS,
     ),
     Flag("calibrate", False, "Fit a temperature on the run's validation images."),

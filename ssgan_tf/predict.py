@@ -23,7 +23,7 @@ from ssgan_tf.inference.decoders import decoding_processes, ended
 from ssgan_tf.inference.image_paths import Unreadable, expand
 from ssgan_tf.inference.prediction_writer import FORMATS, PredictionWriter
 from ssgan_tf.system import keras_settings, streams
-from ssgan_tf.system.device import quiet_start
+from ssgan_tf.system.device import prepare_device, quiet_start
 from ssgan_tf.system.streams import in_one_line
 
 FLAGS = (
@@ -70,6 +70,7 @@ def run(values: Any, arguments: Sequence[str]) -> int:
         with quiet_start(), keras_settings.left_out():  # an exported model needs none
             import tensorflow  # noqa: F401
 
+            prepare_device(deterministic=False)
         classifier = _load(values.model)
         top_k = min(values.top_k, len(classifier.class_names))
         writer = PredictionWriter(sys.stdout, values.format, top_k)

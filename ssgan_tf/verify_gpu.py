@@ -33,7 +33,7 @@ FLAGS = (
     Flag(
         "cpu_devices",
         0,
-        "Use this many logical CPU devices in place of GPUs; 0: use GPUs.",
+        "Use so many logical CPU devices, not GPUs; 0: use GPUs.",
         minimum=0,
     ),
     Flag("quick", False, "Use narrow networks, small batches and one precision: shows less."),

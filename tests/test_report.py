@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from ssgan_tf import report
-from ssgan_tf.config import UserError
 from ssgan_tf.runs.results import same_test_images
 
 
@@ -82,14 +81,6 @@ def test_another_run_is_put_beside_it_and_names_are_escaped(
     assert "run &lt;1&gt; &amp; co" in text and "run <1>" not in text
 
 
-def test_a_run_on_other_test_images_is_not_compared(copy: Path, tmp_path: Path) -> None:
-    other = Path(shutil.copytree(copy, tmp_path / "other"))
-    results = json.loads((other / "results.json").read_text()) | {"dataset": "cifar10/3.0.2"}
-    (other / "results.json").write_text(json.dumps(results))
-    with pytest.raises(UserError, match=r"cifar10/3\.0\.2"):
-        report.report_run(copy, [other])
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -123,14 +114,6 @@ def test_results_name_recall_and_test_images(run: Path) -> None:
     assert f">{results['recall']['3']:.1%}<" in row
 
 
-def test_a_run_on_as_many_other_test_images_is_not_compared(copy: Path, tmp_path: Path) -> None:
-    other = Path(shutil.copytree(copy, tmp_path / "other"))
-    results = json.loads((other / "results.json").read_text()) | {"test_ids_digest": "ab" * 32}
-    (other / "results.json").write_text(json.dumps(results))
-    with pytest.raises(UserError, match="has other test images"):
-        report.report_run(copy, [other])
-
-
 @pytest.mark.parametrize(
     ("dataset", "other", "same"),
     [
@@ -144,20 +127,3 @@ def test_the_name_of_a_folder_does_not_matter(dataset: str, other: str, same: bo
         {"dataset": name, "test_images": 9, "test_ids_digest": "ab"} for name in (dataset, other)
     )
     assert same_test_images(first, second) is same
-
-
-def test_a_report_without_curves_says_so(copy: Path) -> None:
-    (copy / "metrics.csv").unlink()
-    text = report.report_run(copy).read_text()
-    assert "No curves: metrics.csv is missing or empty." in text
-    assert Page(text).charts == ["Confusion matrix"]
-
-
-@pytest.mark.filterwarnings("error:Glyph")
-def test_names_of_every_kind_are_text_of_the_page(copy: Path, tmp_path: Path) -> None:
-    names = ["$a$ <b>", "実験", "_x", "caf\udce9"]
-    others = [Path(shutil.copytree(copy, tmp_path / name)) for name in names]
-    page = report.report_run(copy, others).read_bytes().decode("utf-8")
-    for shown in ("<td>$a$ &lt;b&gt;</td>", "<td>実験</td>", r"<td>caf\udce9</td>"):
-        assert shown in page
-    assert "run <1>" not in page

@@ -58,6 +58,7 @@ from experiments.tables import ROOT, replace_block
 from ssgan_tf.data import label_split, pipeline
 from ssgan_tf.data.dataset import Dataset, Split
 from ssgan_tf.data.load import load_dataset
+from ssgan_tf.runs import config_file
 from ssgan_tf.system.device import describe_device
 
 PATH = Path(__file__).with_suffix(".json")

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ssgan_tf.config import FITS, UserError
+from ssgan_tf.config import FITS, Fit, UserError
 from ssgan_tf.data.images.resize import RULES
 from ssgan_tf.inference.ahead import Ahead
 from ssgan_tf.inference.decoders import decode
@@ -95,7 +95,7 @@ class Classifier:
                 self.class_names = names.read_text(encoding="utf-8").splitlines()
             self._classify = self._model.signatures["serving_default"]
             shape = self._classify.structured_input_signature[1]["images"].shape
-            self.fit = FITS[int(self._model.fit)]
+            self.fit: Fit = FITS[int(self._model.fit)]
             # Older models have no number for the rule; their files were read by the first one.
             rule = int(getattr(self._model, "rule", 0))
             if self._classify.structured_outputs["logits"].shape[1] != len(self.class_names):

@@ -72,9 +72,7 @@ def _images(path: str) -> Iterator[str | Unreadable]:
     if stat.S_ISDIR(mode):
         found = walk_images(path)
         for name, reason in found.skipped:
-            if not (
-                os.path.islink(name) and os.path.isdir(name)
-            ):  # a link in a circle hides nothing
+            if not (os.path.islink(name) and os.path.isdir(name)):  # a circle hides nothing
                 yield Unreadable(str(name), reason)
         yield from map(str, found.files)
     elif stat.S_ISREG(mode):

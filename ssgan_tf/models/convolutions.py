@@ -1,7 +1,7 @@
 """What makes the convolutions fast; the numbers are those of TensorFlow's own."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import keras
 import tensorflow as tf
@@ -11,6 +11,8 @@ from ssgan_tf.system.device import gpus
 LARGEST_SMALL_MAP = 8  # side up to which `kernel_gradient` pays, measured on a CPU
 
 Padding = Literal["SAME", "VALID"]
+# Its stub gives a decorated function the type of the pair that it computes from.
+custom_gradient: Any = tf.custom_gradient
 
 
 class Conv2D(keras.layers.Conv2D):
@@ -21,7 +23,8 @@ class Conv2D(keras.layers.Conv2D):
 
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """(B, H, W, C), (k, k, C, F) -> (B, H', W', F)."""
-        return conv(inputs, kernel, self.strides[0], self.padding.upper())
+        padding: Padding = "SAME" if self.padding == "same" else "VALID"
+        return conv(inputs, kernel, self.strides[0], padding)
 
 
 class Conv2DTranspose(keras.layers.Conv2DTranspose):
@@ -61,11 +64,11 @@ def conv(x: tf.Tensor, kernel: tf.Tensor, stride: int, padding: Padding = "SAME"
     if not _kernel_gradient_pays(x, stride):
         return tf.nn.conv2d(x, kernel, stride, padding)
 
-    @tf.custom_gradient
+    @custom_gradient
     def op(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
         def gradient(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             dx = tf.nn.conv2d_transpose(dy, kernel, tf.shape(x), stride, padding)
-            return dx, kernel_gradient(x, dy, kernel.shape[0], stride, padding)
+            return dx, kernel_gradient(x, dy, _sides(kernel)[0], stride, padding)
 
         return tf.nn.conv2d(x, kernel, stride, padding), gradient
 
@@ -83,14 +86,15 @@ def transpose_conv(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tenso
     Returns:
         (B, 2 H, 2 W, C).
     """
-    size, _, channels, _ = kernel.shape
+    size, _, channels, _ = _sides(kernel)
+    _, height, width, _ = _sides(x)
     kernel, bias = tf.cast(kernel, x.dtype), tf.cast(bias, x.dtype)
-    shape = (tf.shape(x)[0], 2 * x.shape[1], 2 * x.shape[2], channels)
+    shape: Any = (tf.shape(x)[0], 2 * height, 2 * width, channels)  # a tensor and numbers
 
     if not _kernel_gradient_pays(x, 1):
         return tf.nn.bias_add(tf.nn.conv2d_transpose(x, kernel, shape, 2), bias)
 
-    @tf.custom_gradient
+    @custom_gradient
     def op(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
         def gradient(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return tf.nn.conv2d(dy, kernel, 2, "SAME"), kernel_gradient(dy, x, size, 2, "SAME")
@@ -107,7 +111,9 @@ def _kernel_gradient_pays(x: tf.Tensor, stride: int) -> bool:
         x: (B, H, W, C), whose map the stride divides.
         stride: of the convolution.
     """
-    return not gpus() and x.dtype == tf.float32 and max(x.shape[1:3]) <= LARGEST_SMALL_MAP * stride
+    return (
+        not gpus() and x.dtype == tf.float32 and max(_sides(x)[1:3]) <= LARGEST_SMALL_MAP * stride
+    )
 
 
 def kernel_gradient(
@@ -130,12 +136,13 @@ def kernel_gradient(
         (k, k, C, F).
     """
     pads = [[0, 0]]
-    for side, side_out in zip(x.shape[1:3], dy.shape[1:3], strict=True):
+    for side, side_out in zip(_sides(x)[1:3], _sides(dy)[1:3], strict=True):
         total = max((side_out - 1) * stride + size - side, 0)  # 0 for "VALID"
         pads.append([total // 2, total - total // 2])
     images = tf.transpose(x, (3, 1, 2, 0))  # (C, H, W, B)
     filters = tf.transpose(dy, (1, 2, 0, 3))  # (H', W', B, F)
-    gradient = tf.nn.conv2d(images, filters, 1, [*pads, [0, 0]], dilations=stride)
+    padded = cast(Any, [*pads, [0, 0]])  # the stub knows the words alone
+    gradient = tf.nn.conv2d(images, filters, 1, padded, dilations=stride)
     # A stride may leave rows of `x` that the convolution never read; what they give falls away.
     return tf.transpose(gradient[:, :size, :size], (1, 2, 0, 3))  # (C, k, k, F) -> (k, k, C, F)
 
@@ -155,7 +162,7 @@ def sub_pixel_transpose_conv(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -
     Returns:
         (B, 2 H, 2 W, C).
     """
-    channels, filters = kernel.shape[2:]
+    channels, filters = _sides(kernel)[2:]
     kernel, bias = tf.cast(kernel, x.dtype), tf.cast(bias, x.dtype)
     # Output pixel 2 i + p takes from pixel i + d the tap p + 2 - 2 d, with a zero put in front.
     taps = tf.reshape(
@@ -164,3 +171,8 @@ def sub_pixel_transpose_conv(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -
     taps = tf.transpose(taps[::-1, :, ::-1], (0, 2, 5, 1, 3, 4))  # (3, 3, F, 2, 2, C)
     four = tf.nn.conv2d(x, tf.reshape(taps, (3, 3, filters, 4 * channels)), 1, "SAME")
     return tf.nn.depth_to_space(tf.nn.bias_add(four, tf.tile(bias, [4])), 2)
+
+
+def _sides(x: tf.Tensor) -> tuple[int, ...]:
+    """The static shape, in which only that of the batch may be None."""
+    return cast(tuple[int, ...], tuple(x.shape))

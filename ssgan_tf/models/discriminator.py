@@ -140,11 +140,12 @@ class Discriminator(keras.Model):
         x = dropout(leaky_relu(self.bn3(self.conv3(x), **norm)), rate, seeds[2])  # (B, 4, 4, ..)
         x = leaky_relu(self.bn4(self.conv4(x), **norm))  # (B, 4, 4, 2 m_d)
         x = leaky_relu(self.bn5(self.conv5(x), **norm))  # (B, 4, 4, 2 m_d)
+        fifth = x
         if self.conv7_input == "conv6" or not self.built:  # the notebook has conv6, without effect
-            sixth = leaky_relu(self.bn6(self.conv6(x), **norm))  # (B, 2, 2, 2 m_d)
-            sixth = dropout(sixth, rate, seeds[3])
-        if self.conv7_input == "conv6":
-            x = sixth
+            x = leaky_relu(self.bn6(self.conv6(x), **norm))  # (B, 2, 2, 2 m_d)
+            x = dropout(x, rate, seeds[3])
+        if self.conv7_input == "conv5":
+            x = fifth
         x = leaky_relu(self.conv7(x))  # (B, 2, 2, 2 m_d)
 
         features = tf.reduce_mean(tf.cast(x, tf.float32), axis=(1, 2))  # (B, 2 m_d)

@@ -1,11 +1,12 @@
 """What both networks share, and Keras has not: batch norm and dropout that say what they do."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal, cast
 
 import keras
 import tensorflow as tf
 
+from ssgan_tf.models.convolutions import custom_gradient
 from ssgan_tf.system import keras_settings
 from ssgan_tf.system.replicas import mean_over_replicas, replica
 
@@ -27,7 +28,7 @@ def policy(precision: str) -> str:
     return precision if precision == "float32" else f"mixed_{precision}"
 
 
-@tf.custom_gradient
+@custom_gradient
 def leaky_relu(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
     """max(x, 0.2 x), elementwise.
 
@@ -60,7 +61,8 @@ def dropout(x: tf.Tensor, rate: float, seed: tf.Tensor | None) -> tf.Tensor:
     if seed is None or rate == 0:
         return x
     threshold = round(rate * 65536)
-    draws = tf.random.stateless_uniform(((tf.size(x) + 1) // 2,), seed, None, None, tf.uint32)
+    shape = ((tf.size(x) + 1) // 2,)
+    draws = cast(Any, tf.random).stateless_uniform(shape, seed, None, None, tf.uint32)
     bits = tf.reshape(tf.bitcast(draws, tf.uint16), (-1,))[: tf.size(x)]  # (N / 2,) -> (N,)
     keep = tf.reshape(bits, tf.shape(x)) >= tf.constant(threshold, tf.uint16)
     return x * (tf.cast(keep, x.dtype) * (65536 / (65536 - threshold)))
@@ -142,5 +144,5 @@ class BatchNorm(keras.layers.Layer):
         centered = whole - mean  # first, as in the kernel: values near 0 keep their sign
         variance = mean_over_replicas(tf.reduce_mean(tf.square(centered), axis=(0, 1, 2)))
         y = centered * (self.gamma * tf.math.rsqrt(variance + BN_EPSILON)) + self.beta
-        count = tf.cast(tf.size(x[..., 0]) * replica()[1], tf.float32)
+        count = tf.cast(tf.reduce_prod(tf.shape(x)[:-1]) * replica()[1], tf.float32)
         return tf.cast(y, x.dtype), mean, variance * count / (count - 1.0)

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from ssgan_tf.data.dataset import Dataset, Split
     from ssgan_tf.data.label_split import LabelSplit
     from ssgan_tf.inference.evaluation import Evaluation, Evaluator
-    from ssgan_tf.runs.checkpoints import Checkpoints
     from ssgan_tf.runs.progress import Progress
     from ssgan_tf.runs.summaries import Summaries
     from ssgan_tf.training.loop import Loop
+    from ssgan_tf.training.state import State
     from ssgan_tf.training.step import Metrics, Trainer
 
 SHORT_ROUND = 10  # steps; a small folder has several epochs between evaluations, not to crawl
@@ -111,7 +111,6 @@ def prepare(config: Config, resumed: Path, directory: Path, start: float) -> Run
     from ssgan_tf.data import pipeline
     from ssgan_tf.inference.evaluation import Evaluator
     from ssgan_tf.runs import summaries
-    from ssgan_tf.runs.checkpoints import Checkpoints
     from ssgan_tf.runs.progress import Progress
     from ssgan_tf.training.loop import Loop
     from ssgan_tf.training.step import Trainer
@@ -122,15 +121,9 @@ def prepare(config: Config, resumed: Path, directory: Path, start: float) -> Run
     state = trainer.state
     label_split.save(directory / "labels.json", config, dataset, split)
     config_file.write_config(directory, config, chosen)
-    saver = Checkpoints(state.checkpoint, directory / "checkpoints", config.keep_checkpoints)
-    for problem in saver.restore_newest(resumed / "checkpoints"):
-        print(f"note: {problem} Going on from the one before.")
+    saver = _restore(state, config, resumed, directory, _fingerprint(dataset, split, total_steps))
     first_step = int(state.step)
-    with run_dir.errors_explained(directory):
-        state.check_same_start(_fingerprint(dataset, split, total_steps))
-    if first_step:
-        print(f"Going on from step {first_step} of {resumed}")
-    history = json.loads(state.history.numpy())
+    history = json.loads(state.history.numpy().item())
 
     batches = pipeline.training_batches(config, dataset, split, first_step, total_steps, worker())
     loop = Loop(trainer, iter(batches), directory)
@@ -193,6 +186,22 @@ def _load(
             f"give at most that, such as --batch_size={fitting}."
         )
     return dataset, split, config, asked.automatic()
+
+
+def _restore(
+    state: "State", config: Config, resumed: Path, directory: Path, data: int
+) -> "Checkpoints":
+    """Takes the state from the newest checkpoint that is sound, if there is one."""
+    from ssgan_tf.runs.checkpoints import Checkpoints
+
+    saver = Checkpoints(state.checkpoint, directory / "checkpoints", config.keep_checkpoints)
+    for problem in saver.restore_newest(resumed / "checkpoints"):
+        print(f"note: {problem} Going on from the one before.")
+    with run_dir.errors_explained(directory):
+        state.check_same_start(data)
+    if step := int(state.step):
+        print(f"Going on from step {step} of {resumed}")
+    return saver
 
 
 def _parts(dataset: "Dataset", split: "LabelSplit") -> "dict[str, Split]":

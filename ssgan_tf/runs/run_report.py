@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.runs import finished_run
-from ssgan_tf.runs.results import read_results, same_test_images
-from ssgan_tf.runs.run_dir import read_metrics
+from ssgan_tf.runs.results import read_metrics, read_results, same_test_images
 from ssgan_tf.system.files import written_aside
 
 if TYPE_CHECKING:

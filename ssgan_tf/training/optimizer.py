@@ -1,5 +1,7 @@
 """Adam as TF1 had it, and the scaling of losses that float16 needs."""
 
+from typing import Any, cast
+
 import keras
 import tensorflow as tf
 
@@ -20,7 +22,7 @@ class FusedAdam(keras.optimizers.Adam):
     ) -> None:
         """One variable's update: lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + epsilon)."""
         index = self._get_variable_index(variable)
-        step = tf.cast(self.iterations + 1, tf.float32)
+        step = tf.cast(cast(Any, self.iterations) + 1, tf.float32)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[index].value.handle,
@@ -86,7 +88,7 @@ def gradients(tape: tf.GradientTape, share: tf.Tensor, model: keras.Model) -> di
         for value, variable in zip(tape.gradient(share, variables), variables, strict=True)
         if value is not None
     ]
-    values = sum_over_replicas([value for value, _ in found])
+    values = sum_over_replicas([cast(tf.Tensor, value) for value, _ in found])
     return {
         variable.path: (value, variable) for value, (_, variable) in zip(values, found, strict=True)
     }

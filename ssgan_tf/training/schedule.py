@@ -35,7 +35,7 @@ def learning_rate(
     rate = tf.constant(config.learning_rate)
     if config.schedule == "exponential":
         stair = STAIRS * step // total_steps if config.steps else step // steps_per_epoch
-        return rate * DECAY ** tf.cast(stair, tf.float32)
+        return rate * tf.pow(DECAY, tf.cast(stair, tf.float32))
     return rate * tf.minimum(1.0, 2.0 * (1.0 - _progress(step, total_steps)))
 
 

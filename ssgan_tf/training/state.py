@@ -2,6 +2,7 @@
 
 import keras
 import tensorflow as tf
+from keras.optimizers import LossScaleOptimizer
 
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.models.discriminator import Discriminator
@@ -51,12 +52,11 @@ class State:
         self.strategy = strategy or tf.distribute.get_strategy()
         self.precision = resolve_precision(config.precision)
         # The step is read by compiled code, which reaches the variables of its own device alone.
-        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+        self.step = tf.Variable(tf.zeros([], tf.int64), trainable=False, name="step")
         with tf.device("CPU:0"):  # strings live nowhere else; no step reads these two
-            self.wall_seconds = tf.Variable(
-                0.0, dtype=tf.float64, trainable=False, name="wall_seconds"
-            )
-            self.history = tf.Variable("{}", dtype=tf.string, trainable=False, name="history")
+            zero = tf.zeros([], tf.float64)
+            self.wall_seconds = tf.Variable(zero, trainable=False, name="wall_seconds")
+            self.history = tf.Variable(tf.constant("{}"), trainable=False, name="history")
         self.generator: Generator | None = None
         self.generator_optimizer: keras.optimizers.Optimizer | None = None
         self.averaged: Discriminator | None = None
@@ -190,12 +190,12 @@ class State:
 
 def _adam_of(given: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """Adam itself, which checkpoints of all precisions hold."""
-    return getattr(given, "inner_optimizer", given)
+    return given.inner_optimizer if isinstance(given, LossScaleOptimizer) else given
 
 
 def _loss_scale_of(given: keras.optimizers.Optimizer) -> list[keras.Variable]:
     """The state of float16's loss scaling; at other precisions what it would start with."""
-    if not isinstance(given, keras.optimizers.LossScaleOptimizer):
-        given = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD())
+    if not isinstance(given, LossScaleOptimizer):
+        given = LossScaleOptimizer(keras.optimizers.SGD())
         given.build([])
     return [given.step_counter, given.dynamic_scale]

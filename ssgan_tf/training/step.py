@@ -1,7 +1,7 @@
 """The train step: one forward pass of both networks, their losses, two updates."""
 
 import contextlib
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import keras
 import tensorflow as tf
@@ -175,6 +175,7 @@ class Trainer:
 
         With a labeled batch its L images go through D together with the B of the batch.
         """
+        assert self.generator is not None
         batch_size = tf.shape(batch.images)[0]  # B
         only_real = self.config.bn_averages == "real"  # moves the averages of D
         passes = 1 if only_real else 2
@@ -212,6 +213,7 @@ class Trainer:
 
     def _teacher_logits(self, batch: Batch, noise: Noise) -> tf.Tensor:
         """(B, K): what the averaged weights say, without dropout, of the images moved otherwise."""
+        assert self.averaged is not None  # a consistency weight needs averaged weights
         images = self._moved(
             batch.images,
             noise.teacher_shift_seed,
@@ -284,7 +286,7 @@ class Trainer:
     def _apply(
         self, used: keras.optimizers.Optimizer, gradients: dict[str, optimizer.Gradient]
     ) -> None:
-        used.learning_rate.assign(self.learning_rate())
+        cast(keras.Variable, used.learning_rate).assign(self.learning_rate())
         used.apply(
             [gradient for gradient, _ in gradients.values()],
             [variable for _, variable in gradients.values()],

@@ -42,12 +42,10 @@ def tensors_of(trainer: Trainer) -> Tensors:
 def gradients_of(trainer: Trainer) -> Tensors:
     """Half of each gradient, after the first step: what Adam's first moment is then."""
     assert trainer.generator is not None
+    networks = (trainer.discriminator, trainer.generator)
     return {
         weight.path: moment.numpy()
-        for model, adam in (
-            (trainer.discriminator, trainer.state.discriminator_optimizer),
-            (trainer.generator, trainer.state.generator_optimizer),
-        )
+        for model, adam in zip(networks, trainer.state.optimizers(), strict=True)
         for weight, moment in zip(model.trainable_variables, adam._momentums, strict=True)
     }
 

@@ -242,7 +242,7 @@ def check_export(setup: Setup) -> str:
         )
         loaded = tf.saved_model.load(str(path))
         logits = loaded.signatures["serving_default"](images=images)["logits"].numpy()
-    expected = plain.classifier(scale(images)).class_logits.numpy()
+    expected = plain.state.classifier(scale(images)).class_logits.numpy()
     return assert_same({"logits": logits}, {"logits": expected})
 
 

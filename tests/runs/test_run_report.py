@@ -1,0 +1,48 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from test_report import Page
+
+from ssgan_tf.config import UserError
+from ssgan_tf.runs.run_report import report_run
+
+
+@pytest.fixture
+def copy(run: Path, tmp_path: Path) -> Path:
+    """A run directory of one's own, to be written into."""
+    return Path(shutil.copytree(run, tmp_path / "run <1> & co"))
+
+
+def test_a_run_on_other_test_images_is_not_compared(copy: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(copy, tmp_path / "other"))
+    results = json.loads((other / "results.json").read_text()) | {"dataset": "cifar10/3.0.2"}
+    (other / "results.json").write_text(json.dumps(results))
+    with pytest.raises(UserError, match=r"cifar10/3\.0\.2"):
+        report_run(copy, [other])
+
+
+def test_a_run_on_as_many_other_test_images_is_not_compared(copy: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(copy, tmp_path / "other"))
+    results = json.loads((other / "results.json").read_text()) | {"test_ids_digest": "ab" * 32}
+    (other / "results.json").write_text(json.dumps(results))
+    with pytest.raises(UserError, match="has other test images"):
+        report_run(copy, [other])
+
+
+def test_a_report_without_curves_says_so(copy: Path) -> None:
+    (copy / "metrics.csv").unlink()
+    text = report_run(copy).read_text()
+    assert "No curves: metrics.csv is missing or empty." in text
+    assert Page(text).charts == ["Confusion matrix"]
+
+
+@pytest.mark.filterwarnings("error:Glyph")
+def test_names_of_every_kind_are_text_of_the_page(copy: Path, tmp_path: Path) -> None:
+    names = ["$a$ <b>", "実験", "_x", "caf\udce9"]
+    others = [Path(shutil.copytree(copy, tmp_path / name)) for name in names]
+    page = report_run(copy, others).read_bytes().decode("utf-8")
+    for shown in ("<td>$a$ &lt;b&gt;</td>", "<td>実験</td>", r"<td>caf\udce9</td>"):
+        assert shown in page
+    assert "run <1>" not in page
