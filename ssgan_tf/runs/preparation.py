@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ssgan_tf.data.dataset import Dataset, Split
     from ssgan_tf.data.label_split import LabelSplit
     from ssgan_tf.inference.evaluation import Evaluation, Evaluator
+    from ssgan_tf.runs.checkpoints import Checkpoints
     from ssgan_tf.runs.progress import Progress
     from ssgan_tf.runs.summaries import Summaries
     from ssgan_tf.training.loop import Loop
@@ -111,6 +112,7 @@ def prepare(config: Config, resumed: Path, directory: Path, start: float) -> Run
     from ssgan_tf.data import pipeline
     from ssgan_tf.inference.evaluation import Evaluator
     from ssgan_tf.runs import summaries
+    from ssgan_tf.runs.checkpoints import Checkpoints
     from ssgan_tf.runs.progress import Progress
     from ssgan_tf.training.loop import Loop
     from ssgan_tf.training.step import Trainer
