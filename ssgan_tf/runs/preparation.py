@@ -112,7 +112,6 @@ def prepare(config: Config, resumed: Path, directory: Path, start: float) -> Run
     from ssgan_tf.data import pipeline
     from ssgan_tf.inference.evaluation import Evaluator
     from ssgan_tf.runs import summaries
-    from ssgan_tf.runs.checkpoints import Checkpoints
     from ssgan_tf.runs.progress import Progress
     from ssgan_tf.training.loop import Loop
     from ssgan_tf.training.step import Trainer
@@ -125,7 +124,7 @@ def prepare(config: Config, resumed: Path, directory: Path, start: float) -> Run
     config_file.write_config(directory, config, chosen)
     saver = _restore(state, config, resumed, directory, _fingerprint(dataset, split, total_steps))
     first_step = int(state.step)
-    history = json.loads(state.history.numpy().item())
+    history = json.loads(bytes(state.history.numpy()))
 
     batches = pipeline.training_batches(config, dataset, split, first_step, total_steps, worker())
     loop = Loop(trainer, iter(batches), directory)
