@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import make_dataset
-from test_loading import write_image
+from test_load_folder import write_image
 from test_report import Page
 
 from ssgan_tf import evaluate, export, predict, report, sample

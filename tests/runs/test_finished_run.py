@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import NARROW
 from PIL import Image
-from test_loading import write_image
+from test_load_folder import write_image
 
 from ssgan_tf import evaluate, export, predict, sample
 from ssgan_tf.config import Config, UserError
