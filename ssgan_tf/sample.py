@@ -30,7 +30,7 @@ def latent_points(n: int, latent_dim: int, seed: int, interpolate: bool) -> np.n
         latent_dim: their dimension.
         seed: another seed gives other points.
         interpolate: each row of 8 goes from one such point to the next, along the great circle:
-            on a straight line the points in the middle would be shorter than in training.
+            on a straight line the middle points would be shorter than those seen in training.
     """
     rng = np.random.default_rng(seed)
     if not interpolate:
