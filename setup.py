@@ -42,7 +42,13 @@ setup(
         "heic": ["pillow-heif>=0.16"],  # photos of iPhones
         "notebook": ["ipykernel>=6", "nbclient>=0.10", "nbformat>=5"],
         "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "tf2onnx>=1.17"],
-        "test": ["hypothesis>=6.100", "pytest>=8", "pytest-cov>=6", "pytest-xdist>=3.6", "ruff==0.17.6"],
+        "test": [
+            "hypothesis>=6.100",
+            "pytest>=8",
+            "pytest-cov>=6",
+            "pytest-xdist>=3.6",
+            "ruff==0.17.6",
+        ],
     },
     classifiers=[
         "Programming Language :: Python :: 3",
