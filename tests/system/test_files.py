@@ -23,7 +23,7 @@ def test_what_was_written_is_read_and_has_a_schema_in_the_file(tmp_path: Path) -
         ("", "is not JSON"),
         ("{", "is not JSON"),
         ("[" * 100_000, "is not JSON"),
-        ("[]", "not such a file"),
+        ("[]", "not a file of a run"),
         (json.dumps(CONTENT), "has no schema version"),
         (json.dumps({"schema": SCHEMA + 1} | CONTENT), f"has the schema version {SCHEMA + 1}"),
         (json.dumps({"schema": SCHEMA, "name": "run"}), "lacks 'steps'"),
