@@ -17,6 +17,7 @@ from PIL import Image
 from ssgan_tf import predict, train
 from ssgan_tf.data import house_numbers
 from ssgan_tf.inference.evaluation import Evaluator
+from ssgan_tf.runs import preparation, story
 from ssgan_tf.runs.progress import Progress
 from ssgan_tf.runs.results import METRICS_COLUMNS
 
@@ -159,7 +160,6 @@ def test_tensorboard_has_every_tag_that_the_documents_explain(finished: Path) ->
         "losses/unsupervised_fake",
         "losses/generator",
         "losses/consistency",
-        "losses/entropy",
         "accuracy/train_labeled_running",
         "accuracy/train_labeled",
         "accuracy/validation",
@@ -240,7 +240,8 @@ def test_a_run_stopped_after_its_last_checkpoint_is_brought_to_its_end(
 ) -> None:
     with monkeypatch.context() as patch:  # a slow first run, so that its time can be told
         slow_clock = SimpleNamespace(monotonic=lambda: 1000 * time.monotonic())
-        patch.setattr(train, "time", slow_clock)
+        patch.setattr(story, "time", slow_clock)
+        patch.setattr(preparation, "time", slow_clock)
         first = run(data_dir, tmp_path, "--keep_checkpoints=1")
     assert len(list((tmp_path / "checkpoints").glob("*.index"))) == 1
     (tmp_path / "results.json").unlink()
