@@ -20,7 +20,7 @@ __all__ = ["Config", "load_classifier", "train_and_evaluate"]
 __version__ = "0.1.0"
 
 # TensorFlow reads this when it is imported. Its oneDNN kernels are on by default on some processors
-# only; on the others a train step takes twice the time without them.
+# only; on all others a train step takes twice the time without them.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 keras_settings.prepare()
 streams.fill_closed()

@@ -1,9 +1,8 @@
 """Every hyper-parameter of a run, once: name, default, meaning, allowed values.
 
 The command line (`flags.py`), `config.json` and TensorBoard's table are all made from `Config`, so
-no default is written twice. What presets change in the defaults is in `presets.py`. This module
-imports neither TensorFlow nor absl: a bad value is
-reported before the seconds that their import takes.
+no default is written twice. What presets change in the defaults is in `presets.py`. This
+module imports neither TensorFlow nor absl, which takes seconds: a bad value is reported at once.
 """
 
 import dataclasses
@@ -351,7 +350,7 @@ class Config:
     checkpoint_every_minutes: float = _field(
         10.0,
         "Run",
-        "Time after which a long epoch gets a checkpoint in its midst; 0: at its end alone.",
+        "Time after which a long epoch gets a checkpoint before its end; 0: only at its end.",
         minimum=0,
     )
 
@@ -484,7 +483,7 @@ class Config:
 
         Args:
             other: of the same run, with numbers.
-            chosen: those that were chosen in it; the others were given.
+            chosen: those that were chosen in it; all other numbers were given.
         """
         names = [name for name in self.automatic() if name in chosen]
         if self.epochs == AUTOMATIC["epochs"] and "epochs" in chosen:

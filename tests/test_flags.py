@@ -6,7 +6,8 @@ import time
 import pytest
 
 from ssgan_tf.config import Config, UserError
-from ssgan_tf.flags import help_text, parse_config
+from ssgan_tf.flags import errors_as_sentences, help_text, parse_config
+from ssgan_tf.runs.interruption import Interrupted
 
 
 def parse(*arguments: str) -> Config:
@@ -80,3 +81,34 @@ def test_help_and_errors_come_without_importing_tensorflow(argument: str, code: 
     assert process.returncode == code, process.stderr
     assert "Traceback" not in process.stderr
     assert time.monotonic() - start < 20  # imports TensorFlow or not is what counts, see above
+
+
+@pytest.mark.parametrize(
+    ("error", "again", "status", "words"),
+    [
+        (UserError("--labeled=0: is too few."), "train", "error: --labeled=0: is too few.", ""),
+        (OSError("gone"), "", "error: gone.", ""),
+        (
+            OSError("gone"),
+            "train",
+            "error: gone. What is finished is kept; the same command goes on from there.",
+            "",
+        ),
+        (Interrupted(15, 7), "train --x", 143, "Stopped after step 7. This goes on from there:"),
+        (KeyboardInterrupt(), "", 130, ""),
+        (KeyboardInterrupt(), "train", 130, "Stopped. The same command goes on from the last"),
+    ],
+)
+def test_an_error_ends_a_command_with_what_can_be_done(
+    error: BaseException,
+    again: str,
+    status: int | str,
+    words: str,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    with pytest.raises(SystemExit) as end, errors_as_sentences(again):
+        raise error
+    assert end.value.code == status
+    shown = capsys.readouterr().err
+    assert shown.startswith(words) and bool(shown) == bool(words)
+    assert not isinstance(error, Interrupted) or shown.endswith(f":\n  {again}\n")

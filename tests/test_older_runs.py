@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import make_dataset
-from test_load_folder import write_image
+from PIL import Image
 from test_report import Page
 
 from ssgan_tf import evaluate, export, predict, report, sample
@@ -193,7 +193,15 @@ def test_an_exported_model_is_used_by_predict(
 ) -> None:
     with tarfile.open(FIXTURES / "run_04d6a2a_tuned" / "saved_model.tar.xz") as archive:
         archive.extractall(tmp_path, filter="data")
-    write_image(tmp_path / "three.png", 128)
+    Image.new("RGB", (32, 32)).save(tmp_path / "three.png")
     words = [f"--model={tmp_path / 'saved_model'}", "--format=csv", str(tmp_path / "three.png")]
     predict.main(["predict", *words])
     assert "three.png" in capsys.readouterr().out
+
+
+def test_a_preset_that_is_gone_keeps_its_values_and_gets_the_name_of_the_nearest(
+    tuned: Path,
+) -> None:
+    edit_config(tuned, preset="tuned_large", discriminator_width=96)
+    config = config_file.read_config(tuned)
+    assert (config.preset, config.discriminator_width) == ("tuned", 96)

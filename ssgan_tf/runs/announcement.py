@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ssgan_tf.data.dataset import Dataset
     from ssgan_tf.data.label_split import LabelSplit
 
-FEW_STEPS = 500  # fewer teach little; said to whom has few images and counts in epochs
+FEW_STEPS = 500  # fewer teach little; reported for few images, where the run is counted in epochs
 MANY_CLASSES = 20  # more have their recall in the report alone
 
 
@@ -139,7 +139,7 @@ def _recall(recall: dict[str, float | None]) -> list[str]:
 
 
 def _beside_the_other_method(config: Config, results: Results) -> list[str]:
-    """What the unlabeled images add to the labels alone, or the command that will tell."""
+    """What the unlabeled images add to the labels alone, or the command that measures it."""
     semi = config.method == "semi_supervised"
     other = config.control() if semi else _counterpart(config)
     directory = run_dir.directory_of(other)

@@ -99,7 +99,7 @@ def shapes(path: Path) -> dict[str, list[int]]:
 
 
 def restore(checkpoint: tf.train.Checkpoint, path: Path) -> None:
-    """Takes the state from one checkpoint; every tensor's checksum is looked at first.
+    """Takes the state from one checkpoint; every tensor's checksum is checked first.
 
     Raises:
         UserError: if it is damaged, or not of such a run.

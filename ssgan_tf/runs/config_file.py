@@ -32,6 +32,8 @@ FREE = (
 
 # A run of an earlier version has no value for these; what it did was this.
 _BEFORE_IT_WAS_A_FLAG: dict[str, Any] = {"balance_classes": "false", "bn_start": "tf1"}
+# Presets that are gone. Their values stand in the file, so what is left is the name.
+_RENAMED_PRESETS = {"tuned_large": "tuned"}
 # Flags that are gone, with their defaults: a run that did not change them can still be read.
 _GONE: dict[str, Any] = {
     "conv1_stride": 2,
@@ -82,6 +84,7 @@ def from_dict(values: Any, defaults: dict[str, Any] | None = None) -> Config:
                 f"there is no flag --{name} in this version, and the run has "
                 f"--{name}={values[name]}; use the version that wrote it."
             )
+    values = values | {"preset": _RENAMED_PRESETS.get(values["preset"], values["preset"])}
     read = {
         name: values.get(name, _BEFORE_IT_WAS_A_FLAG.get(name, field.default))
         for name, field in fields.items()

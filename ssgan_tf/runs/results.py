@@ -111,7 +111,7 @@ def read_results(directory: Path) -> Results:
 
 
 def same_test_images(results: Results, other: Results) -> bool:
-    """Whether two runs were tested on the same images, as far as their results tell."""
+    """Whether two runs were tested on the same images, as far as their results show."""
     names, digests, counts = (
         [found.get(key) for found in (results, other)]
         for key in ("dataset", "test_ids_digest", "test_images")

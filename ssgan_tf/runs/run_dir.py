@@ -144,7 +144,7 @@ def locked(directory: Path) -> Iterator[None]:
     made = [path for path in (directory, *directory.absolute().parents) if not path.exists()]
     try:
         directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:  # where permissions do not tell, as under /proc
+    except OSError as error:  # where permissions do not show it, as under /proc
         raise UserError(
             f"--run_dir={directory}: {error.filename} cannot be made ({error.strerror}); give "
             "another directory."

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from conftest import NARROW
 from PIL import Image
-from test_load_folder import write_image
 
 from ssgan_tf import evaluate, export, predict, sample
 from ssgan_tf.config import Config, UserError
@@ -18,6 +17,11 @@ from ssgan_tf.runs.results import read_results, same_test_images
 from ssgan_tf.runs.story import train_and_evaluate
 
 pytestmark = pytest.mark.usefixtures("brief_end")
+
+
+def write_image(path: Path, value: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (16, 16), (value, value, value)).save(path)
 
 
 @pytest.fixture
@@ -99,8 +103,8 @@ def pets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Config]:
     """A folder of images, a run on it, and its configuration."""
     place = tmp_path_factory.mktemp("pets")
     for index in range(10):
-        write_image(place / f"pets/train/cat/{index}.png", 10 + index, (16, 16))
-        write_image(place / f"pets/train/dög/{index}.png", 110 + index, (16, 16))
+        write_image(place / f"pets/train/cat/{index}.png", 10 + index)
+        write_image(place / f"pets/train/dög/{index}.png", 110 + index)
     config = Config(
         preset="article",
         **NARROW | {"generator_width": 2, "discriminator_width": 2},
@@ -151,9 +155,9 @@ def test_a_finished_run_is_not_taken_for_that_of_other_images_below_the_same_nam
     folder = folder.rename(tmp_path / pets[0].name)
     config = dataclasses.replace(config, dataset=f"folder:{folder}")
     if change == "more":
-        write_image(folder / "train/cat/10.png", 60, (16, 16))
+        write_image(folder / "train/cat/10.png", 60)
     else:
-        write_image(folder / "train/cat/0.png", 60, (16, 16))
+        write_image(folder / "train/cat/0.png", 60)
     for unfinished in (False, True):
         if unfinished:
             (directory / "results.json").unlink()
@@ -168,8 +172,8 @@ def test_validation_images_of_the_folder_calibrate(
 ) -> None:
     folder = Path(shutil.copytree(pets[0], tmp_path / "pets"))
     for index in range(10):
-        write_image(folder / f"valid/cat/{index}.png", 40 + index, (16, 16))
-        write_image(folder / f"valid/dög/{index}.png", 140 + index, (16, 16))
+        write_image(folder / f"valid/cat/{index}.png", 40 + index)
+        write_image(folder / f"valid/dög/{index}.png", 140 + index)
     directory = tmp_path / "run"
     place = {"dataset": f"folder:{folder}", "run_dir": str(directory)}
     train_and_evaluate(dataclasses.replace(pets[2], steps=1, **place))
