@@ -84,7 +84,7 @@ def from_dict(values: Any, defaults: dict[str, Any] | None = None) -> Config:
                 f"there is no flag --{name} in this version, and the run has "
                 f"--{name}={values[name]}; use the version that wrote it."
             )
-    values = values | {"preset": _RENAMED_PRESETS.get(values["preset"], values["preset"])}
+    values = values | {"preset": _RENAMED_PRESETS.get(str(values["preset"]), values["preset"])}
     read = {
         name: values.get(name, _BEFORE_IT_WAS_A_FLAG.get(name, field.default))
         for name, field in fields.items()
