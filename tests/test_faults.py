@@ -23,7 +23,8 @@ from test_train import FINISHED, SHORT, assert_same_run, fail, rows, run
 from ssgan_tf import train
 from ssgan_tf.config import Config
 from ssgan_tf.inference import saved_model
-from ssgan_tf.runs import config_file, run_dir, summaries
+from ssgan_tf.reporting import pictures
+from ssgan_tf.runs import config_file, rounds, run_dir
 from ssgan_tf.runs.progress import Progress
 from ssgan_tf.runs.summaries import Summaries
 
@@ -203,8 +204,8 @@ def fill(place: Path, leave: int) -> None:
 @pytest.mark.parametrize(
     ("owner", "name", "call", "kept"),
     [
-        (train.run_dir, "write_metrics", 2, 5),  # right before the second checkpoint
-        pytest.param(summaries, "save_png", 2, 5, marks=pytest.mark.slow),
+        (rounds, "write_metrics", 2, 5),  # right before the second checkpoint
+        pytest.param(pictures, "save_png", 2, 5, marks=pytest.mark.slow),
         pytest.param(Summaries, "image", 3, 5, marks=pytest.mark.slow),  # two an evaluation
         pytest.param(
             *(saved_model, "save", 1, 10), marks=[pytest.mark.slow, pytest.mark.writes_everything]

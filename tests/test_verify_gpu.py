@@ -44,6 +44,7 @@ sys.exit(verify_gpu.run_checks(setup._replace(config=config, strategy=None, step
 """
 
 
+@pytest.mark.slow
 def test_every_row_of_one_device_passes_on_a_second_one(tmp_path: Path) -> None:
     done = run_elsewhere(tmp_path, "-c", NARROW)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -240,7 +240,8 @@ def test_other_code_that_decodes_makes_other_entries() -> None:
                 inside = (package.parent / node.module.replace(".", "/")).is_dir()
                 names = {f"{node.module}.{alias.name}" for alias in node.names}
                 ahead += (names if inside else {node.module}) - found
-    assert found <= {f"ssgan_tf.data.images.{name}" for name in cache._DECODERS}
+    names_alone = {"ssgan_tf.config", "ssgan_tf.presets"}  # of the rules; they make no pixels
+    assert found - names_alone <= {f"ssgan_tf.data.images.{name}" for name in cache._DECODERS}
 
 
 @pytest.mark.parametrize("budget", [1.0, TINY])

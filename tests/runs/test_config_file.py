@@ -27,7 +27,6 @@ def test_only_runs_counted_in_epochs_can_be_made_longer() -> None:
     assert not config_file.longer(Config(epochs=40), Config(epochs=25))
     for changes in (
         {"schedule": "linear"},
-        {"schedule": "cosine"},
         {"unsupervised_ramp": 0.3},
         {"steps": 2000},  # the schedule spans them
     ):

@@ -34,6 +34,7 @@ def alone(run: Path, tmp_path: Path) -> Path:
     return directory
 
 
+@pytest.mark.writes_everything
 def test_without_the_data_one_can_sample_export_and_predict(
     alone: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from ssgan_tf.data import cache, house_numbers
 from ssgan_tf.data.load import load_named
-from ssgan_tf.models import layers
+from ssgan_tf.models import convolutions
 from ssgan_tf.system import device
 
 NARROW = {"generator_width": 2, "discriminator_width": 2, "batch_size": 4, "image_size": 16}
@@ -30,7 +30,7 @@ def test_a_hidden_gpu_is_none(hidden_gpu: None) -> None:
     assert device.gpus() == []
     assert device.describe_device().startswith("CPU: ")
     assert not device.resolve_jit_compile("auto", 1)
-    assert layers._kernel_gradient_pays(tf.zeros((1, 8, 8, 1)), 1)
+    assert convolutions._kernel_gradient_pays(tf.zeros((1, 8, 8, 1)), 1)
 
 
 def test_cores_are_those_that_this_process_may_use(

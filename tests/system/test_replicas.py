@@ -106,11 +106,11 @@ np.savez(f"{sys.argv[2]}-{replicas}.npz", **tensors(replicas))
 
 
 def assert_same_tensors(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
-    """The norm of each difference is at most 1e-4 of the norm."""
+    """The norm of each difference is at most 2e-4 of the norm."""
     assert found.keys() == expected.keys()
     for path, value in expected.items():
         difference = np.linalg.norm(found[path] - value)
-        assert difference <= 1e-4 * np.linalg.norm(value), path
+        assert difference <= 2e-4 * np.linalg.norm(value), path
 
 
 @pytest.mark.parametrize(
@@ -184,6 +184,7 @@ def tensors_of(directory: Path) -> dict[str, np.ndarray]:
     return {name: reader.get_tensor(name) for name in names}
 
 
+@pytest.mark.slow
 def test_two_machines_do_what_one_does_though_one_of_them_dies(
     data_dir: str, tmp_path: Path
 ) -> None:
