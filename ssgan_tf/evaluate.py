@@ -42,7 +42,7 @@ def evaluate_run(
     Raises:
         UserError: if it is not a run, or has no such checkpoint or part.
     """
-    config, dataset, split, trainer = finished_run.load(directory, checkpoint, data_dir)
+    config, dataset, split, state = finished_run.load(directory, checkpoint, data_dir)
     from ssgan_tf.inference.evaluation import Evaluator, realness_auroc
     from ssgan_tf.reporting import pictures
 
@@ -54,19 +54,19 @@ def evaluate_run(
     images = dataset.test if part == "test" else dataset.train.take(indices[part])
     if not len(images):
         raise UserError(f"--split={part}: the run has no such images whose class is known.")
-    found = Evaluator(trainer.classifier, config.bn_inference, config.batch_size)(images)
+    found = Evaluator(state.classifier, config.bn_inference, config.batch_size)(images)
     result: dict[str, Any] = {
         "part": part,
         "images": len(images),
-        "step": int(trainer.step),
+        "step": int(state.step),
         **found.summary(dataset.class_names),
     }
-    if trainer.generator is not None:
+    if state.generator is not None:
         moving = found
         if config.bn_inference != "moving":
-            moving = Evaluator(trainer.classifier, "moving", config.batch_size)(images)
+            moving = Evaluator(state.classifier, "moving", config.batch_size)(images)
         result["p_real_auroc"] = realness_auroc(
-            trainer.classifier, trainer.generator, moving, config.seed
+            state.classifier, state.generator, moving, config.seed
         )
     if write:
         write_json(directory / f"evaluation_{part}.json", result)

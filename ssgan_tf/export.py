@@ -60,14 +60,14 @@ def export_run(
         _check_validation(directory / "labels.json")
         run = finished_run.load(directory, checkpoint, data_dir)
         found = _calibrate(run)
-        trainer, class_names = run.trainer, run.dataset.class_names
+        state, class_names = run.state, run.dataset.class_names
     else:
-        _, class_names, trainer = finished_run.load_models(directory, checkpoint, data_dir)
+        _, class_names, state = finished_run.load_models(directory, checkpoint, data_dir)
     import tensorflow as tf
 
     from ssgan_tf.inference import convert, saved_model
 
-    classifier, generator = trainer.classifier, trainer.generator
+    classifier, generator = state.classifier, state.generator
     temperature = found.temperature if found else 1.0
     # Written aside and then renamed: whatever is at `output` is whole.
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def export_run(
             ) from error
         if form != "saved_model":
             original, made = made, Path(aside) / form
-            images = convert.images_to_check(config.image_size, trainer.channels, generator)
+            images = convert.images_to_check(config.image_size, state.channels, generator)
             convert.convert(original, form, made, images)
         made.rename(output)
     return found
@@ -116,7 +116,7 @@ def _calibrate(run: finished_run.FinishedRun) -> "Calibration":
             f"a temperature; it needs at least {calibration.LEAST_IMAGES}, better a few hundred."
         )
     validation = run.dataset.train.take(run.split.validation)
-    found = Evaluator(run.trainer.classifier, "moving", run.config.batch_size)(validation)
+    found = Evaluator(run.state.classifier, "moving", run.config.batch_size)(validation)
     return calibration.calibrate(found.logits, found.labels)
 
 

@@ -52,6 +52,10 @@ def main(argv: list[str] | None = None) -> None:
             raise UserError("no images: give files, folders, globs, or - for a list on stdin.")
         try:
             failed = run(values, paths)
+        except OSError as error:
+            if error.filename is None:  # of the output
+                raise
+            raise UserError(f"{error.filename}: cannot be read ({error.strerror}).") from error
         except BrokenProcessPool as error:
             raise UserError(
                 "a process that decodes images was ended, perhaps because memory ran out."

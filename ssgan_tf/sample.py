@@ -73,7 +73,7 @@ def sample_run(
     config = finished_run.read_config(directory)
     if config.method == "supervised":
         raise UserError(f"--run_dir={directory}: was trained on labels alone; it has no generator.")
-    generator = finished_run.load_models(directory, checkpoint, data_dir).trainer.generator
+    generator = finished_run.load_models(directory, checkpoint, data_dir).state.generator
     assert generator is not None  # only the control has none
     from ssgan_tf.data.images.resize import unscale
 

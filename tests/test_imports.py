@@ -140,3 +140,7 @@ def test_no_function_is_too_long() -> None:
     }
     long = [f"{name}: {lines} lines" for name, lines in lengths.items() if lines > FUNCTION_LINES]
     assert not long, "\n".join(long)
+
+
+def test_every_folder_of_modules_is_a_package() -> None:
+    assert all((path.parent / "__init__.py").exists() for path in ROOT.rglob("*.py"))

@@ -24,6 +24,7 @@ from ssgan_tf.inference.evaluation import Evaluation
 from ssgan_tf.runs import config_file, run_dir, run_report
 from ssgan_tf.runs.results import read_results, same_test_images
 from ssgan_tf.runs.story import train_and_evaluate
+from ssgan_tf.training.state import State
 
 FIXTURES = Path(__file__).parent / "fixtures"
 ARTICLE, TUNED = FIXTURES / "run_0_1_0_article", FIXTURES / "run_0_1_0_tuned"
@@ -47,7 +48,8 @@ def test_a_run_of_the_article_is_read_as_it_was() -> None:
     config = config_file.read_config(ARTICLE)
     stored = json.loads((ARTICLE / "config.json").read_text())["config"]
     kept = {name: value for name, value in stored.items() if hasattr(config, name)}
-    assert {name: getattr(config, name) for name in kept} == kept and len(kept) > 40
+    assert {name: getattr(config, name) for name in kept} == kept
+    assert stored.keys() - kept.keys() == config_file._GONE.keys()
     assert (config.augment_flip, config.balance_classes, config.cache_dir) == (False, "false", "")
 
 
@@ -57,7 +59,8 @@ def test_a_run_on_a_folder_has_its_own_values_and_not_what_folders_have_now() ->
     assert stored.pop("augment_shift") == 2  # pixels of 32
     assert config.augment_shift == 2 / 32
     kept = {name: value for name, value in stored.items() if hasattr(config, name)}
-    assert {name: getattr(config, name) for name in kept} == kept and len(kept) > 40
+    assert {name: getattr(config, name) for name in kept} == kept
+    assert stored.keys() - kept.keys() == config_file._GONE.keys()
     assert (config.augment_flip, config.precision, config.batch_size) == (False, "float32", 8)
     now = Config(dataset="folder:pets")
     assert (now.augment_flip, now.precision, now.batch_size) == (True, "auto", 0)
@@ -152,8 +155,10 @@ def test_a_run_that_was_stopped_goes_on_from_its_checkpoint_to_the_same_end(
     )
     assert [row["step"] for row in found] == [row["step"] for row in expected] == ["4", "8", "12"]
     for row, then in zip(found, expected, strict=True):
+        # One step after the checkpoint, and five, through which other rounding grows.
+        near = 1e-3 if row["step"] == "8" else 0.02
         for name in (name for name in then if name.startswith("loss_") and then[name]):
-            assert float(row[name]) == pytest.approx(float(then[name]), rel=0.02), name  # rounding
+            assert float(row[name]) == pytest.approx(float(then[name]), rel=near), name
     assert results["test_accuracy"] == pytest.approx(float(expected[-1]["test_accuracy"]), abs=0.1)
 
 
@@ -205,3 +210,18 @@ def test_a_preset_that_is_gone_keeps_its_values_and_gets_the_name_of_the_nearest
     edit_config(tuned, preset="tuned_large", discriminator_width=96)
     config = config_file.read_config(tuned)
     assert (config.preset, config.discriminator_width) == ("tuned", 96)
+
+
+@pytest.mark.parametrize("name", ["tuned", "supervised", "article_stopped", "tuned_stopped"])
+def test_a_checkpoint_has_all_of_the_state_and_nothing_else(name: str) -> None:
+    directory = FIXTURES / f"run_04d6a2a_{name}"
+    state = State(config_file.read_config(directory), 10)
+    (index,) = (directory / "checkpoints").glob("*.index")
+    state.checkpoint.read(str(index.with_suffix(""))).assert_consumed()
+    assert int(state.step) == int(index.stem.removeprefix("ckpt-"))
+
+
+def test_a_schedule_that_is_gone_is_named(tuned: Path) -> None:
+    edit_config(tuned, schedule="cosine")
+    with pytest.raises(UserError, match="no --schedule=cosine in this version"):
+        config_file.read_config(tuned)

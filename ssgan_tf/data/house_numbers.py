@@ -27,7 +27,7 @@ IMAGE_SIZE = 32
 NUM_EXAMPLES = {"train": 10_000, "test": 2_000}
 # As in a street, low digits are the more frequent ones (Benford's law), but no class gets rare.
 CLASS_PROBABILITIES = (0.075, 0.17, 0.14, 0.115, 0.10, 0.09, 0.08, 0.08, 0.075, 0.075)
-# Of matplotlib's fonts those with digits of a shape of their own: the others hold symbols only, or
+# Of matplotlib's fonts those with digits of a shape of their own: the rest hold symbols only, or
 # are slanted copies, and each image is slanted anyway.
 FONTS = (
     *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSansMono", "DejaVuSansMono-Bold"),

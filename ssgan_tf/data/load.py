@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
 
 import tensorflow_datasets as tfds
 
@@ -33,7 +32,7 @@ def load_dataset(config: Config, prepare: bool = True) -> Dataset:
         return load_folder(
             config.dataset.removeprefix(FOLDER),
             config.image_size,
-            cast(Fit, config.fit),
+            config.fit,
             config.channels or 3,
             config.test_fraction,
             config.memory_budget_gb,
@@ -43,7 +42,7 @@ def load_dataset(config: Config, prepare: bool = True) -> Dataset:
         config.dataset,
         config.data_dir,
         config.image_size,
-        cast(Fit, config.fit),
+        config.fit,
         config.channels,
         config.memory_budget_gb,
         config.unlabeled_splits,

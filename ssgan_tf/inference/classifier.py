@@ -127,7 +127,7 @@ class Classifier:
         """
         import tensorflow as tf
 
-        shape = (self.size, self.size, self.channels)
+        images, shape = np.asarray(images), (self.size, self.size, self.channels)
         if images.dtype != np.uint8 or images.shape[1:] != shape:
             raise UserError(
                 f"images: must be uint8 (N, {', '.join(map(str, shape))}), not {images.dtype} "
@@ -137,17 +137,18 @@ class Classifier:
         return {name: value.numpy() for name, value in found.items()}
 
     def predict(
-        self, paths: Iterable[str | os.PathLike[str]], top_k: int = 1
+        self, paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], top_k: int = 1
     ) -> list[Prediction | Unreadable]:
         """Classifies image files.
 
         Args:
-            paths: of the files.
+            paths: of the files, or of one.
             top_k: how many classes are reported for each.
 
         Returns:
             One item for each path, in order: for a file that cannot be read, why not.
         """
+        paths = [paths] if isinstance(paths, str | os.PathLike) else paths
         return list(predict(self, (os.fspath(path) for path in paths), top_k))
 
 

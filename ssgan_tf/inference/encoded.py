@@ -1,4 +1,4 @@
-"""PNG and JPEG bytes -> pixels with TensorFlow alone, as `images` does it with Pillow.
+"""PNG and JPEG bytes -> pixels with TensorFlow alone, as `decoding` does with Pillow.
 
 For the exported model, which is used where neither this package nor Pillow is.
 """

@@ -141,7 +141,7 @@ class Discriminator(keras.Model):
         x = leaky_relu(self.bn4(self.conv4(x), **norm))  # (B, 4, 4, 2 m_d)
         x = leaky_relu(self.bn5(self.conv5(x), **norm))  # (B, 4, 4, 2 m_d)
         fifth = x
-        if self.conv7_input == "conv6" or not self.built:  # the notebook has conv6, without effect
+        if self.conv7_input == "conv6" or not self.built:  # its weights are made in any case
             x = leaky_relu(self.bn6(self.conv6(x), **norm))  # (B, 2, 2, 2 m_d)
             x = dropout(x, rate, seeds[3])
         if self.conv7_input == "conv5":

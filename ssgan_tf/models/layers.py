@@ -44,7 +44,7 @@ def leaky_relu(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor
 
 
 def dropout(x: tf.Tensor, rate: float, seed: tf.Tensor | None) -> tf.Tensor:
-    """Zeroes elements with probability `rate` and scales the others by 1 / (1 - rate).
+    """Zeroes elements with probability `rate` and scales the rest by 1 / (1 - rate).
 
     The mask is a pure function of the seed, so that a resumed run draws the same masks. It is made
     from 16 random bits an element (the rate is rounded to 1 / 65536), two from each 32-bit draw:

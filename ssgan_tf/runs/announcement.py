@@ -109,12 +109,11 @@ def closing_lines(config: Config, results: Results) -> str:
     contents = ["results.json", "metrics.csv"]
     if config.method == "semi_supervised":
         contents.append("samples/")
+    time = streams.clock(results["wall_seconds"])
     predict = ["python", "-m", "ssgan_tf.predict", f"--model={directory / 'saved_model'}"]
-    minutes, seconds = divmod(round(results["wall_seconds"]), 60)
     lines += [
         f"Labeled images     {results['train_labeled_accuracy']:.1%}",
-        f"Time               {minutes}:{seconds:02d} for {results['steps']:,} steps, loading "
-        "included",
+        f"Time               {time} for {results['steps']:,} steps, loading included",
         f"Run                {directory}  ({', '.join(contents)})",
         f"Classifier         {directory / 'saved_model'}",
         f"Report             {directory / 'report.html'}",

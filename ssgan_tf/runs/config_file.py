@@ -77,6 +77,10 @@ def from_dict(values: Any, defaults: dict[str, Any] | None = None) -> Config:
     for name in ("preset", "method", "dataset"):
         if name not in values:
             raise UserError(f"--{name} is missing.")
+    if values.get("schedule") == "cosine":
+        raise UserError(
+            "there is no --schedule=cosine in this version; use the version that wrote the run."
+        )
     known = _GONE | (defaults or {})
     for name in sorted(values.keys() - fields.keys()):
         if name not in known or known[name] != values[name]:
@@ -155,8 +159,8 @@ def continued(directory: Path, config: Config) -> Config:
 def longer(then: Config, now: Config) -> bool:
     """Whether `now` is the run `then` with more epochs, and nothing that it did depends on those.
 
-    So it is under the exponential schedule of runs counted in epochs alone; all else, and the ramp,
-    stretches with the run.
+    This holds for the exponential schedule of runs counted in epochs. Other schedules and the ramp
+    stretch with the run.
     """
     fixed = now.schedule == "exponential" and not now.unsupervised_ramp and not now.steps
     return changed_flags(then, now) == ["epochs"] and 0 < then.epochs < now.epochs and fixed

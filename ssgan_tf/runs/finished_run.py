@@ -21,12 +21,12 @@ class FinishedModels(NamedTuple):
     Attributes:
         config: of the run.
         class_names: of the K classes.
-        trainer: with the weights of the checkpoint; `trainer.classifier` is the one to use.
+        state: with the weights of the checkpoint; `state.classifier` is the one to use.
     """
 
     config: Config
     class_names: list[str]
-    trainer: "State"
+    state: "State"
 
 
 class FinishedRun(NamedTuple):
@@ -36,13 +36,13 @@ class FinishedRun(NamedTuple):
         config: of the run.
         dataset: its data, loaded again.
         split: which images were labeled, which set aside.
-        trainer: with the weights of the checkpoint; `trainer.classifier` is the one to use.
+        state: with the weights of the checkpoint; `state.classifier` is the one to use.
     """
 
     config: Config
     dataset: "Dataset"
     split: "LabelSplit"
-    trainer: "State"
+    state: "State"
 
 
 def read_config(directory: Path) -> Config:
@@ -95,9 +95,9 @@ def load_models(directory: Path, checkpoint: str = "last", data_dir: str = "") -
     facts = facts or _facts_of_models(directory, config, path)
     if facts is None:
         run = load(directory, checkpoint, data_dir)
-        return FinishedModels(run.config, run.dataset.class_names, run.trainer)
+        return FinishedModels(run.config, run.dataset.class_names, run.state)
     class_names, channels = facts
-    return FinishedModels(config, class_names, _trainer(config, len(class_names), channels, path))
+    return FinishedModels(config, class_names, _state(config, len(class_names), channels, path))
 
 
 def load(directory: Path, checkpoint: str = "last", data_dir: str = "") -> FinishedRun:
@@ -115,8 +115,8 @@ def load(directory: Path, checkpoint: str = "last", data_dir: str = "") -> Finis
     config = _config_here(directory, data_dir)
     path = find_checkpoint(directory, checkpoint)
     dataset, split = load_data(directory, config)
-    trainer = _trainer(config, dataset.num_classes, dataset.channels, path)
-    return FinishedRun(config, dataset, split, trainer)
+    state = _state(config, dataset.num_classes, dataset.channels, path)
+    return FinishedRun(config, dataset, split, state)
 
 
 def load_data(directory: Path, config: Config) -> tuple["Dataset", "LabelSplit"]:
@@ -179,11 +179,11 @@ def _start(config: Config) -> None:
         prepare_device(config.deterministic)
 
 
-def _trainer(config: Config, num_classes: int, channels: int, checkpoint: Path) -> "State":
+def _state(config: Config, num_classes: int, channels: int, checkpoint: Path) -> "State":
     _start(config)
     from ssgan_tf.runs import checkpoints
     from ssgan_tf.training.state import State
 
-    trainer = State(config, num_classes, channels)
-    checkpoints.restore(trainer.checkpoint, checkpoint)
-    return trainer
+    state = State(config, num_classes, channels)
+    checkpoints.restore(state.checkpoint, checkpoint)
+    return state

@@ -93,21 +93,18 @@ class Run:
         return time.monotonic() - self.start
 
 
-def prepare(config: Config, resumed: Path, directory: Path, start: float) -> Run:
+def prepare(config: Config, directory: Path, workplace: Path, start: float) -> Run:
     """Device, data and networks of a run, in the state of its newest checkpoint.
 
     Args:
         config: of the run.
-        resumed: the run directory, whose newest checkpoint is gone on from.
-        directory: where this process writes; but for the machines that are not chief it is the
-            run directory, too.
+        directory: of the run, from whose newest checkpoint training continues.
+        workplace: where this process writes: the run directory on the chief, a temporary one on
+            the other machines.
         start: time of the clock when the program began.
     """
     device, strategy = _start_device(config)
-    dataset, split, config, chosen = _load(config, strategy)
-    steps_per_epoch, total_steps = config.length(len(split.train))
-
-    import tensorflow as tf
+    import tensorflow as tf  # from here on it is there
 
     from ssgan_tf.data import pipeline
     from ssgan_tf.inference.evaluation import Evaluator
@@ -116,22 +113,25 @@ def prepare(config: Config, resumed: Path, directory: Path, start: float) -> Run
     from ssgan_tf.training.loop import Loop
     from ssgan_tf.training.step import Trainer
 
+    dataset, split, config, chosen = _load(config, strategy)
+    steps_per_epoch, total_steps = config.length(len(split.train))
     trainer = Trainer(
         config, dataset.num_classes, dataset.channels, steps_per_epoch, total_steps, strategy
     )
     state = trainer.state
-    label_split.save(directory / "labels.json", config, dataset, split)
-    config_file.write_config(directory, config, chosen)
-    saver = _restore(state, config, resumed, directory, _fingerprint(dataset, split, total_steps))
+    label_split.save(workplace / "labels.json", config, dataset, split)
+    config_file.write_config(workplace, config, chosen)
+    data = _fingerprint(dataset, split, total_steps)
+    saver = _restore(state, config, directory, workplace, data)
     first_step = int(state.step)
     history = json.loads(bytes(state.history.numpy()))
 
     batches = pipeline.training_batches(config, dataset, split, first_step, total_steps, worker())
-    loop = Loop(trainer, iter(batches), directory)
+    loop = Loop(trainer, iter(batches), workplace)
     sums = {tag: tf.constant(history.get("sums", {}).get(tag, 0.0)) for tag in loop.zeros()}
     return Run(
         config=config,
-        directory=directory,
+        directory=workplace,
         device=device,
         dataset=dataset,
         split=split,
@@ -140,7 +140,7 @@ def prepare(config: Config, resumed: Path, directory: Path, start: float) -> Run
         evaluator=Evaluator(state.classifier, config.bn_inference, config.batch_size),
         parts=_parts(dataset, split),
         checkpoints=saver,
-        writer=summaries.Summaries(directory / "tensorboard", config, first_step),
+        writer=summaries.Summaries(workplace / "tensorboard", config, first_step),
         progress=Progress(first_step, total_steps, steps_per_epoch, config.batch_size),
         steps_per_epoch=steps_per_epoch,
         round_steps=_round_steps(config, steps_per_epoch),
@@ -190,18 +190,18 @@ def _load(
 
 
 def _restore(
-    state: "State", config: Config, resumed: Path, directory: Path, data: int
+    state: "State", config: Config, directory: Path, workplace: Path, data: int
 ) -> "Checkpoints":
     """Takes the state from the newest checkpoint that is sound, if there is one."""
     from ssgan_tf.runs.checkpoints import Checkpoints
 
-    saver = Checkpoints(state.checkpoint, directory / "checkpoints", config.keep_checkpoints)
-    for problem in saver.restore_newest(resumed / "checkpoints"):
+    saver = Checkpoints(state.checkpoint, workplace / "checkpoints", config.keep_checkpoints)
+    for problem in saver.restore_newest(directory / "checkpoints"):
         print(f"note: {problem} Going on from the one before.")
-    with run_dir.errors_explained(directory):
+    with run_dir.errors_explained(workplace):
         state.check_same_start(data)
     if step := int(state.step):
-        print(f"Going on from step {step} of {resumed}")
+        print(f"Going on from step {step} of {directory}")
     return saver
 
 

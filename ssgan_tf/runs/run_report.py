@@ -85,8 +85,8 @@ def report_run(directory: Path, compare: Sequence[Path] = (), data_dir: str = ""
                 f"{other['test_images']:,}) than this run ({results['dataset']}, "
                 f"{results['test_images']:,}); accuracies on them do not compare."
             )
-    config, dataset, split, trainer = finished_run.load(directory, data_dir=data_dir)
+    config, dataset, split, state = finished_run.load(directory, data_dir=data_dir)
     from ssgan_tf.inference.evaluation import Evaluator
 
-    evaluation = Evaluator(trainer.classifier, config.bn_inference, config.batch_size)(dataset.test)
+    evaluation = Evaluator(state.classifier, config.bn_inference, config.batch_size)(dataset.test)
     return write_report(directory, config, dataset, split, evaluation, results, compare)

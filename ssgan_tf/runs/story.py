@@ -88,8 +88,7 @@ def _finished(config: Config, directory: Path) -> Results | None:
 def _workplace(directory: Path) -> Iterator[Path]:
     """Where this process writes: the run directory, locked.
 
-    Of several machines only the chief writes there; the others do the same in a place that is
-    thrown away.
+    Of several machines only the chief writes there. Each of the rest has a temporary directory.
     """
     if worker()[0] > 0:
         with tempfile.TemporaryDirectory() as nowhere:

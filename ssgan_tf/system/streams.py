@@ -1,4 +1,4 @@
-"""Standard input, output and error: closed ones, and names that they cannot encode."""
+"""The terminal: streams that are closed or cannot encode a name, times and columns of text."""
 
 import contextlib
 import io

@@ -83,7 +83,7 @@ class Loop:
 
         It compiles the step and the loop around it: nothing is left to compile after it. Compiled
         code changes the state when it ends, so that a step that fails has changed nothing, and the
-        batch is at hand to be taken again.
+        batch can be used again.
         """
 
         def one_step() -> tuple[Metrics, Metrics]:

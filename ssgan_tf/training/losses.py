@@ -3,7 +3,7 @@
 Sources: the article; Salimans et al. 2016, "Improved Techniques for Training GANs"
 (https://arxiv.org/abs/1606.03498), section 5 (semi-supervised learning) and 3.1 (feature matching).
 
-The discriminator gives K class logits l_1 .. l_K and nothing else. An eleventh class "generated"
+The discriminator gives K class logits l_1 .. l_K and nothing else. An additional class "generated"
 has the logit 0, so the softmax over [l, 0] gives
 
     p(real) = sum_k exp(l_k) / (sum_k exp(l_k) + 1) = sigmoid(logsumexp(l)).

@@ -59,7 +59,7 @@ def weight(term: str, config: Config, step: tf.Tensor, total_steps: int) -> tf.T
 
     Returns:
         Scalar float32. That of `RAMPED` rises from 0 over the first `unsupervised_ramp` of all
-        steps; the others are constant.
+        steps; that of the other term is constant.
     """
     value = tf.constant(getattr(config, f"{term}_weight"), tf.float32)
     if term != RAMPED or config.unsupervised_ramp == 0:

@@ -118,7 +118,7 @@ class Trainer:
         """The article's step: D(x), G(z), D(G(z)) once; both gradients from that; both updates."""
         config, (d_optimizer, g_optimizer) = self.config, self.state.optimizers()
         with tf.GradientTape(persistent=True) as tape:
-            real, fake, labeled = self._outputs(batch, noise)
+            real, fake, labeled = self._outputs(batch, noise)  # D(x), D(G(z)), and y
 
             # supervised = sum(m * softmax_xent) / max(1, sum(m))
             supervised = losses.supervised_loss(*labeled)
@@ -166,7 +166,12 @@ class Trainer:
         with self._only_if_finite(measured):
             self._apply(d_optimizer, d_gradients)
             self._apply(g_optimizer, g_gradients)
-        return measured | self._monitors(labeled) | _gan_monitors(real, fake)
+        logits = real_gan_logit, fake_gan_logit
+        return (
+            measured
+            | self._monitors(labeled)
+            | _gan_monitors(*logits, real.features, fake.features)
+        )
 
     def _outputs(
         self, batch: Batch, noise: Noise
@@ -296,7 +301,7 @@ class Trainer:
         """What is done within happens only if all of these are finite; else the step fails.
 
         Gradients in float16 may be infinite: then the optimizer leaves the update out and halves
-        the scale. They have diverged if that has been of no use down to a scale of 1.
+        the scale. They have diverged if halving did not help down to a scale of 1.
         """
         if self.state.precision == "float16":
             scales = {"monitors/grad_norm_discriminator": self.state.discriminator_optimizer}
@@ -330,16 +335,18 @@ def places(batch: Batch, labeled: bool = True) -> Places | None:
     return Places(tf.concat(indices, axis=0), replicas * (size + extra))
 
 
-def _gan_monitors(real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Metrics:
+def _gan_monitors(
+    real_gan_logit: tf.Tensor,
+    fake_gan_logit: tf.Tensor,
+    real: DiscriminatorOutput,
+    fake: DiscriminatorOutput,
+) -> Metrics:
     """How sure the discriminator is, and || mean f(x) - mean f(G(z)) || / || mean f(x) ||."""
     real_mean = tf.reduce_mean(real.features, axis=0)
     fake_mean = tf.reduce_mean(fake.features, axis=0)
+    gap = tf.math.divide_no_nan(tf.norm(real_mean - fake_mean), tf.norm(real_mean))
     return {
-        "monitors/p_real_on_data": tf.reduce_mean(tf.sigmoid(losses.gan_logit(real.class_logits))),
-        "monitors/p_real_on_samples": tf.reduce_mean(
-            tf.sigmoid(losses.gan_logit(fake.class_logits))
-        ),
-        "monitors/feature_gap": tf.math.divide_no_nan(
-            tf.norm(real_mean - fake_mean), tf.norm(real_mean)
-        ),
+        "monitors/p_real_on_data": tf.reduce_mean(tf.sigmoid(real_gan_logit)),
+        "monitors/p_real_on_samples": tf.reduce_mean(tf.sigmoid(fake_gan_logit)),
+        "monitors/feature_gap": gap,
     }
