@@ -217,7 +217,8 @@ def test_a_checkpoint_has_all_of_the_state_and_nothing_else(name: str) -> None:
     directory = FIXTURES / f"run_04d6a2a_{name}"
     state = State(config_file.read_config(directory), 10)
     (index,) = (directory / "checkpoints").glob("*.index")
-    state.checkpoint.read(str(index.with_suffix(""))).assert_consumed()
+    found = state.checkpoint.restore(str(index.with_suffix("")))
+    found.assert_consumed().assert_existing_objects_matched()
     assert int(state.step) == int(index.stem.removeprefix("ckpt-"))
 
 

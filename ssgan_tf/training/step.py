@@ -166,12 +166,8 @@ class Trainer:
         with self._only_if_finite(measured):
             self._apply(d_optimizer, d_gradients)
             self._apply(g_optimizer, g_gradients)
-        logits = real_gan_logit, fake_gan_logit
-        return (
-            measured
-            | self._monitors(labeled)
-            | _gan_monitors(*logits, real.features, fake.features)
-        )
+        measured |= self._monitors(labeled)
+        return measured | _gan_monitors(real_gan_logit, fake_gan_logit, real, fake)
 
     def _outputs(
         self, batch: Batch, noise: Noise

@@ -10,6 +10,7 @@ import pytest
 from ssgan_tf.config import Config
 from ssgan_tf.flags import parse_config
 from ssgan_tf.runs import announcement, config_file, run_dir
+from ssgan_tf.system import streams
 from tests.conftest import make_dataset
 
 RESULTS = {

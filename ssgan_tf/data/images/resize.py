@@ -4,8 +4,8 @@ It has two forms: with Pillow, for files and data sets, and with TensorFlow, for
 which has no Pillow. They give the same pixels, within one level where they resize.
 
 1. The file is decoded (`decoding`, `encoded`) to 8 bits and three colors, a large JPEG at 1/2, 1/4
-   or 1/8 of its size (`jpeg_factor`). What is transparent becomes white. Then the image is turned as
-   its EXIF orientation says.
+   or 1/8 of its size (`jpeg_factor`). What is transparent becomes white. Then the image is turned
+   as its EXIF orientation says.
 2. For one channel: `(19595 R + 38470 G + 7471 B + 32768) // 65536`.
 3. An image that is S x S is ready. Of any other, by `fit`: "crop" takes the largest square in the
    middle, whose corner is at ((W - side) // 2, (H - side) // 2), and resizes it; "pad" resizes the
