@@ -29,7 +29,7 @@ COUNT = 2000  # images of each other kind
 def measure(directory: Path) -> dict[str, float]:
     """AUROCs and calibration of the run in `directory`, by column of realness.csv."""
     import tensorflow as tf
-    from scipy.special import logsumexp, softmax
+    from scipy.special import logsumexp
 
     from ssgan_tf.data import label_split
     from ssgan_tf.data.load import load_named
@@ -72,7 +72,7 @@ def measure(directory: Path) -> dict[str, float]:
     temperature = calibration.fit_temperature(logits_of(validation.images), validation.labels)
     found["temperature"] = round(temperature, 2)
     for name, divisor in (("before", 1.0), ("after", temperature)):
-        probabilities = softmax(logits / divisor, axis=1)
+        probabilities = calibration.probabilities(logits, divisor)
         error = calibration.expected_calibration_error(probabilities, labels)
         found[f"error_{name}"] = round(error, 3)
         found[f"log_loss_{name}"] = round(calibration.log_loss(logits, labels, divisor), 3)

@@ -61,7 +61,7 @@ def estimates(jobs: Iterable[Job], results: Iterable[Row]) -> list[float]:
     """
     paces = collections.defaultdict(list)
     for row in results:
-        supervised = "--method=supervised" in row["recipe"]
+        supervised = "--method=supervised" in row["command"]
         paces[supervised].append(float(row["seconds"]) / int(row["steps"]))
     return [
         run.steps() * statistics.median(paces[supervised]) if paces[supervised] else float("nan")

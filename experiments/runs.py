@@ -5,12 +5,17 @@ Several seeds are declared where a table draws a conclusion from a difference.
 """
 
 import dataclasses
+import hashlib
+import json
 import shlex
 from typing import NamedTuple
 
-from ssgan_tf.config import Config, written
+from ssgan_tf.config import Config
 from ssgan_tf.flags import parse_config
+from ssgan_tf.runs.config_file import FREE
 
+# What says where a run is, which one of several it is, or how fast; a preset is its values.
+NOT_RECIPE = (*FREE, "preset", "seed")
 FOLDER_ROOT = "experiments/runs/folders"  # seen from the root of the repository
 
 
@@ -68,7 +73,7 @@ class Run:
         name: unique; of the run directories and of the rows in results.csv.
         data: a key of `DATA`.
         labels: as for `--labeled`; for folders, whose labeled images are all used, their number.
-        flags: the others, as one would type them.
+        flags: all other flags, as one would type them.
         what: what it is, in words.
         seeds: 0 to `seeds` - 1.
         control: name of the run that it is compared with, seed by seed; "": it is a control.
@@ -96,18 +101,18 @@ class Run:
 
     @property
     def recipe(self) -> str:
-        """All that differs from the defaults of the program, the preset spelled out.
+        """A digest of the whole configuration, the preset spelled out, but for `NOT_RECIPE`.
 
-        A result of another recipe does not count, such as one of a preset that was changed since.
+        A result of another recipe does not count: of other flags, or of a preset or a default that
+        was changed since. `bn_start` counts where it can change the result: without pseudo-labels
+        no weight depends on it, and after 1,800 steps less than 1e-4 of the start is left in the
+        moving averages.
         """
         config = self.config()
-        changed = {
-            field.name: getattr(config, field.name)
-            for field in dataclasses.fields(config)
-            if field.name not in ("preset", "dataset", "seed")
-            and getattr(config, field.name) != field.default
-        }
-        return " ".join(f"--{name}={written(value)}" for name, value in changed.items())
+        values = {k: v for k, v in config.to_dict().items() if k not in NOT_RECIPE}
+        if not config.consistency_weight and self.steps() >= 1800:
+            del values["bn_start"]
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
     def steps(self) -> int:
         """Train steps, as the number of training images and the flags give them."""
@@ -206,12 +211,17 @@ ABLATION = [
     )
 ]
 
+
 # One change at a time from `tuned` with 2,000 steps, on validation images.
-_RECIPE = "--preset=tuned --steps=2000 --validation_fraction=0.1 --eval_every=5"
+def _recipe(flags: str = "", steps: int = 2000) -> str:
+    start = f"--preset=tuned --steps={steps} --validation_fraction=0.1 --eval_every=5"
+    return f"{start} {flags}".strip()
+
+
 RECIPE = [
-    Run("recipe-tuned", "svhn", "250", _RECIPE, "`tuned`, 2,000 steps", 3, "controls-250-tuned"),
+    Run("recipe-tuned", "svhn", "250", _recipe(), "`tuned`, 2,000 steps", 3, "controls-250-tuned"),
 ] + [
-    Run(f"recipe-{name}", "svhn", "250", f"{_RECIPE} {flags}", what, seeds, "recipe-tuned")
+    Run(f"recipe-{name}", "svhn", "250", _recipe(flags), what, seeds, "recipe-tuned")
     for name, flags, what, seeds in (
         ("no-gan", "--unsupervised_weight=0", "no GAN terms", 3),
         ("no-pseudo-labels", "--consistency_weight=0", "no pseudo-labels", 1),
@@ -227,10 +237,10 @@ RECIPE = [
 ]
 
 # What the labels alone want, and what the GAN's terms add to each: controls must be strong.
-_ALONE = f"{_RECIPE} --method=supervised"
+_ALONE = "--method=supervised"
 _PLAIN = "--learning_rate=1e-3 --drop_rate=0.2 --augment_color=0"
 _COLOR = "--learning_rate=1e-3 --drop_rate=0.2"
-_GAN = f"{_RECIPE} --consistency_weight=0"
+_GAN = "--consistency_weight=0"
 _WITH_GAN = "with the GAN terms, no pseudo-labels"
 CONTROLS = [
     Run(
@@ -244,19 +254,19 @@ CONTROLS = [
     )
     for labels in ("250", "1000")
     for name, flags, what, control in (
-        ("plain", f"{_ALONE} {_PLAIN}", "shifts", ""),
-        ("color", f"{_ALONE} {_COLOR}", "shifts, color", "plain"),
+        ("plain", _recipe(f"{_ALONE} {_PLAIN}"), "shifts", ""),
+        ("color", _recipe(f"{_ALONE} {_COLOR}"), "shifts, color", "plain"),
         (
             "drop0.5",
-            f"{_ALONE} --learning_rate=1e-3 --drop_rate=0.5",
+            _recipe(f"{_ALONE} --learning_rate=1e-3 --drop_rate=0.5"),
             "shifts, color, dropout 0.5",
             "color",
         ),
-        ("tuned", _ALONE, "`tuned`", "color"),
-        ("tuned-1000-steps", f"{_ALONE} --steps=1000", "`tuned`, 1,000 steps", "tuned"),
-        ("tuned-6000-steps", f"{_ALONE} --steps=6000", "`tuned`, 6,000 steps", "tuned"),
-        ("gan", f"{_GAN} {_PLAIN}", f"shifts, {_WITH_GAN}", "plain"),
-        ("color-gan", f"{_GAN} {_COLOR}", f"shifts, color, {_WITH_GAN}", "color"),
+        ("tuned", _recipe(_ALONE), "`tuned`", "color"),
+        ("tuned-1000-steps", _recipe(_ALONE, 1000), "`tuned`, 1,000 steps", "tuned"),
+        ("tuned-6000-steps", _recipe(_ALONE, 6000), "`tuned`, 6,000 steps", "tuned"),
+        ("gan", _recipe(f"{_GAN} {_PLAIN}"), f"shifts, {_WITH_GAN}", "plain"),
+        ("color-gan", _recipe(f"{_GAN} {_COLOR}"), f"shifts, color, {_WITH_GAN}", "color"),
     )
 ]
 

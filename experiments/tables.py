@@ -20,14 +20,15 @@ from experiments.records import HERE, Row
 from experiments.runs import DATA, LABELS, METHODS, RUNS, Run
 
 ROOT = HERE.parent
-NOT_YET = "not measured yet"
-# A data set each: what is reached, beside what the labels alone reach.
+NOT_YET = "Not measured yet; `python -m experiments.run --list` has the commands."
+# What is reached, beside what the labels alone reach: the first five that are measured.
 HEADLINE = (
+    "svhn-1000-article",
     "svhn-1000-tuned",
     "house_numbers-1000-article",
-    "cifar10-4000-tuned",
     "folder-digits-10000",
     "folder-photos-300",
+    "folder-photos-10000",
 )
 TARGET = 0.70  # of the table of times
 STEPS = (400, 1200, 2000, 4000, 8000, 12000, 16000, 20000)  # of the table of long runs
@@ -80,8 +81,10 @@ def spread(values: Iterable[float], sign: str = "") -> str:
     return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.1f}"
 
 
-def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table."""
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; without rows a sentence."""
+    if not rows:
+        return NOT_YET
     head_line, *lines = [f"| {' | '.join(row)} |" for row in (head, *rows)]
     return "\n".join([head_line, "|---" * len(head) + "|", *lines])
 
@@ -92,7 +95,7 @@ def table(
     what: Callable[[Run], str] = lambda run: run.what,
     part: str = "test",
 ) -> str:
-    """One row a run: accuracy, worst seed, gain against its control, cost and command.
+    """One row a run that is measured: accuracy, worst seed, gain, cost and command.
 
     Args:
         found: the results.
@@ -104,17 +107,19 @@ def table(
     rows = []
     for run in declared:
         values = found.values(run, f"{part}_accuracy")
+        if not values:
+            continue
         seconds = found.values(run, "seconds").values()
         rows.append(
             (
                 what(run),
                 f"{int(run.labels):,}" if run.labels != "all" else "all",
-                spread(values.values()) or NOT_YET,
+                spread(values.values()),
                 spread([min(values.values())]) if len(values) > 1 else "",
                 spread(found.gains(run, f"{part}_accuracy"), "+"),
-                str(len(values) or ""),
+                str(len(values)),
                 f"{run.steps():,}",
-                f"{min(seconds) / 60:.0f}" if seconds else "",
+                f"{min(seconds) / 60:.0f}",
                 f"`{run.command}`",
             )
         )
@@ -125,21 +130,15 @@ def headline(found: Found) -> str:
     """The README's table."""
     rows = []
     for run in map(RUNS.__getitem__, HEADLINE):
-        control = RUNS[run.control]
-        alone, reached = (found.values(r, "test_accuracy").values() for r in (control, run))
-        rows.append(
-            (
-                DATA[run.data].title,
-                f"{int(run.labels):,}",
-                run.what,
-                spread(alone) or NOT_YET,
-                spread(reached) or NOT_YET,
-                spread(found.gains(run, "test_accuracy"), "+"),
-                str(len(reached) or ""),
-            )
+        alone, reached = (
+            spread(found.values(r, "test_accuracy").values()) for r in (RUNS[run.control], run)
         )
-    head = ("images", "labels", "with", "labels alone, %", "test accuracy, %", "gain", "seeds")
-    return markdown(head, rows)
+        if alone and reached:
+            gain = spread(found.gains(run, "test_accuracy"), "+")
+            labels = f"{int(run.labels):,}"
+            rows.append((f"{DATA[run.data].title}, {run.what}", labels, alone, reached, gain))
+    head = ("data", "labels", "labels alone", "with the unlabeled images", "gain")
+    return markdown(head, rows[:5])
 
 
 def labels_tables(found: Found) -> str:
@@ -151,8 +150,9 @@ def labels_tables(found: Found) -> str:
         for run in row:
             values = found.values(run, "test_accuracy").values()
             cells.append(f"{spread(values)} ({len(values)})" if values else "")
-        accuracies.append((name, *cells))
-        if row[0].control:
+        if any(cells):
+            accuracies.append((name, *cells))
+        if any(cells) and row[0].control:
             gains.append((name, *(spread(found.gains(run, "test_accuracy"), "+") for run in row)))
     head = [f"{int(labels):,}" if labels != "all" else labels for labels in LABELS]
     first = markdown(("test accuracy, % (seeds)", *head), accuracies)
@@ -165,7 +165,8 @@ def long_table(found: Found) -> str:
     for run in runs.LONG:
         curve = {int(point["step"]): point["test_accuracy"] for point in found.curves[run.name, 0]}
         cells = [spread([float(curve[step])]) if step in curve else "" for step in STEPS]
-        rows.append((run.what, *cells) if curve else (run.what, NOT_YET, *cells[1:]))
+        if curve:
+            rows.append((run.what, *cells))
     return markdown(("test accuracy, %, after steps", *(f"{step:,}" for step in STEPS)), rows)
 
 
@@ -185,8 +186,8 @@ def time_table(found: Found) -> str:
         curves = [found.curves[run.name, seed] for seed in range(run.seeds)]
         times = [seconds_to_target(curve) for curve in curves if curve and curve[0]["wall_seconds"]]
         cells = ", ".join(f"{s:.0f}" if reached else f"{s:.0f} (never)" for s, reached in times)
-        median = f"{statistics.median(s for s, _ in times):.0f}" if times else ""
-        rows.append((run.what, cells or NOT_YET, median))
+        if times:
+            rows.append((run.what, cells, f"{statistics.median(s for s, _ in times):.0f}"))
     return markdown(("with", f"seconds to {TARGET:.0%}, each seed", "median"), rows)
 
 
