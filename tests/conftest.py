@@ -1,9 +1,16 @@
 """Small data and small networks, shared by all tests of a process: TensorFlow once in each."""
 
 import contextlib
+import importlib.metadata
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+if importlib.metadata.version("tensorflow").startswith("2.21."):  # others may not know these
+    os.environ.setdefault(  # XLA compiles in half of the time; the code is slow
+        "XLA_FLAGS",
+        "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1 "
+        "--xla_cpu_use_fusion_emitters=false",
+    )
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +28,7 @@ if TYPE_CHECKING:
     from ssgan_tf.models.discriminator import Discriminator
 
 NARROW = {"generator_width": 8, "discriminator_width": 8}
+NASTY = "-a[1] *?{b}\\c$d%20#é'\"@x:y\nz, w."
 NAMES = ["zero", "one", "two"]  # of the classes of `model`
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import make_dataset, runs_end_briefly
+from conftest import NASTY, make_dataset, runs_end_briefly
 from PIL import Image
 
 from ssgan_tf import evaluate, export, predict, report, sample, train
@@ -22,7 +22,6 @@ from ssgan_tf.runs.run_dir import finished_steps
 from ssgan_tf.runs.summaries import Summaries, keep_events
 from ssgan_tf.system.paths import literal
 
-NASTY = "-a[1] *?{b}\\c$d%20#é'\"@x:y\nz, w."
 NAMES = (
     *(
         "a[1]",
