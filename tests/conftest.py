@@ -1,11 +1,20 @@
 """Small data and small networks, shared by all tests of a process: TensorFlow once in each."""
 
+import contextlib
+import importlib.metadata
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+if importlib.metadata.version("tensorflow").startswith("2.21."):  # others may not know these
+    os.environ.setdefault(  # XLA compiles in half of the time; the code is slow
+        "XLA_FLAGS",
+        "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1 "
+        "--xla_cpu_use_fusion_emitters=false",
+    )
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +28,7 @@ if TYPE_CHECKING:
     from ssgan_tf.models.discriminator import Discriminator
 
 NARROW = {"generator_width": 8, "discriminator_width": 8}
+NASTY = "-a[1] *?{b}\\c$d%20#é'\"@x:y\nz, w."
 NAMES = ["zero", "one", "two"]  # of the classes of `model`
 
 
@@ -33,27 +43,38 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def brief_end(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Whole runs end without a SavedModel and a report, which take longer than their training.
+@contextlib.contextmanager
+def runs_end_briefly() -> Iterator[None]:
+    """Runs end without a SavedModel and a report, which take longer than their training.
 
-    For the modules whose tests are about something else: their fixtures of a wider scope write
-    everything, and so do their tests that are marked `writes_everything`.
+    The commands for finished runs still write theirs.
     """
-    if request.node.get_closest_marker("writes_everything"):
-        yield
-        return
     from ssgan_tf.inference import saved_model
-    from ssgan_tf.runs import run_report
+    from ssgan_tf.runs import closing
 
     def save(directory: Path, *_: object, **__: object) -> None:
         directory.mkdir(exist_ok=True)
         (directory / "not_written_in_this_test").touch()
 
+    model = SimpleNamespace(clean_up=saved_model.clean_up, save=save)
+    report = SimpleNamespace(write_report=lambda *_, **__: None)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(saved_model, "save", save)
-        patch.setattr(run_report, "write_report", lambda *_, **__: None)
+        patch.setattr(closing, "saved_model", model)
+        patch.setattr(closing, "run_report", report)
         yield
+
+
+@pytest.fixture
+def brief_end(request: pytest.FixtureRequest) -> Iterator[None]:
+    """`runs_end_briefly`, for modules whose tests are about something else.
+
+    Not in their tests that are marked `writes_everything`.
+    """
+    if request.node.get_closest_marker("writes_everything"):
+        yield
+    else:
+        with runs_end_briefly():
+            yield
 
 
 @pytest.fixture

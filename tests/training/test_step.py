@@ -17,6 +17,8 @@ B = 8
 
 
 NARROW = {"generator_width": 8, "discriminator_width": 8, "batch_size": B}
+# For steps that are compiled, which takes longer the larger they are.
+TINY = {"generator_width": 2, "discriminator_width": 2, "image_size": 16}
 
 
 @pytest.fixture(autouse=True)
@@ -32,13 +34,13 @@ def make_trainer(**changes: object) -> Trainer:
     return Trainer(config, num_classes=10, steps_per_epoch=10, total_steps=100)
 
 
-def make_batch(labeled: int = 0, seed: int = 0) -> Batch:
+def make_batch(labeled: int = 0, seed: int = 0, size: int = 32) -> Batch:
     rng = np.random.default_rng(seed)
     return Batch(
-        tf.constant(rng.integers(0, 256, (B, 32, 32, 3)), tf.uint8),
+        tf.constant(rng.integers(0, 256, (B, size, size, 3)), tf.uint8),
         tf.constant(rng.integers(0, 10, B)),
         tf.constant([1.0, 0.0] * (B // 2)),
-        tf.constant(rng.integers(0, 256, (labeled, 32, 32, 3)), tf.uint8),
+        tf.constant(rng.integers(0, 256, (labeled, size, size, 3)), tf.uint8),
         tf.constant(rng.integers(0, 10, labeled)),
     )
 
@@ -374,21 +376,23 @@ def test_two_trainers_of_one_seed_stay_bit_identical() -> None:
     assert_same_weights(*trainers)
 
 
+@pytest.mark.graph
 @pytest.mark.parametrize("preset", ["article", "tuned"])
 def test_a_trainer_restored_from_a_checkpoint_goes_on_as_if_never_interrupted(
     preset: str, tmp_path: Path
 ) -> None:
-    straight, first, resumed = (make_trainer(preset=preset, drop_rate=0.3) for _ in range(3))
+    straight, resumed = (make_trainer(preset=preset, drop_rate=0.3, **TINY) for _ in range(2))
     extra = straight.config.labeled_batch_size and 4
-    for step in range(4):
-        straight.train_step(make_batch(extra, seed=step))
-    for step in range(2):
-        first.train_step(make_batch(extra, seed=step))
-    path = first.state.checkpoint.save(str(tmp_path / "checkpoint"))
+    batches = [make_batch(extra, seed=step, size=16) for step in range(4)]
+    for batch in batches[:2]:
+        straight.train_step(batch)
+    path = straight.state.checkpoint.save(str(tmp_path / "checkpoint"))
+    for batch in batches[2:]:
+        straight.train_step(batch)
     resumed.state.checkpoint.restore(path).assert_consumed()
     assert int(resumed.step) == 2
-    for step in range(2, 4):
-        resumed.train_step(make_batch(extra, seed=step))
+    for batch in batches[2:]:
+        resumed.train_step(batch)
     assert_same_weights(resumed, straight)
     if preset == "tuned":
         expected = values(straight.averaged)
@@ -510,10 +514,10 @@ def test_the_ramp_scales_the_gans_terms_and_leaves_the_others() -> None:
 @pytest.mark.graph
 def test_compiled_updates_are_those_updates() -> None:
     """With z given, since XLA draws other random numbers."""
-    plain, compiled = (make_trainer(preset="tuned") for _ in range(2))
+    plain, compiled = (make_trainer(preset="tuned", **TINY) for _ in range(2))
     update = tf.function(compiled.semi_supervised_update, jit_compile=True)
     for step in range(2):
-        batch = make_batch(4, seed=step)
+        batch = make_batch(4, seed=step, size=16)
         noise = Noise(plain.noise(B).z, None, None)
         expected, found = plain.semi_supervised_update(batch, noise), update(batch, noise)
         for tag, value in found.items():
@@ -522,9 +526,9 @@ def test_compiled_updates_are_those_updates() -> None:
 
 @pytest.mark.graph
 def test_compiled_steps_count_and_average_as_others_do() -> None:
-    trainer = make_trainer(method="supervised", ema_decay=0.9, jit_compile="true")
+    trainer = make_trainer(method="supervised", ema_decay=0.9, jit_compile="true", **TINY)
     before = values(trainer.averaged)
-    metrics = trainer.train_step(make_batch())
+    metrics = trainer.train_step(make_batch(size=16))
     assert int(trainer.step) == 1
     assert changed(trainer.averaged, before)
     assert np.isfinite(float(metrics["losses/discriminator"]))
@@ -532,18 +536,19 @@ def test_compiled_steps_count_and_average_as_others_do() -> None:
 
 @pytest.mark.graph
 def test_compiled_steps_stop_at_what_is_not_a_number() -> None:
-    trainer = make_trainer(method="supervised", jit_compile="true")
-    trainer.discriminator.conv1.bias.assign(np.full(8, np.nan, np.float32))
+    trainer = make_trainer(method="supervised", jit_compile="true", **TINY)
+    trainer.discriminator.conv1.bias.assign(np.full(2, np.nan, np.float32))
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"losses/|monitors/grad"):
-        trainer.train_step(make_batch())
+        trainer.train_step(make_batch(size=16))
     assert int(trainer.step) == 0
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 @pytest.mark.graph
 def test_a_few_hundred_steps_of_each_precision_bring_the_loss_down(precision: str) -> None:
-    trainer = make_trainer(preset="tuned", precision=precision, schedule="exponential")
-    batch = make_batch(4)  # eight images, to be learned by heart
+    flags = {"precision": precision, "schedule": "exponential", "image_size": 16}
+    trainer = make_trainer(preset="tuned", **flags)
+    batch = make_batch(4, size=16)  # eight images, to be learned by heart
     losses = [float(trainer.train_step(batch)["losses/supervised"]) for _ in range(200)]
     assert np.isfinite(losses).all()
     assert np.mean(losses[-20:]) < 0.5 * np.mean(losses[:20])
@@ -578,6 +583,7 @@ def test_checkpoints_move_between_precisions(first: str, second: str, tmp_path: 
     assert np.isfinite(float(restored.train_step(make_batch(4))["losses/discriminator"]))
 
 
+@pytest.mark.graph
 def test_infinite_gradients_in_float16_leave_the_update_out_and_halve_the_scale() -> None:
     trainer = make_trainer(method="supervised", precision="float16")
     scale_before = float(trainer.state.discriminator_optimizer.dynamic_scale)
