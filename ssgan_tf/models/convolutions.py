@@ -10,6 +10,9 @@ from ssgan_tf.system.device import gpus
 
 # Side up to which `kernel_gradient` pays on a CPU, by measurement; bfloat16 with AMX.
 LARGEST_SMALL_MAP = {tf.float32: 8, tf.bfloat16: 16}
+# In bfloat16 with AMX, TensorFlow 2.21's convolution with fewer than 16 input channels may give
+# wrong numbers. Here the batch takes the place of the channels.
+BFLOAT16_BATCH = 16
 
 Padding = Literal["SAME", "VALID"]
 # Its stub gives a decorated function the type of the pair that it computes from.
@@ -112,6 +115,9 @@ def _kernel_gradient_pays(x: tf.Tensor, stride: int) -> bool:
         x: (B, H, W, C), whose map the stride divides.
         stride: of the convolution.
     """
+    batch: int | None = x.shape[0]
+    if x.dtype == tf.bfloat16 and (batch is None or batch % BFLOAT16_BATCH):
+        return False
     side = max(_sides(x)[1:3])
     return side <= LARGEST_SMALL_MAP.get(x.dtype, 0) * stride and not gpus()
 
