@@ -8,7 +8,11 @@ import tensorflow as tf
 
 from ssgan_tf.system.device import gpus
 
-LARGEST_SMALL_MAP = 8  # side up to which `kernel_gradient` pays, measured on a CPU
+# Side up to which `kernel_gradient` pays on a CPU, by measurement; bfloat16 with AMX.
+LARGEST_SMALL_MAP = {tf.float32: 8, tf.bfloat16: 16}
+# In bfloat16 with AMX, TensorFlow 2.21's convolution with fewer than 16 input channels may give
+# wrong numbers. Here the batch takes the place of the channels.
+BFLOAT16_BATCH = 16
 
 Padding = Literal["SAME", "VALID"]
 # Its stub gives a decorated function the type of the pair that it computes from.
@@ -105,15 +109,17 @@ def transpose_conv(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tenso
 
 
 def _kernel_gradient_pays(x: tf.Tensor, stride: int) -> bool:
-    """Whether `kernel_gradient` is the faster one: on a CPU, in float32, for small maps.
+    """Whether `kernel_gradient` is the faster one: on a CPU, for small maps.
 
     Args:
         x: (B, H, W, C), whose map the stride divides.
         stride: of the convolution.
     """
-    return (
-        not gpus() and x.dtype == tf.float32 and max(_sides(x)[1:3]) <= LARGEST_SMALL_MAP * stride
-    )
+    batch: int | None = x.shape[0]
+    if x.dtype == tf.bfloat16 and (batch is None or batch % BFLOAT16_BATCH):
+        return False
+    side = max(_sides(x)[1:3])
+    return side <= LARGEST_SMALL_MAP.get(x.dtype, 0) * stride and not gpus()
 
 
 def kernel_gradient(

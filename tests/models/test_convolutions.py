@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from ssgan_tf.models.convolutions import (
     Conv2D,
+    _kernel_gradient_pays,
     conv,
     kernel_gradient,
     sub_pixel_transpose_conv,
@@ -40,6 +41,27 @@ def test_conv_is_tensorflows_in_value_and_gradients(
         tape.gradient(ours, (x, kernel), dy), tape.gradient(theirs, (x, kernel), dy), strict=True
     ):
         np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("side", "stride"), [(16, 1), (12, 1), (8, 1), (32, 2), (8, 2)])
+@pytest.mark.parametrize("batch", [4, 8, 16, 48])
+def test_gradients_in_bfloat16_are_those_in_float32_within_rounding(
+    batch: int, side: int, stride: int
+) -> None:
+    rng = np.random.default_rng(0)
+    x = tf.constant(rng.normal(size=(batch, side, side, 3)), tf.bfloat16)
+    kernel = tf.constant(rng.normal(size=(3, 3, 3, 5)), tf.bfloat16)
+    assert _kernel_gradient_pays(x, stride) == (batch % 16 == 0)
+    found = {}
+    for dtype in (tf.bfloat16, tf.float32):
+        inputs = tf.cast(x, dtype), tf.cast(kernel, dtype)
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            y = conv(*inputs, stride)
+        dy = tf.cast(tf.constant(np.random.default_rng(1).normal(size=y.shape)), dtype)
+        found[dtype] = [tf.cast(value, tf.float32) for value in tape.gradient(y, inputs, dy)]
+    for ours, exact in zip(found[tf.bfloat16], found[tf.float32], strict=True):
+        assert np.linalg.norm(ours - exact) < 0.01 * np.linalg.norm(exact)  # 8 bits: 0.004
 
 
 def test_kernel_gradient_sums_over_images_and_places() -> None:
