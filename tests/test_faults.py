@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import runs_end_briefly
 from test_train import FINISHED, SHORT, assert_same_run, fail, rows, run
 
 from ssgan_tf import train
@@ -28,7 +29,11 @@ from ssgan_tf.runs import config_file, rounds, run_dir
 from ssgan_tf.runs.progress import Progress
 from ssgan_tf.runs.summaries import Summaries
 
-FLAGS = f"{FINISHED} --checkpoint_every_minutes=0.00001"  # a checkpoint after every step
+EVERY_STEP = "--checkpoint_every_minutes=0.00001"  # a checkpoint after each
+FLAGS = f"{FINISHED} {EVERY_STEP}"
+# The control, whose steps are traced in half of the time, for what is the same in both methods.
+CONTROL = "--method=supervised --deterministic"
+CONTROL_FLAGS = f"{CONTROL} --validation_fraction=0.1 {EVERY_STEP}"
 
 pytestmark = pytest.mark.usefixtures("brief_end")
 
@@ -45,7 +50,17 @@ def events(directory: Path) -> list[tuple[int, str]]:
 @pytest.fixture(scope="module")
 def undisturbed(data_dir: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("undisturbed") / "run"
-    run(data_dir, directory, FLAGS)
+    with runs_end_briefly():
+        run(data_dir, directory, FLAGS)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def control(data_dir: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Undisturbed as well, of `CONTROL_FLAGS`."""
+    directory = tmp_path_factory.mktemp("control") / "run"
+    with runs_end_briefly():
+        run(data_dir, directory, CONTROL_FLAGS)
     return directory
 
 
@@ -100,17 +115,17 @@ def test_ctrl_c_in_the_last_step_of_an_epoch_waits_for_its_evaluation(
 ) -> None:
     stop_at(monkeypatch, {6}, signal.SIGINT)
     with pytest.raises(SystemExit) as stopped:
-        run(data_dir, tmp_path, "--epochs=3")
+        run(data_dir, tmp_path, f"{CONTROL} --epochs=3")
     assert stopped.value.code == 130
     assert [row["step"] for row in rows(tmp_path)] == ["6"]
     assert run_dir.finished_steps(tmp_path / "checkpoints") == {6}
 
 
 def test_killed_processes_leave_a_run_that_ends_the_same(
-    undisturbed: Path, data_dir: str, tmp_path: Path
+    control: Path, data_dir: str, tmp_path: Path
 ) -> None:
     """Two SIGKILLs, the second while a checkpoint is being written."""
-    command = [sys.executable, "-m", "ssgan_tf.train", *f"{SHORT} {FLAGS}".split()]
+    command = [sys.executable, "-m", "ssgan_tf.train", *f"{SHORT} {CONTROL_FLAGS}".split()]
     command += [f"--data_dir={data_dir}", f"--run_dir={tmp_path}"]
     checkpoints = tmp_path / "checkpoints"
 
@@ -131,9 +146,9 @@ def test_killed_processes_leave_a_run_that_ends_the_same(
         lambda: any(checkpoints.glob("*_temp*")) or max(run_dir.finished_steps(checkpoints)) > 8
     )
     assert max(run_dir.finished_steps(checkpoints)) >= killed_at
-    run(data_dir, tmp_path, FLAGS)  # the lock of the dead does not block
-    assert_same_run(tmp_path, undisturbed)
-    assert events(tmp_path) == events(undisturbed)
+    run(data_dir, tmp_path, CONTROL_FLAGS)  # the lock of the dead does not block
+    assert_same_run(tmp_path, control)
+    assert events(tmp_path) == events(control)
 
 
 def test_a_second_process_is_told_that_somebody_is_there(data_dir: str, tmp_path: Path) -> None:
@@ -146,7 +161,7 @@ def test_a_second_process_is_told_that_somebody_is_there(data_dir: str, tmp_path
 def test_more_epochs_may_be_asked_for_under_the_exponential_schedule_alone(
     data_dir: str, tmp_path: Path
 ) -> None:
-    flags = "--deterministic --schedule=exponential"
+    flags = f"{CONTROL} --schedule=exponential"
     run(data_dir, tmp_path / "run", f"{flags} --epochs=1 --keep_checkpoints=2")
     results = run(data_dir, tmp_path / "run", f"{flags} --epochs=2 --eval_every=1")
     assert results["steps"] == 12
@@ -168,17 +183,17 @@ def test_more_epochs_are_refused_where_the_schedule_depends_on_them(
 
 
 def test_a_damaged_newest_checkpoint_costs_no_more_than_the_steps_since_the_one_before(
-    undisturbed: Path, data_dir: str, tmp_path: Path, capsys: pytest.CaptureFixture
+    control: Path, data_dir: str, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     directory = tmp_path / "run"
-    shutil.copytree(undisturbed, directory)
+    shutil.copytree(control, directory)
     (directory / "results.json").unlink()
     (directory / "checkpoints" / "ckpt-10.index").write_bytes(b"")
-    run(data_dir, directory, FLAGS)
+    run(data_dir, directory, CONTROL_FLAGS)
     out = capsys.readouterr().out
     assert "ckpt-10: is damaged" in out and "Going on from step 9" in out
-    assert_same_run(directory, undisturbed)
-    assert events(directory) == events(undisturbed)
+    assert_same_run(directory, control)
+    assert events(directory) == events(control)
 
 
 @pytest.fixture
@@ -253,10 +268,10 @@ def test_a_run_directory_that_is_deleted_ends_the_run_with_a_sentence(
             shutil.rmtree(tmp_path / "run")
 
     monkeypatch.setattr(Progress, "advance", deleted)
-    flags = f"{SHORT} --data_dir={data_dir} --run_dir={tmp_path}/run"
+    flags = f"{SHORT} {CONTROL} --data_dir={data_dir} --run_dir={tmp_path}/run"
     assert "was deleted while" in fail(*flags.split())
     monkeypatch.undo()
-    run(data_dir, tmp_path / "run")  # starts anew
+    run(data_dir, tmp_path / "run", CONTROL)  # starts anew
 
 
 def test_a_directory_that_may_not_be_written_to_is_told_before_the_data_is_loaded(
@@ -341,17 +356,17 @@ def test_after_a_divergence_the_next_start_goes_on_from_the_last_good_checkpoint
 
 
 def test_a_clock_that_jumps_back_does_no_harm(
-    undisturbed: Path, data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    control: Path, data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         stop_at(patch, {7}, signal.SIGTERM)
         with pytest.raises(SystemExit):
-            run(data_dir, tmp_path, FLAGS)
+            run(data_dir, tmp_path, CONTROL_FLAGS)
         real = time.time
         patch.setattr(time, "time", lambda: real() - 10 * 365 * 24 * 3600)
-        run(data_dir, tmp_path, FLAGS)
-    assert_same_run(tmp_path, undisturbed)
-    assert events(tmp_path) == events(undisturbed)
+        run(data_dir, tmp_path, CONTROL_FLAGS)
+    assert_same_run(tmp_path, control)
+    assert events(tmp_path) == events(control)
     with (tmp_path / "metrics.csv").open(newline="") as file:
         seconds = [float(row["wall_seconds"]) for row in csv.DictReader(file)]
     assert seconds == sorted(seconds)
@@ -359,11 +374,13 @@ def test_a_clock_that_jumps_back_does_no_harm(
 
 @pytest.mark.writes_everything
 def test_an_export_that_is_interrupted_leaves_the_old_one_usable(
-    undisturbed: Path, data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    control: Path, model: tuple, data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = tmp_path / "run"
-    shutil.copytree(undisturbed, directory)
+    shutil.copytree(control, directory)
     (directory / "results.json").unlink()
+    shutil.rmtree(directory / "saved_model")
+    shutil.copytree(model[0], directory / "saved_model")
     before = {p: p.read_bytes() for p in (directory / "saved_model").rglob("*") if p.is_file()}
 
     def half_way(module: object, path: str, signatures: object) -> None:
@@ -374,10 +391,10 @@ def test_an_export_that_is_interrupted_leaves_the_old_one_usable(
     with monkeypatch.context() as patch:
         patch.setattr(tf.saved_model, "save", half_way)
         with pytest.raises(SystemExit):
-            run(data_dir, directory, FLAGS)
+            run(data_dir, directory, CONTROL_FLAGS)
     assert {p: p.read_bytes() for p in before} == before
     (directory / ".export-dead" / "new").mkdir(parents=True)  # as a kill would leave it
-    run(data_dir, directory, FLAGS)
+    run(data_dir, directory, CONTROL_FLAGS)
     assert not list(directory.glob(".export-*"))
     tf.saved_model.load(str(directory / "saved_model"))
 
@@ -385,7 +402,7 @@ def test_an_export_that_is_interrupted_leaves_the_old_one_usable(
 def test_every_tf_function_is_traced_once_however_long_the_run(
     data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ten epochs of everything; the count is that of the first one."""
+    """Five epochs of everything; the count is that of the first one."""
     from ssgan_tf.inference.evaluation import Evaluator
     from ssgan_tf.training.loop import Loop
 
@@ -410,10 +427,10 @@ def test_every_tf_function_is_traced_once_however_long_the_run(
 
     monkeypatch.setattr(Loop, "__init__", init)
     monkeypatch.setattr(Evaluator, "__call__", call)
-    run(data_dir, tmp_path, f"{FINISHED} --epochs=10")
+    run(data_dir, tmp_path, f"{FINISHED} --epochs=5")
     per_epoch = 3  # test, labelled, validation
     assert {count[:2] for count in counts} == {(1, 1)}
-    assert {count[2] for count in counts[per_epoch : 10 * per_epoch]} == {counts[per_epoch][2]}
+    assert {count[2] for count in counts[per_epoch : 5 * per_epoch]} == {counts[per_epoch][2]}
     assert counts[per_epoch][2] <= 2  # the last, partial batch has a shape of its own
 
 

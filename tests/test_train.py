@@ -80,8 +80,11 @@ def assert_same_run(first: Path, second: Path) -> None:
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
     for row, other in zip(rows(first), rows(second), strict=True):
         assert {**row, "wall_seconds": 0} == {**other, "wall_seconds": 0}
-    for picture in (second / "samples").iterdir():
-        assert (first / "samples" / picture.name).read_bytes() == picture.read_bytes()
+    pictures, others = (
+        {path.name: path.read_bytes() for path in directory.glob("samples/*")}
+        for directory in (first, second)
+    )
+    assert pictures == others
 
 
 @pytest.fixture(scope="module")
@@ -238,14 +241,15 @@ def test_the_command_for_predict_in_the_closing_lines_works(
 def test_a_run_stopped_after_its_last_checkpoint_is_brought_to_its_end(
     data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    flags = "--method=supervised --keep_checkpoints=1"
     with monkeypatch.context() as patch:  # a slow first run, so that its time can be told
         slow_clock = SimpleNamespace(monotonic=lambda: 1000 * time.monotonic())
         patch.setattr(story, "time", slow_clock)
         patch.setattr(preparation, "time", slow_clock)
-        first = run(data_dir, tmp_path, "--keep_checkpoints=1")
+        first = run(data_dir, tmp_path, flags)
     assert len(list((tmp_path / "checkpoints").glob("*.index"))) == 1
     (tmp_path / "results.json").unlink()
-    again = run(data_dir, tmp_path, "--keep_checkpoints=1")
+    again = run(data_dir, tmp_path, flags)
     assert again["test_accuracy"] == first["test_accuracy"]
     assert again["wall_seconds"] > 0.5 * first["wall_seconds"] > 500  # the earlier time counts
 
@@ -295,7 +299,7 @@ def test_a_different_run_is_never_overwritten(finished: Path, data_dir: str) -> 
 def test_without_a_terminal_there_is_one_line_per_epoch(
     data_dir: str, tmp_path: Path, capfd: pytest.CaptureFixture
 ) -> None:
-    run(data_dir, tmp_path, "--eval_every=2")
+    run(data_dir, tmp_path, "--method=supervised --eval_every=2")
     captured = capfd.readouterr()
     lines = [line for line in captured.out.splitlines() if line.startswith("epoch")]
     assert [line.split()[1] for line in lines] == ["1/2", "2/2"]
@@ -333,7 +337,11 @@ def test_all_labels_and_a_labelled_batch_and_steps_beyond_an_epoch(
 def test_labels_of_an_earlier_run_can_be_used_again(
     finished: Path, data_dir: str, tmp_path: Path
 ) -> None:
-    run(data_dir, tmp_path, f"--labels_from={finished}/labels.json --seed=5 --steps=1")
+    run(
+        data_dir,
+        tmp_path,
+        f"--labels_from={finished}/labels.json --method=supervised --seed=5 --steps=1",
+    )
     first, second = (
         json.loads((path / "labels.json").read_text())["ids"] for path in (finished, tmp_path)
     )
