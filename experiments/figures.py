@@ -1,4 +1,4 @@
-"""The two figures of docs/results.md: accuracy over the number of labels, and over steps."""
+"""The figure of docs/results.md: accuracy over the number of labels."""
 
 import statistics
 from pathlib import Path
@@ -6,9 +6,8 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
-from experiments import runs
+from experiments.records import Found
 from experiments.runs import DATA, LABELS, METHODS, RUNS
-from experiments.tables import Found
 
 COLORS = {
     "article-control": "tab:blue",
@@ -19,11 +18,10 @@ COLORS = {
 
 
 def draw(found: Found, folder: Path) -> None:
-    """Writes both as SVG; the same results give the same bytes."""
+    """Writes labels.svg; the same results give the same bytes."""
     folder.mkdir(exist_ok=True)
     with matplotlib.rc_context({"svg.hashsalt": "ssgan_tf", "svg.fonttype": "none"}):
-        for name, figure in (("labels", labels(found)), ("steps", steps(found))):
-            figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+        labels(found).savefig(folder / "labels.svg", metadata={"Date": None})
 
 
 def labels(found: Found) -> Figure:
@@ -64,30 +62,6 @@ def labels(found: Found) -> Figure:
     axes.set_title(
         f"{data.title}: {data.train_images:,} training, {data.test_images:,} test images"
     )
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
-    return figure
-
-
-def steps(found: Found) -> Figure:
-    """Test accuracy over the steps of the long runs."""
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.add_subplot()
-    for run, color in zip(runs.LONG, ("tab:gray", "tab:red"), strict=True):
-        curve = found.curves[run.name, 0]
-        if curve:
-            axes.plot(
-                [int(point["step"]) for point in curve],
-                [100 * float(point["test_accuracy"]) for point in curve],
-                color=color,
-                linewidth=1.2,
-                label=run.what.replace("`", ""),
-            )
-    axes.set_xlabel("steps")
-    axes.set_ylabel("test accuracy, %")
-    axes.set_title("SVHN subset, 1,000 labels, one seed")
-    axes.set_ylim(50, 100)
-    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
     return figure

@@ -5,6 +5,7 @@ held: several programs may record at a time, and none of them leaves half a file
 gives the same bytes, so that a difference in git is one of results.
 """
 
+import collections
 import csv
 import gzip
 import io
@@ -16,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from experiments.runs import DATA, Run
+from experiments.runs import DATA, RUNS, Run
 
 HERE = Path(__file__).resolve().parent
 
@@ -158,3 +159,34 @@ def _replace(path: Path, content: bytes) -> None:
     partial = path.with_name(f"{path.name}.partial")
     partial.write_bytes(content)
     os.replace(partial, path)
+
+
+class Found:
+    """The results that count: of declared runs, with the flags that they have now."""
+
+    def __init__(self, results: Iterable[Row], curves: Iterable[Row] = ()) -> None:
+        """
+        Args:
+            results: rows of results.csv.
+            curves: rows of curves.csv.gz.
+        """
+        self.rows: dict[str, dict[int, Row]] = collections.defaultdict(dict)
+        for row in results:
+            run = RUNS.get(row["name"])
+            if run and row["recipe"] == run.recipe:
+                self.rows[run.name][int(row["seed"])] = row
+        self.curves: dict[tuple[str, int], list[Row]] = collections.defaultdict(list)
+        for point in curves:
+            self.curves[point["name"], int(point["seed"])].append(point)
+
+    def values(self, run: Run, column: str) -> dict[int, float]:
+        """Seed -> value, where there is one."""
+        rows = sorted(self.rows[run.name].items())
+        return {seed: float(row[column]) for seed, row in rows if row[column]}
+
+    def gains(self, run: Run, column: str) -> list[float]:
+        """The run minus its control, for each seed that both have."""
+        if not run.control:
+            return []
+        own, control = self.values(run, column), self.values(RUNS[run.control], column)
+        return [own[seed] - control[seed] for seed in own if seed in control]

@@ -4,19 +4,20 @@
 
 Cost: a second. The numbers are those of experiments/results.csv and experiments/curves.csv.gz
 (experiments/run.py), experiments/realness.csv (experiments/realness.py) and
-experiments/dropped.csv, which is kept by hand; the words are in experiments/results_template.md.
+experiments/dropped.csv, which is kept by hand; experiments/first_command.json is the results.json
+of the README's first command. The words are in experiments/results_template.md.
 """
 
 import argparse
-import collections
 import csv
+import json
 import statistics
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from experiments import records, runs
-from experiments.records import HERE, Row
+from experiments.records import HERE, Found, Row
 from experiments.runs import DATA, LABELS, METHODS, RUNS, Run
 
 ROOT = HERE.parent
@@ -32,37 +33,6 @@ HEADLINE = (
 )
 TARGET = 0.70  # of the table of times
 STEPS = (400, 1200, 2000, 4000, 8000, 12000, 16000, 20000)  # of the table of long runs
-
-
-class Found:
-    """The results that count: of declared runs, with the flags that they have now."""
-
-    def __init__(self, results: Iterable[Row], curves: Iterable[Row] = ()) -> None:
-        """
-        Args:
-            results: rows of results.csv.
-            curves: rows of curves.csv.gz.
-        """
-        self.rows: dict[str, dict[int, Row]] = collections.defaultdict(dict)
-        for row in results:
-            run = RUNS.get(row["name"])
-            if run and row["recipe"] == run.recipe:
-                self.rows[run.name][int(row["seed"])] = row
-        self.curves: dict[tuple[str, int], list[Row]] = collections.defaultdict(list)
-        for point in curves:
-            self.curves[point["name"], int(point["seed"])].append(point)
-
-    def values(self, run: Run, column: str) -> dict[int, float]:
-        """Seed -> value, where there is one."""
-        rows = sorted(self.rows[run.name].items())
-        return {seed: float(row[column]) for seed, row in rows if row[column]}
-
-    def gains(self, run: Run, column: str) -> list[float]:
-        """The run minus its control, for each seed that both have."""
-        if not run.control:
-            return []
-        own, control = self.values(run, column), self.values(RUNS[run.control], column)
-        return [own[seed] - control[seed] for seed in own if seed in control]
 
 
 def spread(values: Iterable[float], sign: str = "") -> str:
@@ -139,6 +109,20 @@ def headline(found: Found) -> str:
             rows.append((f"{DATA[run.data].title}, {run.what}", labels, alone, reached, gain))
     head = ("data", "labels", "labels alone", "with the unlabeled images", "gain")
     return markdown(head, rows[:5])
+
+
+def first_command(folder: Path = HERE) -> str:
+    """How long the README's first command takes, and what it reaches, in one line.
+
+    Args:
+        folder: of first_command.json, the results.json that it left.
+    """
+    found = json.loads((folder / "first_command.json").read_text())
+    device, minutes = found["device"].removeprefix("CPU: "), found["wall_seconds"] / 60
+    return (
+        f"On {device}, training takes {minutes:.0f} minutes. {found['test_accuracy']:.1%} of the "
+        f"{found['test_images']:,} test images are classified correctly."
+    )
 
 
 def labels_tables(found: Found) -> str:
@@ -286,6 +270,7 @@ def write(folder: Path = HERE, root: Path = ROOT, figures: bool = True) -> None:
     (root / "docs").mkdir(exist_ok=True)
     (root / "docs" / "results.md").write_text(document(found, folder))
     replace_block(root / "README.md", "results", headline(found))
+    replace_block(root / "README.md", "first command", first_command(folder))
     if figures:
         from experiments import figures as drawing  # matplotlib takes a second
 

@@ -20,6 +20,7 @@ from experiments.realness import patchwork
 from experiments.runs import DATA, FOLDERS, RUNS, Run
 from experiments.stress import kill_test, soak
 from ssgan_tf.config import Config
+from ssgan_tf.flags import parse_config
 from ssgan_tf.presets import ARTICLE_CONTROL, PRESETS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -414,7 +415,7 @@ def test_mean_and_deviation_are_those_worked_out_by_hand() -> None:
 
 
 def test_gains_are_taken_seed_by_seed_where_both_have_a_result() -> None:
-    found = tables.Found([*rows_of(TUNED, 0.7, 0.8, 0.99), *rows_of(CONTROL, 0.5, 0.7)])
+    found = records.Found([*rows_of(TUNED, 0.7, 0.8, 0.99), *rows_of(CONTROL, 0.5, 0.7)])
     (row,) = cells(tables.table(found, [TUNED]))
     # 20 and 10 points, not of the third; the worst seed; the fastest one has ten minutes
     assert row[1:8] == ["250", "83.0 ± 14.7", "70.0", "+15.0 ± 7.1", "3", "3,200", "10"]
@@ -425,19 +426,19 @@ def test_gains_are_taken_seed_by_seed_where_both_have_a_result() -> None:
 def test_a_result_of_another_recipe_or_name_does_not_count() -> None:
     other = result_row(TUNED, 0, 0.9, recipe=CONTROL.recipe)
     strange = result_row(TUNED, 0, 0.9, name="gone")
-    found = tables.Found([other, strange])
+    found = records.Found([other, strange])
     assert tables.table(found, [TUNED]) == tables.NOT_YET
 
 
 def test_validation_accuracy_is_shown_where_flags_were_chosen() -> None:
     chosen = RUNS["recipe-tuned"]
-    found = tables.Found(rows_of(chosen, 0.1, validation_accuracy=0.84))
+    found = records.Found(rows_of(chosen, 0.1, validation_accuracy=0.84))
     assert cells(tables.table(found, [chosen], part="validation"))[0][2] == "84.0"
 
 
 def test_the_headline_has_only_what_is_measured_with_the_labels_alone_beside_it() -> None:
     name = "house_numbers-1000-article"
-    found = tables.Found(
+    found = records.Found(
         [
             *rows_of(RUNS[name], 0.9, 0.88),
             *rows_of(RUNS[f"{name}-control"], 0.8, 0.82),
@@ -448,12 +449,12 @@ def test_the_headline_has_only_what_is_measured_with_the_labels_alone_beside_it(
     assert cells(tables.headline(found)) == [expected]
     declared = [RUNS[run] for run in tables.HEADLINE]
     declared += [RUNS[run.control] for run in declared]
-    everything = tables.Found(row for run in declared for row in rows_of(run, 0.5))
+    everything = records.Found(row for run in declared for row in rows_of(run, 0.5))
     assert len(cells(tables.headline(everything))) == 5
 
 
 def test_labels_have_a_column_each_and_the_gain_below() -> None:
-    found = tables.Found([*rows_of(TUNED, 0.7, 0.8), *rows_of(CONTROL, 0.5, 0.5)])
+    found = records.Found([*rows_of(TUNED, 0.7, 0.8), *rows_of(CONTROL, 0.5, 0.5)])
     first, second = tables.labels_tables(found).split("\n\n")
     assert cells(first)[-1] == ["`tuned`", "", "75.0 ± 7.1 (2)", "", "", "", ""]
     assert cells(second)[-1] == ["`tuned`", "", "+25.0 ± 7.1", "", "", "", ""]
@@ -476,13 +477,13 @@ def test_time_to_target_is_that_of_the_first_evaluation_at_or_above_it() -> None
     points = ((80, 0.5, 10.0), (160, 0.7, 20.0), (240, 0.6, 30.0), (320, 0.8, 40.0))
     assert tables.seconds_to_target(curve("x", *points)) == (20.0, True)
     assert tables.seconds_to_target(curve("x", *points[:1])) == (10.0, False)
-    found = tables.Found([], curve("svhn-1000-article", *points[:1]))
+    found = records.Found([], curve("svhn-1000-article", *points[:1]))
     table = cells(tables.time_table(found))
     assert table == [["`article`", "10 (never)", "10"]]
 
 
 def test_long_runs_are_shown_on_their_way() -> None:
-    found = tables.Found([], curve("long-tuned", (400, 0.8, 9.0), (20000, 0.92, 99.0)))
+    found = records.Found([], curve("long-tuned", (400, 0.8, 9.0), (20000, 0.92, 99.0)))
     assert cells(tables.long_table(found))[0][1:] == ["80.0", "", "", "", "", "", "", "92.0"]
 
 
@@ -493,6 +494,25 @@ def test_a_block_is_replaced_between_its_markers_alone(tmp_path: Path) -> None:
     assert path.read_text() == "a\n  <!-- results -->\n  new\n  <!-- end results -->\nb\n"
     with pytest.raises(SystemExit, match=r"README.md: needs <!-- other --> once"):
         tables.replace_block(path, "other", "new")
+
+
+FIRST = "python -m ssgan_tf.train --dataset=house_numbers"
+
+
+def test_the_first_command_is_described_by_the_results_that_it_left(tmp_path: Path) -> None:
+    left = {"device": "CPU: X, 2 cores", "wall_seconds": 250.0, "test_accuracy": 0.8912}
+    (tmp_path / "first_command.json").write_text(json.dumps(left | {"test_images": 2000}))
+    assert tables.first_command(tmp_path) == (
+        "On X, 2 cores, training takes 4 minutes. 89.1% of the 2,000 test images are classified "
+        "correctly."
+    )
+    kept = json.loads((ROOT / "experiments" / "first_command.json").read_text())
+    (line,) = [line for line in (ROOT / "README.md").read_text().splitlines() if FIRST in line]
+    given, left_by = (
+        parse_config(text.split()[2:], "", "")
+        for text in (line[line.index(FIRST) :], kept["command"])
+    )
+    assert given == left_by
 
 
 def test_the_documents_are_those_that_the_results_give(tmp_path: Path) -> None:
@@ -508,14 +528,11 @@ def test_the_documents_are_those_that_the_results_give(tmp_path: Path) -> None:
 def test_figures_are_the_same_bytes_for_the_same_results(tmp_path: Path) -> None:
     from experiments import figures
 
-    found = tables.Found(
-        rows_of(TUNED, 0.7, 0.8), curve("long-tuned", (400, 0.8, 9.0), (800, 0.9, 9.0))
-    )
+    found = records.Found(rows_of(TUNED, 0.7, 0.8))
     for name in ("one", "two"):
         figures.draw(found, tmp_path / name)
-    for name in ("labels.svg", "steps.svg"):
-        content = (tmp_path / "one" / name).read_bytes()
-        assert content == (tmp_path / "two" / name).read_bytes() and b"</svg>" in content
+    content = (tmp_path / "one" / "labels.svg").read_bytes()
+    assert content == (tmp_path / "two" / "labels.svg").read_bytes() and b"</svg>" in content
 
 
 def test_what_was_dropped_is_kept_with_the_commit_that_measured_it() -> None:
