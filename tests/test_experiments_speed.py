@@ -7,10 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
-from experiments.speed import benchmark_predict, benchmark_tables, step
+from experiments.speed import benchmark_predict, benchmark_tables, choices, step
 from experiments.tables import ROOT
 from ssgan_tf.config import Config
+from ssgan_tf.models import convolutions
 from ssgan_tf.training.step import Trainer
 
 
@@ -172,3 +174,43 @@ def test_tables_that_are_kept_can_be_written_from_what_was_measured() -> None:
     assert "| train step, ms (quartiles) | 2" in speed and "| batch size 512 |" in speed
     predict = json.loads((kept / "benchmark_predict.json").read_text())
     assert "| 16,824 | 21,144 | 8,858 | 0.53" in benchmark_predict.table(predict)
+
+
+def test_the_table_of_choices_is_that_of_the_measurement() -> None:
+    row = {
+        "choice": "a",
+        "recipe": "`article`",
+        "precision": "float32",
+        "ms_with": 30.0,
+        "ms_without": 40.0,
+        "ratio": 0.75,
+        "ratio_quartiles": [0.7, 0.8],
+    }
+    found = {
+        "hardware": "CPU: X, 2 cores",
+        "instruction_sets": "AVX2, AMX",
+        "versions": {"tensorflow": "2.21.0"},
+        "rows": [row],
+    }
+    lines = choices.table(found).splitlines()
+    assert lines[2] == "| a | `article` | float32 | 40.0 | 30.0 | 0.75 (0.70 to 0.80) |"
+    assert lines[-1] == "On CPU: X, 2 cores; AVX2, AMX; TensorFlow 2.21.0."
+    written = (ROOT / "docs" / "performance.md").read_text()
+    assert choices.table(json.loads(choices.PATH.read_text())) in written
+
+
+def test_a_choice_is_taken_away_and_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    traced = []
+    monkeypatch.setattr(
+        choices, "traced_step", lambda config: traced.append(pays(tf.zeros((16, 8, 8, 1)), 1))
+    )
+    monkeypatch.setattr(
+        choices, "alternate", lambda jobs, seconds: {"with": [[0.2]], "without": [[0.4]]}
+    )
+
+    def pays(x: tf.Tensor, stride: int) -> bool:
+        return convolutions._kernel_gradient_pays(x, stride)
+
+    found = choices.compare("kernel gradients as convolutions", Config(), 0.0)
+    assert traced == [True, False] and pays(tf.zeros((16, 8, 8, 1)), 1)
+    assert (found["ratio"], found["ms_with"], found["ms_without"]) == (0.5, 200.0, 400.0)

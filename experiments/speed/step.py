@@ -57,14 +57,14 @@ def gflop_per_step(trainer: Trainer) -> float:
 
 def random_batch(config: Config) -> Batch:
     """Noise of the shape of what a step is given; half of it is labeled."""
-    rng, size = np.random.default_rng(0), config.batch_size
+    rng, size, labeled = np.random.default_rng(0), config.batch_size, config.labeled_batch_size
     shape = (config.image_size, config.image_size, 3)
     return Batch(
         images=tf.constant(rng.integers(0, 256, (size, *shape), np.uint8)),
         labels=tf.constant(rng.integers(0, 10, size)),
         label_mask=tf.constant(np.arange(size) % 2, tf.float32),
-        labeled_images=tf.zeros((0, *shape), tf.uint8),
-        labeled_labels=tf.zeros(0, tf.int64),
+        labeled_images=tf.constant(rng.integers(0, 256, (labeled, *shape), np.uint8)),
+        labeled_labels=tf.constant(rng.integers(0, 10, labeled)),
     )
 
 
