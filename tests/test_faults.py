@@ -151,7 +151,7 @@ def test_killed_processes_leave_a_run_that_ends_the_same(
     assert events(tmp_path) == events(control)
 
 
-def test_a_second_process_is_told_that_somebody_is_there(data_dir: str, tmp_path: Path) -> None:
+def test_a_second_process_is_refused_while_another_is_at_work(data_dir: str, tmp_path: Path) -> None:
     with run_dir.locked(tmp_path / "run"):
         flags = f"{SHORT} --data_dir={data_dir} --run_dir={tmp_path}/run"
         assert "another process is at work there" in fail(*flags.split())
@@ -227,7 +227,7 @@ def fill(place: Path, leave: int) -> None:
         ),
     ],
 )
-def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(
+def test_a_full_disk_is_reported_and_the_run_goes_on_when_there_is_room(
     owner: object,
     name: str,
     call: int,
@@ -274,7 +274,7 @@ def test_a_run_directory_that_is_deleted_ends_the_run_with_a_sentence(
     run(data_dir, tmp_path / "run", CONTROL)  # starts anew
 
 
-def test_a_directory_that_may_not_be_written_to_is_told_before_the_data_is_loaded(
+def test_a_directory_that_may_not_be_written_to_is_reported_before_the_data_is_loaded(
     undisturbed: Path, data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = Path(shutil.copytree(undisturbed, tmp_path / "run"))

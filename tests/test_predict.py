@@ -176,7 +176,7 @@ def command(model: tuple, *arguments: str | bytes, **keywords: Any) -> subproces
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
-def test_a_full_disk_behind_the_output_is_told(model: tuple, folder: tuple) -> None:
+def test_a_full_disk_behind_the_output_is_reported(model: tuple, folder: tuple) -> None:
     with open("/dev/full", "w") as full:
         done = command(model, f"{folder[0]}/0.png", stdout=full)
     assert done.returncode == 1
@@ -272,7 +272,7 @@ def test_every_command_helps_without_docstrings_and_with_closed_streams() -> Non
         assert f"usage: python -m ssgan_tf.{name}" in done.stdout
 
 
-def test_closed_streams_are_said_where_they_are_needed(model: tuple) -> None:
+def test_closed_streams_are_reported_where_they_are_needed(model: tuple) -> None:
     script = """
 predict="$PYTHON -m ssgan_tf.predict --model=nowhere"
 $predict x.png >&-; echo $?

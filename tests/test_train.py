@@ -242,7 +242,7 @@ def test_a_run_stopped_after_its_last_checkpoint_is_brought_to_its_end(
     data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flags = "--method=supervised --keep_checkpoints=1"
-    with monkeypatch.context() as patch:  # a slow first run, so that its time can be told
+    with monkeypatch.context() as patch:  # a slow first run, so that its time can be recognized
         slow_clock = SimpleNamespace(monotonic=lambda: 1000 * time.monotonic())
         patch.setattr(story, "time", slow_clock)
         patch.setattr(preparation, "time", slow_clock)
@@ -327,7 +327,7 @@ def test_notebook_reports_the_half_that_its_code_tested_on(data_dir: str, tmp_pa
     assert 0 <= results["test_accuracy_first_half"] <= 1
 
 
-def test_all_labels_and_a_labelled_batch_and_steps_beyond_an_epoch(
+def test_all_labels_and_a_labeled_batch_and_steps_beyond_an_epoch(
     data_dir: str, tmp_path: Path
 ) -> None:
     results = run(data_dir, tmp_path, "--labeled=all --labeled_batch_size=8 --steps=7")

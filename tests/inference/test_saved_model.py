@@ -67,7 +67,7 @@ def test_arrays_and_png_bytes_give_what_the_model_gives_in_process(exported: tup
         np.testing.assert_allclose(found["p_real"], sums / (sums + 1), atol=1e-5)
 
 
-def test_encoded_images_of_other_sizes_and_colours_are_taken(exported: tuple) -> None:
+def test_encoded_images_of_other_sizes_and_colors_are_taken(exported: tuple) -> None:
     signatures = tf.saved_model.load(str(exported[0])).signatures
     rng = np.random.default_rng(0)
     grey, large = (
