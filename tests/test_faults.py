@@ -151,7 +151,9 @@ def test_killed_processes_leave_a_run_that_ends_the_same(
     assert events(tmp_path) == events(control)
 
 
-def test_a_second_process_is_refused_while_another_is_at_work(data_dir: str, tmp_path: Path) -> None:
+def test_a_second_process_is_refused_while_another_is_at_work(
+    data_dir: str, tmp_path: Path
+) -> None:
     with run_dir.locked(tmp_path / "run"):
         flags = f"{SHORT} --data_dir={data_dir} --run_dir={tmp_path}/run"
         assert "another process is at work there" in fail(*flags.split())
