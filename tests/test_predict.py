@@ -235,10 +235,12 @@ def test_help_names_every_flag(capsys: pytest.CaptureFixture) -> None:
         assert flag in shown
 
 
-def test_the_command_in_a_bad_place(model: tuple, folder: tuple) -> None:
-    """No docstrings, no standard error, a slow list, an output that takes ASCII alone."""
+# TensorFlow is compiled anew for a process without docstrings, which takes longer than all else.
+@pytest.mark.parametrize("optimize", ["", pytest.param("2", marks=pytest.mark.slow)])
+def test_the_command_in_a_bad_place(optimize: str, model: tuple, folder: tuple) -> None:
+    """No standard error, a slow list, an output that takes ASCII alone."""
     words = [sys.executable, "-m", "ssgan_tf.predict", f"--model={model[0]}", "--format=jsonl", "-"]
-    settings = {"PYTHONOPTIMIZE": "2", "PYTHONIOENCODING": "ascii", "CUDA_VISIBLE_DEVICES": ""}
+    settings = {"PYTHONOPTIMIZE": optimize, "PYTHONIOENCODING": "ascii", "CUDA_VISIBLE_DEVICES": ""}
     process = subprocess.Popen(
         ["sh", "-c", 'exec "$@" 2>&-', "sh", *words],
         env=os.environ | settings,
