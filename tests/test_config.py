@@ -141,7 +141,7 @@ def test_tuned_keeps_the_articles_networks_and_losses() -> None:
         assert getattr(tuned, name) == getattr(article, name)
 
 
-def test_the_control_of_tuned_has_labelled_batches_alone() -> None:
+def test_the_control_of_tuned_has_labeled_batches_alone() -> None:
     control, tuned = Config.from_preset("tuned", method="supervised"), Config.from_preset("tuned")
     assert (tuned.labeled_batch_size, control.labeled_batch_size) == (64, 0)
     different = {n for n, value in tuned.to_dict().items() if value != control.to_dict()[n]}

@@ -122,8 +122,10 @@ def test_keras_on_another_backend_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         keras_settings.check_backend()
 
 
-def test_a_run_ends_well_with_strange_settings_without_docstrings_and_with_streams_closed(
-    tmp_path: Path,
+# TensorFlow is compiled anew for a process without docstrings, which takes longer than all else.
+@pytest.mark.parametrize("optimize", ["", pytest.param("2", marks=pytest.mark.slow)])
+def test_a_run_ends_well_with_strange_settings_and_with_streams_closed(
+    optimize: str, tmp_path: Path
 ) -> None:
     settings = {"floatx": "float16", "image_data_format": "channels_first", "backend": "jax"}
     (tmp_path / "keras.json").write_text(json.dumps(settings))
@@ -136,7 +138,7 @@ def test_a_run_ends_well_with_strange_settings_without_docstrings_and_with_strea
         "KERAS_HOME": str(tmp_path),
         "KERAS_BACKEND": "torch",
         "TF_USE_LEGACY_KERAS": "1",
-        "PYTHONOPTIMIZE": "2",
+        "PYTHONOPTIMIZE": optimize,
         "PYTHONIOENCODING": "ascii",
     }
     command = [sys.executable, "-m", "ssgan_tf.train", f"--dataset=folder:{tmp_path}/images"]

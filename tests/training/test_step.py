@@ -252,7 +252,7 @@ def test_notebook_leaves_the_dead_conv6_out_of_the_update() -> None:
     assert not {path for path in moved if "conv6" in path or "bn6" in path}
 
 
-def test_labelled_batch_carries_the_whole_supervised_loss_and_nothing_else() -> None:
+def test_a_labeled_batch_carries_the_whole_supervised_loss_and_nothing_else() -> None:
     trainer = make_trainer(labeled_batch_size=4, drop_rate=0.0)
     batch, noise = make_batch(labeled=4), trainer.noise(B)
     images = scale(tf.concat([batch.images, batch.labeled_images], axis=0))
@@ -454,7 +454,7 @@ def test_the_average_changes_nothing_in_training() -> None:
     assert_same_weights(plain, averaging)
 
 
-def test_the_averaged_classifier_teaches_by_what_it_says_of_other_moves_without_colours() -> None:
+def test_the_averaged_classifier_teaches_by_what_it_says_of_other_moves_without_colors() -> None:
     trainer = make_trainer(
         ema_decay=0.9,
         consistency_weight=2.0,
