@@ -4,10 +4,12 @@ Layers name their own data format and type. This module handles what Keras reads
 """
 
 import contextlib
+import importlib
 import json
 import os
 import stat
 import sys
+import types
 from collections.abc import Iterator
 
 from ssgan_tf.config import UserError
@@ -77,6 +79,27 @@ def float32() -> Iterator[None]:
         yield
     finally:
         keras.config.set_floatx(users)
+
+
+@contextlib.contextmanager
+def pyplot_on_demand() -> Iterator[None]:
+    """Gives Keras, while it is imported, a matplotlib.pyplot that is loaded when it is first used.
+
+    Keras draws with it, this package never does, and loading it takes half a second.
+    """
+    names = ("matplotlib", "matplotlib.pyplot")
+    if "keras" in sys.modules or any(name in sys.modules for name in names):
+        yield
+        return
+    matplotlib, pyplot = (types.ModuleType(name) for name in names)
+    matplotlib.pyplot = pyplot  # pyright: ignore[reportAttributeAccessIssue]
+    pyplot.__getattr__ = lambda name: getattr(importlib.import_module(names[1]), name)
+    sys.modules.update({names[0]: matplotlib, names[1]: pyplot})
+    try:
+        yield
+    finally:
+        for name in names:
+            del sys.modules[name]
 
 
 @contextlib.contextmanager
