@@ -152,3 +152,17 @@ def test_a_run_ends_well_with_strange_settings_and_with_streams_closed(
     assert done.returncode == 0, output.read_text()
     assert (tmp_path / "läuft" / "results.json").exists()
     assert "l\\xe4uft" in output.read_text()
+
+
+def test_keras_loads_pyplot_when_it_draws_and_not_before() -> None:
+    code = (
+        "import sys\n"
+        "from ssgan_tf.system import keras_settings\n"
+        "with keras_settings.pyplot_on_demand():\n"
+        "    from keras.src.visualization import plot_image_gallery\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "draw = plot_image_gallery.plt.subplots\n"
+        "import matplotlib.pyplot\n"
+        "assert draw is matplotlib.pyplot.subplots\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
