@@ -174,7 +174,7 @@ def _config_here(directory: Path, data_dir: str) -> Config:
 
 
 def _start(config: Config) -> None:
-    with quiet_start(), keras_settings.pyplot_on_demand():
+    with quiet_start(), keras_settings.imported_light():
         import tensorflow  # noqa: F401
 
         prepare_device(config.deterministic)

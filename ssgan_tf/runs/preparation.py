@@ -156,7 +156,7 @@ def prepare(config: Config, directory: Path, workplace: Path, start: float) -> R
 
 def _start_device(config: Config) -> "tuple[str, tf.distribute.Strategy]":
     """Imports TensorFlow and says what it computes on."""
-    with quiet_start(), keras_settings.pyplot_on_demand():
+    with quiet_start(), keras_settings.imported_light():
         import tensorflow as tf  # noqa: F401
 
         prepare_device(config.deterministic)

@@ -82,23 +82,28 @@ def float32() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def pyplot_on_demand() -> Iterator[None]:
-    """Gives Keras, while it is imported, a matplotlib.pyplot that is loaded when it is first used.
+def imported_light() -> Iterator[None]:
+    """Keeps Keras, while it is imported, from loading matplotlib and scikit-learn.
 
-    Keras draws with it, this package never does, and loading it takes half a second.
+    That takes a second and 50 MB. Keras draws with pyplot, which is loaded when it is first used;
+    its wrappers for scikit-learn, which this package never uses, find none in this process.
     """
-    names = ("matplotlib", "matplotlib.pyplot")
-    if "keras" in sys.modules or any(name in sys.modules for name in names):
+    if "keras" in sys.modules:
         yield
         return
+    names = ("matplotlib", "matplotlib.pyplot")
     matplotlib, pyplot = (types.ModuleType(name) for name in names)
     matplotlib.pyplot = pyplot  # pyright: ignore[reportAttributeAccessIssue]
     pyplot.__getattr__ = lambda name: getattr(importlib.import_module(names[1]), name)
-    sys.modules.update({names[0]: matplotlib, names[1]: pyplot})
+    stand_ins: dict[str, types.ModuleType | None] = {"sklearn": None}
+    if not any(name in sys.modules for name in names):
+        stand_ins |= {names[0]: matplotlib, names[1]: pyplot}
+    stand_ins = {name: module for name, module in stand_ins.items() if name not in sys.modules}
+    sys.modules.update(stand_ins)  # pyright: ignore[reportArgumentType, reportCallIssue]
     try:
         yield
     finally:
-        for name in names:
+        for name in stand_ins:
             del sys.modules[name]
 
 

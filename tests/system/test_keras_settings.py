@@ -154,13 +154,13 @@ def test_a_run_ends_well_with_strange_settings_and_with_streams_closed(
     assert "l\\xe4uft" in output.read_text()
 
 
-def test_keras_loads_pyplot_when_it_draws_and_not_before() -> None:
+def test_keras_loads_pyplot_when_it_draws_and_scikit_learn_not_at_all() -> None:
     code = (
         "import sys\n"
         "from ssgan_tf.system import keras_settings\n"
-        "with keras_settings.pyplot_on_demand():\n"
+        "with keras_settings.imported_light():\n"
         "    from keras.src.visualization import plot_image_gallery\n"
-        "assert 'matplotlib' not in sys.modules\n"
+        "assert not {'matplotlib', 'sklearn', 'scipy.stats'} & sys.modules.keys()\n"
         "draw = plot_image_gallery.plt.subplots\n"
         "import matplotlib.pyplot\n"
         "assert draw is matplotlib.pyplot.subplots\n"
