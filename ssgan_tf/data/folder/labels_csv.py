@@ -8,6 +8,7 @@ Files are named relative to the folder that labels.csv is in. An image without a
 a line, is trained on without one.
 """
 
+import codecs
 import csv
 import io
 import itertools
@@ -27,7 +28,7 @@ _FILE = {
     *("image", "images", "img", "image_path", "image_name", "image_id", "img_path", "name"),
 }
 _LABEL = {"label", "labels", "class", "class_name", "classname", "category", "target", "species"}
-_NO_LABEL = {"nan", "null", "n/a", "?", "unlabeled", "unlabelled", "no label"}  # and not a class
+NO_LABEL = {"nan", "null", "n/a", "?", "unlabeled", "unlabelled", "no label"}  # and not a class
 _DELIMITERS = ",;\t"
 _LOOKED_AT = 100  # lines from which the delimiter is guessed
 
@@ -63,11 +64,13 @@ def read_labels(
             gives two labels to one.
     """
     where = f"{flag}: {path.name}"
-    text = _text(path, where)
-    files = _Files(path.parent, ids, skipped)
+    files = Files(path.parent, ids, skipped)
     found: dict[str, Label] = {}
     unknown: list[tuple[int, str]] = []
-    for line, name, label in _rows(text, files, where):
+    for record in read_table(path, files, where).records:
+        if record.label is None:
+            continue
+        line, name, label = record.line, record.name, record.label
         identity = files.find(name)
         if identity is None:
             unknown.append((line, name))
@@ -88,14 +91,81 @@ def read_labels(
     return found
 
 
-def _text(path: Path, where: str) -> str:
+class Record(NamedTuple):
+    """A record of labels.csv: a line, or several if there are line breaks in quotes.
+
+    Attributes:
+        line: its last line, from 1.
+        text: as it stands in the file, with the end of its line.
+        cells: what it says, without empty cells at the end.
+        name: of a file, as it is written; empty in the header and in empty lines.
+        label: of that file, may be empty; None in the header and in empty lines.
+    """
+
+    line: int
+    text: str
+    cells: list[str]
+    name: str = ""
+    label: str | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it is an empty line, or one of empty cells."""
+        return not any(cell.strip() for cell in self.cells)
+
+
+class Table(NamedTuple):
+    """labels.csv as it is written.
+
+    Attributes:
+        codec: how its text is encoded, after the mark of `mark`.
+        mark: the bytes at its start that tell the encoding; may be empty.
+        delimiter: between cells.
+        columns: the places of file and label.
+        records: all, in order.
+    """
+
+    codec: str
+    mark: bytes
+    delimiter: str
+    columns: tuple[int, int]
+    records: list[Record]
+
+
+def read_table(path: Path, files: "Files", where: str) -> Table:
+    """Reads labels.csv with all that is needed to change one record and keep the others.
+
+    Args:
+        path: of the file.
+        files: which names stand for images.
+        where: with which error messages begin.
+
+    Raises:
+        UserError: if it cannot be understood.
+    """
+    text, codec, mark = _text(path, where)
+    delimiter = _delimiter(text, files, where)
+    columns, records = _records(text, delimiter, files, where)
+    return Table(codec, mark, delimiter, columns, records)
+
+
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+
+
+def _text(path: Path, where: str) -> tuple[str, str, bytes]:
+    """The text, its encoding and the mark before it."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{where}: cannot be read ({error.strerror}).") from error
-    utf_16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))  # as spreadsheets write it
+    mark = next((mark for mark in _MARKS if content.startswith(mark)), b"")
+    codec = _MARKS.get(mark, "utf-8")  # UTF-16 as spreadsheets write it
     try:
-        text = content.decode("utf-16" if utf_16 else "utf-8-sig")
+        text = content[len(mark) :].decode(codec)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise UserError(
@@ -103,10 +173,10 @@ def _text(path: Path, where: str) -> str:
         ) from error
     if "\0" in text or content.startswith(b"PK\x03\x04"):
         raise UserError(f"{where}: is not a text file; save it as CSV in UTF-8.")
-    return text
+    return text, codec, mark
 
 
-class _Files:
+class Files:
     """Finds the images that the lines of labels.csv name."""
 
     def __init__(self, root: Path, ids: Collection[str], skipped: Collection[str]) -> None:
@@ -137,55 +207,82 @@ class _Files:
         return ""
 
 
-def _rows(text: str, files: _Files, where: str) -> Iterator[tuple[int, str, str]]:
-    """Line, file and label, of each line that is not empty."""
+def _parsed(text: str, delimiter: str, where: str) -> Iterator[Record]:
+    """All records, also empty ones."""
+    taken: list[str] = []
 
-    def parsed(delimiter: str) -> Iterator[tuple[int, list[str]]]:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        try:
-            for cells in reader:
-                while len(cells) > 1 and not cells[-1].strip():  # spreadsheets add empty ones
-                    cells.pop()
-                if any(cell.strip() for cell in cells):
-                    yield reader.line_num, cells
-        except csv.Error as error:
-            raise UserError(
-                f"{where}: line {reader.line_num} is not CSV ({error}); put names with quotes, "
-                "commas or line breaks into double quotes."
-            ) from error
+    def lines() -> Iterator[str]:
+        for line in io.StringIO(text, newline=""):
+            taken.append(line)
+            yield line
+
+    reader = csv.reader(lines(), delimiter=delimiter, strict=True)
+    try:
+        for cells in reader:
+            while len(cells) > 1 and not cells[-1].strip():  # spreadsheets add empty ones
+                cells.pop()
+            yield Record(reader.line_num, "".join(taken), cells)
+            taken.clear()
+    except csv.Error as error:
+        raise UserError(
+            f"{where}: line {reader.line_num} is not CSV ({error}); put names with quotes, "
+            "commas or line breaks into double quotes."
+        ) from error
+
+
+def _delimiter(text: str, files: Files, where: str) -> str:
+    """The one that makes most of the first cells names of images."""
 
     def fits(delimiter: str) -> tuple[int, bool]:
         try:
-            rows = [cells for _, cells in itertools.islice(parsed(delimiter), _LOOKED_AT)]
+            records = (one for one in _parsed(text, delimiter, where) if not one.is_empty)
+            rows = [record.cells for record in itertools.islice(records, _LOOKED_AT)]
         except UserError:
             return -1, False
         known = sum(any(files.find(cell) for cell in cells) for cells in rows)
         return known, any(len(cells) > 1 for cells in rows)
 
-    rows = parsed(max(_DELIMITERS, key=fits))
-    columns, named = (0, 1), False
-    for count, (line, cells) in enumerate(rows):
-        if count == 0 and (header := _header(cells, files)):
-            columns, named = header, len(cells) > 2
-            continue
-        if len(cells) > 2 and not named:
-            raise UserError(
-                f"{where}: line {line} has {len(cells)} columns; it needs two (file,label), or a "
-                "header that names them. If the file is something else, rename it."
-            )
-        cells += [""] * (max(columns) + 1 - len(cells))
-        label = unicodedata.normalize("NFC", cells[columns[1]].strip())
-        if wrong := why_no_class(label):
-            raise UserError(f"{where}: the label {label!a} in line {line} {wrong}; correct it.")
-        if label.casefold() in _NO_LABEL:
-            raise UserError(
-                f"{where}: {label!r} in line {line} would be a class of that name; leave the label "
-                "empty if there is none."
-            )
-        yield line, cells[columns[0]], label
+    return max(_DELIMITERS, key=fits)
 
 
-def _header(cells: list[str], files: _Files) -> tuple[int, int] | None:
+def _records(
+    text: str, delimiter: str, files: Files, where: str
+) -> tuple[tuple[int, int], list[Record]]:
+    """The columns of file and label, and all records."""
+    columns, named, first = (0, 1), False, True
+    found: list[Record] = []
+    for record in _parsed(text, delimiter, where):
+        header = _header(record.cells, files) if first and not record.is_empty else None
+        first = first and record.is_empty
+        if header:
+            columns, named = header, len(record.cells) > 2
+        elif not record.is_empty:
+            record = _with_label(record, columns, named, where)
+        found.append(record)
+    return columns, found
+
+
+def _with_label(record: Record, columns: tuple[int, int], named: bool, where: str) -> Record:
+    """A record with the name and the label that it has; `named`: a header names its columns."""
+    line, cells = record.line, record.cells
+    if len(cells) > 2 and not named:
+        raise UserError(
+            f"{where}: line {line} has {len(cells)} columns; it needs two (file,label), or a "
+            "header that names them. If the file is something else, rename it."
+        )
+    cells = cells + [""] * (max(columns) + 1 - len(cells))
+    label = unicodedata.normalize("NFC", cells[columns[1]].strip())
+    if wrong := why_no_class(label):
+        raise UserError(f"{where}: the label {label!a} in line {line} {wrong}; correct it.")
+    if label.casefold() in NO_LABEL:
+        raise UserError(
+            f"{where}: {label!r} in line {line} would be a class of that name; leave the label "
+            "empty if there is none."
+        )
+    return record._replace(name=cells[columns[0]], label=label)
+
+
+def _header(cells: list[str], files: Files) -> tuple[int, int] | None:
     """The columns of file and label if these cells are a header, else None."""
     if any(files.find(cell) for cell in cells) or any(map(is_image_name, cells)):
         return None

@@ -46,7 +46,7 @@ class Layout:
 
     Attributes:
         items: its images: by part, then by class, those without a label last, then by id.
-        class_names: in order, at least two.
+        class_names: in order, at least two if labels are needed.
         has_test: whether there is a test part.
         notes: lines that the user should read.
         skipped: ids of what cannot be read, and why.
@@ -61,12 +61,14 @@ class Layout:
     others: int
 
 
-def read_layout(root: Path, flag: str) -> Layout:
+def read_layout(root: Path, flag: str, labels_needed: bool = True) -> Layout:
     """Finds the images of a data set; opens none of them.
 
     Args:
         root: its folder.
         flag: with which error messages begin.
+        labels_needed: False: there may be no class yet, and images outside of class folders count
+            as if there were a labels.csv.
 
     Raises:
         UserError: if the folder cannot be understood, has fewer than two classes, a class without
@@ -74,7 +76,7 @@ def read_layout(root: Path, flag: str) -> Layout:
     """
     if not os.path.isdir(root):  # Path.is_dir() fails if a folder above it is locked
         raise UserError(f"{flag}: there is no such folder.")
-    return _Reading(root.absolute(), flag).layout()  # no path would start with "."
+    return _Reading(root.absolute(), flag, labels_needed).layout()  # no path would start with "."
 
 
 class _File(NamedTuple):
@@ -87,8 +89,8 @@ class _File(NamedTuple):
 class _Reading:
     """Reads one folder: first what its folders say, then what labels.csv adds."""
 
-    def __init__(self, root: Path, flag: str) -> None:
-        self._root, self._flag = root, flag
+    def __init__(self, root: Path, flag: str, labels_needed: bool) -> None:
+        self._root, self._flag, self._labels_needed = root, flag, labels_needed
         self._start = str(root / "x")[:-1]  # of all paths
         self._found: list[_File] = []
         self._skipped: list[tuple[str, str]] = []
@@ -101,6 +103,8 @@ class _Reading:
         self._unused += [f"{name}/ (runs)" for name in folders if name not in self._folders]
         self._has_train = "train" in self._folders
         self._has_table = TABLE in self._files
+        self._only_folders = False  # images directly in the folder are not used
+        self._takes_loose = self._has_table or not labels_needed  # images outside of class folders
 
     def layout(self) -> Layout:
         """Reads the folder."""
@@ -117,7 +121,9 @@ class _Reading:
                 self._unused.append(f"{name}/")
             else:
                 self._add_class(name, "train")
-        images = [name for name in self._files if is_image_name(name)] if self._has_table else []
+        classes_at_the_top = self._class_folders and not self._has_train
+        takes = self._has_table or (self._takes_loose and not classes_at_the_top)
+        images = [name for name in self._files if takes and is_image_name(name)]
         self._found += [_File(str(self._root / name), "train", None) for name in images]
         self._unused += [name for name in self._files if name not in (TABLE, *images)]
         items = self._identified()
@@ -126,15 +132,18 @@ class _Reading:
             labels = self._with_table(items, labels)
         used = []
         for file, identity, label in zip(self._found, items, labels, strict=True):
-            if file.loose and label is None:
+            loose = file.loose or (self._only_folders and "/" not in identity)
+            if loose and label is None:
                 self._unused.append(identity)
             else:
                 used.append(Item(Path(file.path), identity, file.part, label))
         return self._result(used)
 
     def _result(self, items: list[Item]) -> Layout:
-        trained_on = {item.label for item in items if item.part == "train" and item.label}
-        self._check_classes(trained_on)
+        parts = ("train",) if self._labels_needed else ("train", "validation", "test")
+        trained_on = {item.label for item in items if item.part in parts and item.label}
+        if self._labels_needed:
+            self._check_classes(trained_on)
         names = sorted(trained_on, key=natural_key)
         for item in items:
             if item.label and item.label not in trained_on:
@@ -145,7 +154,7 @@ class _Reading:
                     f"{f'; there is {close[0]}' if close else ''}."
                 )
         has_test = "test" in self._folders
-        if has_test and not any(item.part == "test" for item in items):
+        if self._labels_needed and has_test and not any(item.part == "test" for item in items):
             loose = sum(file.part == "test" for file in self._found)
             raise UserError(
                 f"{self._flag}: test/ has "
@@ -215,7 +224,7 @@ class _Reading:
                 )
             else:
                 self._add_class(f"{folder}/{name}", part)
-        loose = part != "train" or not self._has_table
+        loose = part != "train" or not self._takes_loose
         for name in files:
             if is_image_name(name):
                 self._found.append(_File(str(self._root / folder / name), part, None, loose))
@@ -223,7 +232,14 @@ class _Reading:
                 self._others += 1
 
     def _add_class(self, folder: str, part: str) -> None:
-        """Adds a class folder.
+        """Adds a class folder."""
+        label = self._class_of(folder)
+        if part == "train":
+            self._class_folders[label] = folder
+        self._add(folder, part, label)
+
+    def _class_of(self, folder: str) -> str:
+        """The class of a class folder.
 
         Raises:
             UserError: if its name cannot be a line of the exported model's class_names.txt.
@@ -234,10 +250,7 @@ class _Reading:
                 f"{self._flag}: the name of the class folder {name!a} in "
                 f"{parent or self._root.name}/ {wrong}; rename it."
             )
-        label = unicodedata.normalize("NFC", name)
-        if part == "train":
-            self._class_folders[label] = folder
-        self._add(folder, part, label)
+        return unicodedata.normalize("NFC", name)
 
     def _identity(self, path: str) -> str:
         """An id: with composed letters, and without bytes that are not UTF-8."""
@@ -264,8 +277,7 @@ class _Reading:
         """
         skipped = [identity for identity, _ in self._skipped]
         rows = read_labels(self._root / TABLE, set(ids), skipped, self._flag)
-        classes = {row.name for row in rows.values() if row.name}
-        of_folders = self._classes_at_the_top(classes)
+        of_folders = self._classes_at_the_top({i: row.name for i, row in rows.items() if row.name})
         result = []
         for identity, label in zip(ids, labels, strict=True):
             label = label or of_folders.get(identity.partition("/")[0])
@@ -278,12 +290,22 @@ class _Reading:
             result.append(row.name or None)
         return result
 
-    def _classes_at_the_top(self, classes: set[str]) -> dict[str, str]:
-        """Folder -> class, for folders that have the name of a class of labels.csv."""
+    def _classes_at_the_top(self, rows: dict[str, str]) -> dict[str, str]:
+        """Folder -> class, beside labels.csv; `rows`: its labels by id.
+
+        If it gives labels to images in unlabeled/ alone, all else means what it meant without it.
+        Otherwise only folders that have the name of one of its classes are classes.
+        """
         if self._has_train:
             return {}
-        names = [unicodedata.normalize("NFC", name) for name in self._folders if name not in PARTS]
-        found = {name: name for name in names if name in classes}
+        folders = [name for name in self._folders if name not in PARTS]
+        has_unlabeled = any(PARTS.get(name) == "unlabeled" for name in self._folders)
+        if has_unlabeled and {identity.partition("/")[0] for identity in rows} <= PARTS.keys():
+            classes = [self._class_of(name) for name in folders if name[0] != "_"]
+            self._only_folders = bool(classes)
+            return {name: name for name in classes}
+        names = [unicodedata.normalize("NFC", name) for name in folders]
+        found = {name: name for name in names if name in rows.values()}
         others = [f"{name}/" for name in names if name not in found and name[0] != "_"]
         if found and others:
             self._notes.append(
