@@ -100,9 +100,34 @@ def read_picture(
     Raises:
         ImageError: if it is not an image, is damaged or cut short, or has over 100 million pixels.
     """
+    with _failures_named(), _opened(source) as file:
+        return _brought_to_size(_decode(file, size, channels), size, fit)
+
+
+def read_whole(source: str | Path | IO[bytes], side: int) -> Image.Image:
+    """Decodes an image as `read_picture` does, for a person to look at: whole and in color.
+
+    Args:
+        source: of a file, or an open one.
+        side: of the square into which a larger image is shrunk, in pixels.
+
+    Returns:
+        The image, of mode "RGB". A smaller one keeps its size.
+
+    Raises:
+        ImageError: as `read_picture`.
+    """
+    with _failures_named(), _opened(source) as file:
+        image = _decode(file, max(1, side // resize.ENOUGH), 3).image
+        image.thumbnail((side, side), Image.Resampling.LANCZOS)
+        return image
+
+
+@contextlib.contextmanager
+def _failures_named() -> Iterator[None]:
+    """Turns whatever decoders raise into an `ImageError`."""
     try:
-        with _opened(source) as file:
-            return _brought_to_size(_decode(file, size, channels), size, fit)
+        yield
     except ImageError:
         raise
     except Image.DecompressionBombError as error:

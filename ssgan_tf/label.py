@@ -1,0 +1,56 @@
+"""Labels images of a folder in the browser.
+
+    python -m ssgan_tf.label --dataset=folder:my_images --suggestions=RUN/suggestions.csv
+
+Each answer is in the folder's labels.csv, on the disk, before the next image is shown.
+"""
+
+import sys
+
+from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
+from ssgan_tf.labeling.opening import open_session
+from ssgan_tf.labeling.server import LabelingServer
+from ssgan_tf.system import streams
+from ssgan_tf.system.streams import in_one_line
+
+FLAGS = (
+    Flag("dataset", None, "The folder of images: folder:PATH."),
+    Flag(
+        "suggestions",
+        "",
+        "The suggestions.csv that suggest wrote; empty: all images without a label, at random.",
+    ),
+    Flag("port", 0, "Of this machine, for the page; 0: any.", minimum=0, maximum=65_535),
+)
+
+
+@streams.used()
+def main(argv: list[str] | None = None) -> None:
+    """The command line; ends when the page says so, or with Ctrl-C."""
+    program, description = "python -m ssgan_tf.label", "Labels images of a folder in the browser."
+    with errors_as_sentences():
+        values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
+        session, notes = open_session(values.dataset, values.suggestions)
+        server = LabelingServer(session, values.port)
+        order = f"in the order of {values.suggestions}" if values.suggestions else "at random"
+        print(f"Label:    {len(session):,} images, {in_one_line(order)}; {session.done:,} are done")
+        for note in notes:
+            print(f"          {note}")
+        print(f"Open:     {server.address}")
+        table = in_one_line(str(session.table))
+        print(f"          Each answer is in {table} at once. Ctrl-C ends.", flush=True)
+        with server:
+            try:
+                server.serve_forever()
+            except KeyboardInterrupt:
+                print()
+        result = session.result()
+        print(f"Labeled:  {session.given:,} images; {table} has {result['labels']:,} labels")
+        if result["lacks"]:
+            print(f"Not yet:  {in_one_line(result['lacks'])}")
+        else:
+            print(f"Next:     {in_one_line(result['next'])}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""The images of a folder that are to be labeled: suggested ones, or all in a random order."""
+
+import hashlib
+from collections.abc import Iterable
+
+from ssgan_tf.config import FOLDER, UserError, expand_user, is_folder
+from ssgan_tf.data.folder.answers import Answers
+from ssgan_tf.data.folder.layout import Item, read_layout
+from ssgan_tf.data.folder.names import listed
+from ssgan_tf.labeling.session import Session
+from ssgan_tf.labeling.suggestions import Suggestion, read_suggestions
+
+
+def open_session(dataset: str, suggestions: str = "") -> tuple[Session, list[str]]:
+    """Reads a folder, and checks that labels can be written there.
+
+    Args:
+        dataset: folder:PATH.
+        suggestions: the path of a suggestions.csv; empty: all images without a label, in a random
+            order that is always the same.
+
+    Returns:
+        The session, and lines that the user should read.
+
+    Raises:
+        UserError: if the folder cannot be understood or written to, has no image without a label,
+            or is not the one of the suggestions.
+    """
+    flag = f"--dataset={dataset}"
+    if not is_folder(dataset):
+        raise UserError(
+            f"{flag}: is a data set of TensorFlow Datasets, whose images have their labels "
+            "already; give a folder of images, as in --dataset=folder:my_images."
+        )
+    root = expand_user(dataset.removeprefix(FOLDER)).absolute()
+    layout = read_layout(root, flag, labels_needed=False)
+    answers = Answers(root, [item.id for item in layout.items], flag)
+    labels = answers.read()
+    items = {item.id: item for item in layout.items if _may_be_labeled(item, labels)}
+    notes: list[str] = []
+    if suggestions:
+        asked = f"--suggestions={suggestions}"
+        known = {item.id for item in layout.items}
+        chosen = _suggested(read_suggestions(expand_user(suggestions), asked), items, known, notes)
+        if not chosen:
+            raise UserError(
+                f"{asked}: names no image without a label in {root}; is it of another folder?"
+            )
+        if all(labels.get(one.path) for one in chosen):
+            raise UserError(
+                f"{asked}: all {len(chosen):,} images have a label now; train with them: python -m "
+                f"ssgan_tf.train --dataset={dataset}."
+            )
+    else:
+        chosen = [Suggestion(name) for name in _shuffled(items) if not labels.get(name)]
+        if not chosen:
+            raise UserError(
+                f"{flag}: has no image without a label; put some into {root}/unlabeled/."
+            )
+    paths = [items[one.path].path for one in chosen]
+    return Session(dataset, chosen, paths, layout.class_names, answers), notes
+
+
+def _may_be_labeled(item: Item, labels: dict[str, str]) -> bool:
+    """Whether an image for training has no label, or one of labels.csv; others are of folders."""
+    return item.part == "train" and (item.label is None or bool(labels.get(item.id)))
+
+
+def _suggested(
+    suggestions: list[Suggestion], items: dict[str, Item], known: set[str], notes: list[str]
+) -> list[Suggestion]:
+    """Those that can be labeled; the others are noted."""
+    gone = [one.path for one in suggestions if one.path not in known]
+    labeled = [one.path for one in suggestions if one.path in known and one.path not in items]
+    if gone:
+        notes.append(f"not in the folder any more: {listed(gone, 3)}")
+    if labeled:
+        notes.append(f"labeled by their folder: {listed(labeled, 3)}")
+    return [one for one in suggestions if one.path in items]
+
+
+def _shuffled(names: Iterable[str]) -> list[str]:
+    """In an order by hash, which stays when images come and go."""
+    return sorted(names, key=lambda name: hashlib.sha256(f"label {name}".encode()).digest())
