@@ -103,12 +103,13 @@ function fit() {
 
 function describe() {
   const one = state.image;
-  $("count").textContent = `${state.done.toLocaleString("en")} of ${state.total.toLocaleString("en")}`;
+  $("count").textContent = `${state.done.toLocaleString("en")} of ${state.total.toLocaleString("en")} labeled`;
   $("bar").value = state.done / state.total;
   document.title = `${state.done} of ${state.total} labeled`;
   $("problems").replaceChildren(...state.problems.map((text) => element("li", text)));
   $("stage").hidden = !one;
   $("end").hidden = Boolean(one);
+  document.body.classList.toggle("ended", !one);
   for (const part of [".search", "#classes", "#guess", "#skip"]) document.querySelector(part).hidden = !one;
   remember();
   if (!one) return describeEnd();
@@ -120,6 +121,7 @@ function describe() {
   if (one.predicted) {
     const sure = one.probability === null ? "" : `, ${Math.round(100 * one.probability)}%`;
     guess.append("Taken for ", element("strong", one.predicted), sure);
+    guess.append(" ", element("kbd", "Enter"));
     if (one.reason) guess.append(element("br"));
   }
   if (one.reason) guess.append(element("span", one.reason, "soft"));
@@ -181,8 +183,8 @@ function list() {
   for (const button of buttons) button.type = "button";
   if (text) buttons[0].classList.add("taken");
   $("classes").replaceChildren(...buttons);
-  const empty = state.classes.length ? "" : "There is no class yet: type the name of the first one.";
-  $("chosen").textContent = text ? `Enter: ${buttons[0].textContent}` : empty;
+  $("search").placeholder = state.classes.length ? "" : "There is no class yet: name the first";
+  $("chosen").textContent = text ? `Enter: ${buttons[0].lastElementChild.textContent}` : "";
 }
 
 async function answer(label) {
@@ -242,18 +244,18 @@ async function finish() {
   finished = true;
   for (const id of ["stage", "choice", "finish"]) $(id).hidden = true;
   $("end").hidden = false;
+  document.body.classList.add("ended");
   $("end_title").textContent = "Finished";
-  const kept = `${result.table} has ${result.labels.toLocaleString("en")} labels.`;
+  const kept = `This page can be closed. ${result.table} has ${result.labels.toLocaleString("en")} labels.`;
   $("end_text").textContent = result.lacks ? `${kept} Training needs more: ${result.lacks}` : `${kept} Type next:`;
   if (!result.lacks) {
     $("end_command").textContent = result.next;
     $("end_command").hidden = $("copy").hidden = false;
     $("copy").addEventListener("click", async () => {
       await navigator.clipboard.writeText(result.next);
-      note("Copied.");
+      $("copy").textContent = "Copied";
     });
   }
-  note("This page can be closed.");
   $("end").focus();
 }
 
@@ -313,5 +315,6 @@ $("skip").addEventListener("click", () => act(skip));
 $("finish").addEventListener("click", () => act(finish));
 addEventListener("resize", fit);
 
+document.querySelector("details").open = matchMedia("(min-width: 46rem) and (min-height: 40rem)").matches;
 busy = false;
 act(async () => show(await next(-1)));

@@ -288,3 +288,46 @@ def test_pipes_among_images_are_skipped_and_named(tmp_path: Path) -> None:
         ("train/cat/pipe.jpg", "is a pipe"),
         ("train/pipe.jpg", "is a pipe"),
     ]
+
+
+def test_labels_of_unlabeled_images_alone_leave_class_folders_as_they_were(tmp_path: Path) -> None:
+    fill(tmp_path, "cat/1.png", "dog/1.png", "unlabeled/1.png", "unlabeled/2.png")
+    fill(tmp_path, "test/dog/1.png", "loose.png", "_aside/1.png", "papers/1.pdf")
+    before = read_layout(tmp_path, FLAG)
+    assert before.class_names == ["cat", "dog"]
+    for rows in (["file,label"], ["file,label", "unlabeled/1.png,"]):  # of an answer taken back
+        table(tmp_path, *rows)
+        assert read_layout(tmp_path, FLAG).items == before.items
+    table(tmp_path, "file,label", "unlabeled/1.png,bird")
+    layout = read_layout(tmp_path, FLAG)
+    assert layout.class_names == ["bird", "cat", "dog"]
+    assert parts(layout) == {
+        "train": [
+            *(("unlabeled/1.png", "bird"), ("cat/1.png", "cat"), ("dog/1.png", "dog")),
+            ("unlabeled/2.png", None),
+        ],
+        "test": [("test/dog/1.png", "dog")],
+    }
+    assert "loose.png" in notes(tmp_path) and "_aside/1.png" in notes(tmp_path)
+    table(tmp_path, "file,label", "unlabeled/1.png,bird", "cat/1.png,bird")
+    # A table that labels images in other folders says which of those are classes.
+    assert read_layout(tmp_path, FLAG, labels_needed=False).class_names == ["bird", "dog"]
+
+
+def test_class_folders_beside_a_table_must_have_names_of_classes(tmp_path: Path) -> None:
+    fill(tmp_path, "cat/1.png", "two\nlines/1.png", "unlabeled/1.png")
+    table(tmp_path, "file,label", "unlabeled/1.png,cat")
+    assert "'two\\nlines' in " in message(tmp_path)
+
+
+def test_without_labels_all_images_count_that_are_in_no_class_folder(tmp_path: Path) -> None:
+    fill(tmp_path, "1.png", "unlabeled/2.png")
+    layout = read_layout(tmp_path, FLAG, labels_needed=False)
+    assert layout.class_names == []
+    assert parts(layout) == {"train": [("1.png", None), ("unlabeled/2.png", None)]}
+    fill(tmp_path, "cat/1.png")  # beside class folders they are not used, with and without a table
+    layout = read_layout(tmp_path, FLAG, labels_needed=False)
+    assert parts(layout) == {"train": [("cat/1.png", "cat"), ("unlabeled/2.png", None)]}
+    table(tmp_path, "file,label", "unlabeled/2.png,dog")
+    layout = read_layout(tmp_path, FLAG, labels_needed=False)
+    assert parts(layout) == {"train": [("cat/1.png", "cat"), ("unlabeled/2.png", "dog")]}
