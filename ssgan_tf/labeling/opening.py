@@ -75,7 +75,7 @@ def _suggested(
     if gone:
         notes.append(f"not in the folder any more: {listed(gone, 3)}")
     if labeled:
-        notes.append(f"labeled by their folder: {listed(labeled, 3)}")
+        notes.append(f"not to be labeled here: {listed(labeled, 3)}")
     return [one for one in suggestions if one.path in items]
 
 

@@ -114,8 +114,7 @@ class Answers:
         except FileNotFoundError:
             self._table, self._labels, self._stamp = _NEW, {}, ()
             return {}
-        stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
-        if stamp != self._stamp:
+        if _stamp(found) != self._stamp:
             self._table = read_table(self._path, self._files, self._where)
             named = (
                 (self._files.find(one.name), one.label)
@@ -123,18 +122,17 @@ class Answers:
                 if one.label is not None
             )
             self._labels = {identity: label for identity, label in named if identity is not None}
-            self._stamp = stamp
+            self._stamp = _stamp(found)
         return self._labels
 
     def _append(self, cells: list[str]) -> None:
         """Adds a record at the end, behind a header if it is the first one."""
-        text = ""
-        records = self._table.records
+        row, records = self._written(self._placed(cells)), self._table.records
         if all(record.is_empty for record in records):
-            text += self._row(_HEADER)
-        elif not records[-1].text.endswith(("\n", "\r")):
-            text += self._line_end()
-        content = (text + self._row(cells)).encode(self._table.codec)
+            start = self._written(self._placed(_HEADER))
+        else:
+            start = "" if records[-1].text.endswith(("\n", "\r")) else self._line_end()
+        content = (start + row).encode(self._table.codec)
         is_new = not self._path.exists()
         with open(self._path, "ab", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
@@ -145,8 +143,15 @@ class Answers:
             except OSError:
                 os.ftruncate(file.fileno(), size)
                 raise
+            after = os.fstat(file.fileno())
         if is_new:
             _flush_folder(self._path)
+        if (
+            not start and size == self._stamp[1]
+        ):  # what is known grows too: to read a long table takes a second
+            records.append(Record(0, row, self._placed(cells), *cells))
+            self._labels = self._labels | {cells[0]: cells[1]}
+            self._stamp = _stamp(after)
 
     def _replace(self, identity: str, label: str | None) -> None:
         """Changes the record of an image, or removes it; a second one is removed."""
@@ -171,12 +176,12 @@ class Answers:
         cells = record.cells + [""] * (place + 1 - len(record.cells))
         return self._written([*cells[:place], label, *cells[place + 1 :]])
 
-    def _row(self, cells: list[str]) -> str:
-        """A record with file and label in their columns."""
+    def _placed(self, cells: list[str]) -> list[str]:
+        """File and label in their columns."""
         row = [""] * (max(self._table.columns) + 1)
         for place, cell in zip(self._table.columns, cells, strict=True):
             row[place] = cell
-        return self._written(row)
+        return row
 
     def _written(self, cells: list[str]) -> str:
         text = io.StringIO(newline="")
@@ -188,6 +193,10 @@ class Answers:
     def _line_end(self) -> str:
         first = self._table.records[0].text if self._table.records else "\n"
         return next((end for end in ("\r\n", "\r", "\n") if first.endswith(end)), "\n")
+
+
+def _stamp(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _flush_folder(path: Path) -> None:

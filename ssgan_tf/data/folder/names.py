@@ -1,6 +1,7 @@
 """The names that have a meaning in a folder of images, and names that are almost one of them."""
 
 import difflib
+import functools
 import re
 import unicodedata
 
@@ -125,6 +126,7 @@ def _without_doubles(word: str) -> str:
     return re.sub(r"(.)\1+", r"\1", word)
 
 
+@functools.lru_cache
 def why_no_class(name: str) -> str:
     """Why a name cannot be a line of class_names.txt and of a table; empty if it can."""
     if any("\ud800" <= character <= "\udfff" for character in name):

@@ -1,0 +1,111 @@
+from pathlib import Path
+
+import pytest
+from folders import pictures, suggest, unlabeled
+
+from ssgan_tf.config import UserError
+from ssgan_tf.labeling.opening import open_session
+from ssgan_tf.labeling.session import Session
+
+
+def order(session: Session) -> list[str]:
+    """The images in their order."""
+    return [session.state(index)["image"]["path"] for index in range(len(session))]
+
+
+def message(dataset: str, suggestions: str = "") -> str:
+    with pytest.raises(UserError) as error:
+        open_session(dataset, suggestions)
+    text = str(error.value)
+    assert text.startswith("--") and "\n" not in text
+    return text
+
+
+def test_without_suggestions_the_order_is_random_and_stays(tmp_path: Path) -> None:
+    names = unlabeled(tmp_path, 20)
+    first, _ = open_session(f"folder:{tmp_path}")
+    shown = order(first)
+    assert sorted(shown) == names != shown
+    first.answer(3, "circle", "")
+    pictures(tmp_path, "unlabeled/more.png")
+    again = order(open_session(f"folder:{tmp_path}")[0])
+    again.remove("unlabeled/more.png")
+    assert again == [*shown[:3], *shown[4:]]
+
+
+def test_suggestions_lead_and_count_what_has_a_label(tmp_path: Path) -> None:
+    names = unlabeled(tmp_path / "x", 6)
+    pictures(tmp_path / "x", "train/square/1.png", "train/square/2.png", "test/circle/9.png")
+    asked = [names[4], "unlabeled/gone.png", names[1], "train/square/1.png", names[0]]
+    csv = suggest(tmp_path / "s.csv", [*asked, "test/circle/9.png"], "oval")
+    (tmp_path / "x/labels.csv").write_text(f"file,label\n{names[1]},star\n")
+    session, notes = open_session(f"folder:{tmp_path}/x", str(csv))
+    assert order(session) == [names[4], names[1], names[0]]
+    assert notes == [
+        "not in the folder any more: unlabeled/gone.png",
+        "not to be labeled here: train/square/1.png, test/circle/9.png",
+    ]
+    state = session.state(session.following(0))
+    assert state["image"]["path"] == names[0] and (state["done"], state["total"]) == (1, 3)
+    assert state["classes"] == ["circle", "oval", "square", "star"]
+
+
+def test_a_folder_without_any_label_can_be_labeled(tmp_path: Path) -> None:
+    pictures(tmp_path, "1.png", "unlabeled/a/2.png")
+    session, notes = open_session(f"folder:{tmp_path}")
+    assert sorted(order(session)) == ["1.png", "unlabeled/a/2.png"] and not notes
+    assert session.state(0)["classes"] == []
+    assert "needs at least two" in session.result()["lacks"]
+    for index, name in enumerate(("cat", "dog")):
+        session.answer(index, name, "")
+    assert session.result() == {
+        "table": str(tmp_path / "labels.csv"),
+        "labels": 2,
+        "next": f"python -m ssgan_tf.train --dataset=folder:{tmp_path}",
+        "lacks": "",
+    }
+
+
+def test_names_that_cannot_be_classes_are_refused(tmp_path: Path) -> None:
+    pictures(tmp_path, "holiday/1.png", "holiday/2.png", "unlabeled/3.png", "train/Cat/4.png")
+    (tmp_path / "labels.csv").write_text("file,label\nholiday/1.png,Dog\n")
+    session, _ = open_session(f"folder:{tmp_path}")
+    index = order(session).index("unlabeled/3.png")
+    for name, words in (
+        (" ", "is missing"),
+        ("n/a", "would read as no label"),
+        ("two\u2028lines", "has a line break"),
+        ("a\ud800", "is not UTF-8"),
+        ("x" * 101, "is too long"),
+        ("holiday", "has the name of a folder, whose images would all become"),
+    ):
+        with pytest.raises(UserError, match=words):
+            session.answer(index, name, "")
+    assert session.answer(index, " dog ", "") == ("Dog", None)  # as the class is written
+    assert session.given == 1
+
+
+def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
+    assert "is a data set of TensorFlow Datasets" in message("svhn_cropped")
+    assert "no such folder" in message(f"folder:{tmp_path}/nothing")
+    (tmp_path / "x").mkdir()
+    dataset = f"folder:{tmp_path}/x"
+    assert "has no image without a label; put some into" in message(dataset)
+    pictures(tmp_path / "x", "cat/1.png", "dog/2.png")
+    assert "has no image without a label" in message(dataset)
+    names = unlabeled(tmp_path / "x", 2)
+    other = suggest(tmp_path / "other.csv", ["unlabeled/far.png", "away.png"])
+    assert "names no image without a label in" in message(dataset, str(other))
+    csv = suggest(tmp_path / "s.csv", names)
+    table = tmp_path / "x/labels.csv"
+    table.write_text("".join(f"{name},cat\n" for name in names))
+    assert "all 2 images have a label now; train with them" in message(dataset, str(csv))
+    for content, words in (
+        (b"far.png,cat\n", "1 of its lines name no image in the folder"),
+        (b"unlabeled/00.png,caf\xe9\n", "line 1 is not UTF-8"),
+        (b"unlabeled/00.png,cat\nunlabeled/00.png,dog\n", "gives two labels to unlabeled/00.png"),
+        (b"cat/1.png,dog\nunlabeled/00.png,cat\n", "its folder says cat"),
+    ):
+        table.write_bytes(content)
+        assert words in message(dataset), content
+        assert table.read_bytes() == content
