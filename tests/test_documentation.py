@@ -35,6 +35,7 @@ RUN_BY_TEST = {
     "ssgan_tf.export": "tests/test_export.py",
     "ssgan_tf.sample": "tests/test_sample.py",
     "ssgan_tf.report": "tests/test_report.py",
+    "ssgan_tf.label": "tests/test_label.py",
     "ssgan_tf.cache": "tests/data/test_cache.py",
     "ssgan_tf.verify_gpu": "tests/test_verify_gpu.py",
 }
@@ -58,7 +59,7 @@ def without_code(text: str) -> str:
 # The map from the article to the code.
 
 SYMBOL = (
-    r"`(?!\w+\.py`)((?:data|models|training|inference|reporting|runs|system)\.[\w.]+"
+    r"`(?!\w+\.py`)((?:data|models|training|inference|labeling|reporting|runs|system)\.[\w.]+"
     r"|[a-z]+\.[A-Z]\w+)`"
 )
 SYMBOLS = sorted({symbol for path in DOCUMENTS for symbol in re.findall(SYMBOL, path.read_text())})
@@ -311,7 +312,11 @@ BRITISH = (
 @pytest.mark.parametrize(
     "path",
     [
-        *(path for path in PACKAGE.rglob("*.*") if path.suffix in (".py", ".j2")),
+        *(
+            path
+            for path in PACKAGE.rglob("*.*")
+            if path.suffix in (".py", ".j2", ".html", ".css", ".js")
+        ),
         *DOCUMENTS,
         *(ROOT / "docs").glob("*.svg"),
     ],

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from labeling.folders import pictures, suggest, unlabeled
+from pictures_to_label import pictures, suggest, unlabeled
 
 from ssgan_tf import label
 from ssgan_tf.data.dataset import UNKNOWN

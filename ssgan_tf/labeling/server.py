@@ -174,7 +174,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             fields = dict(urllib.parse.parse_qsl(query))
             if "at" in fields:
                 return _json(session.state(self._index(fields["at"])))
-            return _json(session.state(session.following(self._index(fields.get("after", "-1"), -1))))
+            after = self._index(fields.get("after", "-1"), lowest=-1)
+            return _json(session.state(session.following(after)))
         start, _, number = name.partition("/")
         if start == "image":
             return session.picture(self._index(number))

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from folders import pictures, suggest, unlabeled
+from pictures_to_label import pictures, suggest, unlabeled
 
 from ssgan_tf.config import UserError
 from ssgan_tf.labeling.opening import open_session

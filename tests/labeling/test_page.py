@@ -6,7 +6,7 @@ from pathlib import Path
 
 import browser
 import pytest
-from folders import picture, suggest, unlabeled
+from pictures_to_label import picture, suggest, unlabeled
 
 from ssgan_tf.data.folder.labels_csv import read_labels
 from ssgan_tf.labeling.opening import open_session
@@ -87,6 +87,8 @@ def test_a_person_labels_twenty_images_by_keys_reloads_and_goes_on(
     known = {identity: label.name for identity, label in read_labels(table, names, (), "").items()}
     assert known == expected
 
+    press(page, "f")  # by mistake: it is asked about
+    assert "Press Finish again" in text(page, "#note")
     open_page(page, server)  # reload
     assert text(page, "#count") == "17 of 24 labeled"
     assert text(page, "#about") == names[16]

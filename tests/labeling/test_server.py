@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from folders import picture, suggest, unlabeled
+from pictures_to_label import picture, suggest, unlabeled
 from PIL import Image
 
 from ssgan_tf.config import UserError

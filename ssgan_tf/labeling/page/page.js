@@ -5,6 +5,7 @@ let state = null;
 // Keys do nothing until the next image is there: nobody labels what they have not seen.
 let busy = true;
 let finished = false;
+let asked = false; // whether to finish although images are left
 // Answers and skips of this window, which are undone in turn; a reload keeps them.
 const STORED = `undo ${location.pathname}`;
 const steps = JSON.parse(sessionStorage.getItem(STORED) || "[]");
@@ -72,6 +73,7 @@ const next = async (index) => (await ask(`state?after=${index}`)).json();
 async function show(found) {
   for (;;) {
     state = found;
+    asked = false;
     describe();
     if (!state.image) return;
     const { index, following } = state.image;
@@ -201,7 +203,7 @@ async function answer(label) {
     note(`The image ${text}; that was kept.`, true);
     return;
   }
-  steps.push({ index, label: found.written, had: before ? before : found.had });
+  steps.push({ index, label: found.written, had: found.had });
   leaveSearch();
   note(`Labeled ${found.written}.`);
   await show(found);
@@ -240,6 +242,11 @@ async function undo() {
 }
 
 async function finish() {
+  if (state?.image && !asked) {
+    asked = true;
+    note("Images are left. Press Finish again to end here; labels that were given are kept.");
+    return;
+  }
   const result = await (await ask("finish", {})).json();
   finished = true;
   for (const id of ["stage", "choice", "finish"]) $(id).hidden = true;
