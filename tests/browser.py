@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import json
 import os
+import select
 import shutil
 import subprocess
 import time
@@ -38,6 +39,7 @@ class Page:
         os.write(self._writer, json.dumps(message).encode() + b"\0")
         while True:
             while b"\0" not in self._rest:
+                assert select.select([self._reader], [], [], _SECONDS)[0], f"no answer: {method}"
                 part = os.read(self._reader, 1 << 16)
                 assert part, "the browser has ended"
                 self._rest += part

@@ -32,6 +32,8 @@ def open_session(dataset: str, suggestions: str = "") -> tuple[Session, list[str
             f"{flag}: is a data set of TensorFlow Datasets, whose images have their labels "
             "already; give a folder of images, as in --dataset=folder:my_images."
         )
+    if dataset == FOLDER:
+        raise UserError(f"{flag}: needs a path, as in --dataset=folder:my_images.")
     root = expand_user(dataset.removeprefix(FOLDER)).absolute()
     layout = read_layout(root, flag, labels_needed=False)
     answers = Answers(root, [item.id for item in layout.items], flag)

@@ -87,6 +87,7 @@ def test_names_that_cannot_be_classes_are_refused(tmp_path: Path) -> None:
 
 def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
     assert "is a data set of TensorFlow Datasets" in message("svhn_cropped")
+    assert "needs a path" in message("folder:")
     assert "no such folder" in message(f"folder:{tmp_path}/nothing")
     (tmp_path / "x").mkdir()
     dataset = f"folder:{tmp_path}/x"

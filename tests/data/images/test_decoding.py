@@ -20,6 +20,7 @@ from ssgan_tf.data.images.decoding import (
     is_image_name,
     read_image,
     read_picture,
+    read_whole,
 )
 
 GRADIENT = np.add.outer(np.arange(32) * 3, np.arange(32) * 4).astype(np.uint8)
@@ -100,6 +101,24 @@ def broken(name: str, directory: Path) -> Path:
 def test_a_broken_file_is_a_named_error(name: str, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"not an image|damaged"):
         read_image(broken(name, tmp_path), 32)
+
+
+def test_a_whole_image_keeps_its_shape_and_a_large_one_shrinks(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (30, 50), np.uint8)
+    small = read_whole(file_of(Image.fromarray(pixels)), 50)
+    np.testing.assert_array_equal(np.asarray(small), np.repeat(pixels[..., None], 3, axis=2))
+    turned = Image.Exif()
+    turned[274] = 6
+    for kind in ("PNG", "JPEG"):
+        large = file_of(Image.new("RGB", (400, 300), "red"), kind, exif=turned)
+        image = read_whole(large, 40)
+        assert (image.mode, image.size) == ("RGB", (30, 40))
+        red, *rest = image.getpixel((10, 10))
+        assert red > 250 and max(rest) < 5
+    (tmp_path / "x.png").write_bytes(b"not an image")
+    with pytest.raises(ImageError, match="is not an image"):
+        read_whole(tmp_path / "x.png", 40)
 
 
 def test_a_missing_file_and_a_directory_are_named_errors(tmp_path: Path) -> None:
