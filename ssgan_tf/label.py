@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
                 server.serve_forever()
             except KeyboardInterrupt:
                 print()
-        result = session.result()
+        result = server.result or session.result()
         print(f"Labeled:  {session.given:,} images; {table} has {result['labels']:,} labels")
         if result["lacks"]:
             print(f"Not yet:  {in_one_line(result['lacks'])}")

@@ -73,6 +73,7 @@ class LabelingServer(http.server.ThreadingHTTPServer):
             UserError: if the port cannot be had.
         """
         self.session = session
+        self.result: dict[str, Any] | None = None  # when the page has said that it is finished
         self.token = secrets.token_urlsafe()
         try:
             super().__init__((HOST, port), _Handler)
@@ -101,8 +102,6 @@ class LabelingServer(http.server.ThreadingHTTPServer):
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 60  # seconds, of a connection that is not used
-
-    finished = False  # whether the server ends behind this answer
 
     @property
     def _labeling(self) -> LabelingServer:
@@ -142,7 +141,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(content)
-        if self.finished:
+        if self._labeling.result:
             self.wfile.flush()
             self._labeling.shutdown()
 
@@ -184,8 +183,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _post(self, path: str) -> tuple[str, bytes]:
         session, body = self._labeling.session, self._body()
         if path == "finish":
-            self.finished = True
-            return _json(session.result())
+            self._labeling.result = session.result()
+            return _json(self._labeling.result)
         if path != "answer":
             raise RefusedError(HTTPStatus.NOT_FOUND, "There is no such page.")
         index, label, before = self._index(body.get("index")), body.get("label"), body.get("before")

@@ -56,8 +56,14 @@ class Answers:
         self._stamp: tuple[int, ...] = ()
         self._table, self._labels = _NEW, dict[str, str]()
         with self._locked():
-            if self._path.exists() and not os.access(self._path, os.W_OK):
-                raise UserError(f"{self._where}: cannot be written to; change its permissions.")
+            pass
+        target = Path(os.path.realpath(self._path))
+        for place in (target.parent, target):
+            if place.exists() and not os.access(place, os.W_OK):
+                raise UserError(
+                    f"{self._flag}: no label can be written, since {place} cannot be written to; "
+                    "change its permissions."
+                )
 
     def read(self) -> dict[str, str]:
         """Id -> label of all images that have a record; empty: no label.

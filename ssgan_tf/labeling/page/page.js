@@ -247,6 +247,7 @@ async function finish() {
     note("Images are left. Press Finish again to end here; labels that were given are kept.");
     return;
   }
+  note("Looking at the folder.");
   const result = await (await ask("finish", {})).json();
   finished = true;
   for (const id of ["stage", "choice", "finish"]) $(id).hidden = true;
