@@ -95,6 +95,7 @@ class _Reading:
         self._found: list[_File] = []
         self._skipped: list[tuple[str, str]] = []
         self._others = 0
+        self._only_folders = False  # images directly in the folder are not used
         self._unused: list[str] = []
         self._notes: list[str] = []
         self._class_folders: dict[str, str] = {}  # class -> its folder for training
@@ -103,7 +104,6 @@ class _Reading:
         self._unused += [f"{name}/ (runs)" for name in folders if name not in self._folders]
         self._has_train = "train" in self._folders
         self._has_table = TABLE in self._files
-        self._only_folders = False  # images directly in the folder are not used
         self._takes_loose = self._has_table or not labels_needed  # images outside of class folders
 
     def layout(self) -> Layout:
