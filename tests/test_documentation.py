@@ -252,17 +252,16 @@ def test_console_commands_in_the_documents_are_installed() -> None:
         assert re.search(rf"^{name} = ", installed, re.M), name
 
 
-def test_python_in_the_readme_runs(
+def test_python_in_the_documents_runs(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs/house_numbers-1000-article-semi_supervised-0").symlink_to(run)
     Image.new("RGB", (40, 30), "red").save(tmp_path / "photo.png")
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.S | re.M)
-    assert len(blocks) == 2
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})
+    for name in ("README.md", "docs/own-images.md"):
+        (block,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / name).read_text(), re.S | re.M)
+        exec(compile(block, name, "exec"), {})
 
 
 def test_the_readme_is_short_and_has_exactly_two_commands_for_a_fresh_machine() -> None:
