@@ -36,6 +36,7 @@ WING_OF = dict.fromkeys(("config", "presets"), "config") | dict.fromkeys(
         "predict",
         "report",
         "sample",
+        "suggest",
         "train",
         "verify_gpu",
     ),

@@ -8,7 +8,7 @@ from ssgan_tf.config import UserError, expand_user
 from ssgan_tf.data.cache import Decoded, decode_files, pixels_digest
 from ssgan_tf.data.dataset import UNKNOWN, Dataset, Split
 from ssgan_tf.data.folder.layout import Layout, read_layout
-from ssgan_tf.data.folder.summary import summarize
+from ssgan_tf.data.folder.summary import on_files, summarize
 from ssgan_tf.data.folder.train_test_split import Copies, find_copies, set_aside
 from ssgan_tf.data.images.resize import Fit
 
@@ -73,6 +73,62 @@ def load_folder(
         frozenset(np.array(ids, dtype=object)[parts == "validation"]),
         pixels_digest([ids[i] for i in used], [decoded.digests[i] for i in used]),
     )
+
+
+def load_pool(
+    path: str,
+    image_size: int = 32,
+    fit: Fit = "crop",
+    channels: int = 3,
+    memory_budget_gb: float = 0.0,
+    cache_dir: str = "",
+) -> Dataset:
+    """Reads a folder that may have no label yet, to choose images from it that should get one.
+
+    No test images are set aside. An image that the folders give two labels is left out.
+
+    Args:
+        path: of the folder.
+        image_size: see `load_folder`, as for all that follow.
+        fit: how images become square.
+        channels: 3 or 1.
+        memory_budget_gb: of the images.
+        cache_dir: of decoded images.
+
+    Returns:
+        The data set; `report` names files that cannot be read, and what is not used.
+
+    Raises:
+        UserError: if the folder cannot be understood, or has no image that can be read.
+    """
+    root = expand_user(path).absolute()
+    flag = f"--dataset=folder:{path}"
+    layout = read_layout(root, flag, labels_needed=False)
+    files = [item.path for item in layout.items]
+    if not files:
+        raise UserError(f"{flag}: has no images; put them into {root}/unlabeled/.")
+    decoded = decode_files(root, files, image_size, channels, fit, cache_dir, memory_budget_gb)
+    if not len(decoded.kept):
+        raise UserError(f"{flag}: has no image that can be read; {_first(decoded.problems)}.")
+    items = [layout.items[index] for index in decoded.kept]
+    ids, parts = np.array([item.id for item in items]), np.array([item.part for item in items])
+    label_of: dict[str | None, int] = {name: i for i, name in enumerate(layout.class_names)}
+    labels = np.array([label_of.get(item.label, UNKNOWN) for item in items], np.int64)
+    copies = find_copies(decoded.digests, labels, parts.tolist(), ids.tolist())
+    used = copies.keep & ~((labels != UNKNOWN) & (copies.labels == UNKNOWN))
+    images = Split(decoded.images, copies.labels, ids)
+    return Dataset(
+        f"folder:{os.path.basename(os.path.abspath(root))}",
+        layout.class_names,
+        images.take(np.flatnonzero(used & (parts != "test"))),
+        images.take(np.flatnonzero(used & (parts == "test"))),
+        (*layout.notes, *on_files(layout, decoded)),
+        frozenset(ids[parts == "validation"].tolist()),
+    )
+
+
+def _first(problems: dict[int, str]) -> str:
+    return f"the first one {next(iter(problems.values()))}"
 
 
 def _set_test_aside(parts: np.ndarray, labels: np.ndarray, ids: list[str], fraction: float) -> None:

@@ -34,7 +34,7 @@ def summarize(layout: Layout, decoded: Decoded, copies: Copies, parts: np.ndarra
         *_on_classes(layout, labels, parts),
         *_on_copies(copies, ids, parts),
         *layout.notes,
-        *_on_files(layout, decoded),
+        *on_files(layout, decoded),
     ]
 
 
@@ -130,7 +130,13 @@ def _two_labels(groups: list[list[int]], parts: np.ndarray) -> list[str]:
     return lines
 
 
-def _on_files(layout: Layout, decoded: Decoded) -> list[str]:
+def on_files(layout: Layout, decoded: Decoded) -> list[str]:
+    """Lines on the files that are skipped, and on those that are read with a remark.
+
+    Args:
+        layout: of the folder.
+        decoded: its images.
+    """
     lines = []
     unreadable = [(layout.items[i].id, reason) for i, reason in decoded.problems.items()]
     if skipped := [*layout.skipped, *unreadable]:
