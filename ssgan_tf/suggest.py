@@ -33,8 +33,8 @@ FLAGS = (
     Flag(
         "features",
         pool.FEATURES[0],
-        "Without a run: from a GAN that is trained without labels for some minutes, or from colors "
-        "and edges, in seconds.",
+        "Without a run: colors and edges, in seconds, or what a GAN sees that is trained without "
+        "labels for some minutes.",
         choices=pool.FEATURES,
     ),
     Flag("folds", 3, "Parts in which the labels are checked, each by the others.", minimum=2),

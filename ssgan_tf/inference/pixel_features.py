@@ -28,7 +28,8 @@ def describe(images: np.ndarray | Rows, seed: int = 0) -> np.ndarray:
     raw = np.concatenate(
         [_raw(rows(images, sample[i : i + _BATCH])) for i in range(0, len(sample), _BATCH)]
     )
-    components = PCA(min(COMPONENTS, *raw.shape), random_state=seed).fit(raw)
+    with np.errstate(invalid="ignore"):  # images that are all the same have no variance
+        components = PCA(min(COMPONENTS, *raw.shape), random_state=seed).fit(raw)
     found = np.concatenate(
         [
             components.transform(_raw(rows(images, slice(start, start + _BATCH))))

@@ -153,13 +153,19 @@ def _typical(
         small, count, size, k = heapq.heappop(queue)
         if k not in opened:
             opened[k] = _Cluster(features, np.flatnonzero(clusters == k), labeled, seed)
-        has = f"{count:,} labels" if count > 1 else "one label" if count else "no label yet"
-        reason = f"typical of {-size:,} similar images with {has}"
-        found.append(Suggestion(opened[k].take(), reason if size < -1 else "like no other image"))
+        found.append(Suggestion(opened[k].take(), _stands_for(-size, count)))
         left[k] -= 1
         if left[k]:
             heapq.heappush(queue, (small, count + 1, size, k))
     return found
+
+
+def _stands_for(size: int, labels: int) -> str:
+    """The reason for a typical image of a cluster."""
+    if size == 1:
+        return "like no other image"
+    has = {0: "none with a label", 1: "one with a label"}.get(labels, f"{labels:,} with a label")
+    return f"typical of {size:,} similar images, {has}"
 
 
 def _uncertain(

@@ -16,7 +16,7 @@ from ssgan_tf.system.device import prepare_device, quiet_start
 if TYPE_CHECKING:
     from ssgan_tf.data.storage import Rows
 
-FEATURES = ("gan", "pixels")  # without a run; the first one is better where it was measured
+FEATURES = ("pixels", "gan")  # without a run; the first one is better where it was measured
 _THUMBNAIL = 96  # pixels, of the files of a folder
 
 
@@ -110,10 +110,11 @@ def pool_of_dataset(config: Config, kind: str) -> Pool:
     Raises:
         UserError: if the data is not available.
     """
-    with quiet_start():
-        import tensorflow  # noqa: F401
+    if kind == "gan" or not is_folder(config.dataset):
+        with quiet_start():
+            import tensorflow  # noqa: F401
 
-        prepare_device(config.deterministic)
+            prepare_device(config.deterministic)
     if is_folder(config.dataset):
         found = _folder(config, config.channels or 3)
     else:
