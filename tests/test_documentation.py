@@ -36,6 +36,7 @@ RUN_BY_TEST = {
     "ssgan_tf.sample": "tests/test_sample.py",
     "ssgan_tf.report": "tests/test_report.py",
     "ssgan_tf.label": "tests/test_label.py",
+    "ssgan_tf.suggest": "tests/test_suggest.py",
     "ssgan_tf.cache": "tests/data/test_cache.py",
     "ssgan_tf.verify_gpu": "tests/test_verify_gpu.py",
 }

@@ -1,10 +1,10 @@
 """Labels that may be wrong: those that a classifier trained without them does not expect.
 
 A logistic regression on the features, trained on the other labels, says what it takes each labeled
-image for (cross-validation). A label is suspicious where that is another class with more confidence
-than is usual for images of that class (Northcutt et al. 2021, "Confident Learning",
-https://arxiv.org/abs/1911.00068). The features are the same for all folds, so that nothing has to
-be trained again.
+image for (cross-validation). Where that is another class, the label is suspicious, the more so the
+further its own probability is below that of the other class (the margin by which Northcutt et al.
+2021, "Confident Learning", https://arxiv.org/abs/1911.00068, rank labels). The features are the
+same for all folds, so that no network has to be trained again.
 """
 
 from typing import NamedTuple
@@ -74,13 +74,8 @@ def find_suspicious(
     given = labels[checked]
     probabilities = held_out_probabilities(features[checked], given, num_classes, folds, seed)
     of_label = probabilities[np.arange(len(given)), given]
-    usual = np.full(num_classes, np.inf)  # the mean confidence in a class, of its own images
-    for k in np.unique(given):
-        usual[k] = of_label[given == k].mean()
-    confident = np.where(probabilities >= usual, probabilities, 0.0)
-    predicted = confident.argmax(axis=1)
-    probability = confident.max(axis=1)
-    wrong = np.flatnonzero((probability > 0) & (predicted != given))
+    predicted, probability = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    wrong = np.flatnonzero(predicted != given)
     order = wrong[np.argsort((of_label - probability)[wrong], kind="stable")]
     return [
         Suspicious(int(checked[i]), int(predicted[i]), float(probability[i]), float(of_label[i]))

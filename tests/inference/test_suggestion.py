@@ -101,7 +101,9 @@ def test_random_images_are_a_function_of_the_seed(points: np.ndarray) -> None:
 
 
 def test_the_same_seed_suggests_the_same(points: np.ndarray) -> None:
-    assert suggest(points, none(points), 5, "typical") == suggest(points, none(points), 5, "typical")
+    assert suggest(points, none(points), 5, "typical") == suggest(
+        points, none(points), 5, "typical"
+    )
 
 
 def test_there_are_never_more_clusters_than_images() -> None:

@@ -331,3 +331,14 @@ def test_without_labels_all_images_count_that_are_in_no_class_folder(tmp_path: P
     table(tmp_path, "file,label", "unlabeled/2.png,dog")
     layout = read_layout(tmp_path, FLAG, labels_needed=False)
     assert parts(layout) == {"train": [("cat/1.png", "cat"), ("unlabeled/2.png", "dog")]}
+
+
+def test_without_labels_one_class_and_empty_parts_do(tmp_path: Path) -> None:
+    fill(tmp_path, "train/cat/1.png", "train/2.png", "test/dog/3.png")
+    (tmp_path / "valid").mkdir()
+    layout = read_layout(tmp_path, FLAG, labels_needed=False)
+    assert layout.class_names == ["cat", "dog"]
+    assert parts(layout) == {
+        "train": [("train/cat/1.png", "cat"), ("train/2.png", None)],
+        "test": [("test/dog/3.png", "dog")],
+    }

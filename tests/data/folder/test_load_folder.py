@@ -12,7 +12,7 @@ from PIL import Image
 
 from ssgan_tf import evaluate
 from ssgan_tf.config import Config, UserError
-from ssgan_tf.data.folder.load import load_folder
+from ssgan_tf.data.folder.load import load_folder, load_pool
 from ssgan_tf.data.folder.train_test_split import path_hash
 from ssgan_tf.data.label_split import split_labels
 from ssgan_tf.data.load import load_named
@@ -431,3 +431,32 @@ def test_epochs_of_a_few_steps_go_together_and_the_run_ends_where_it_should(
     said = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line]
     assert said.index("Time:") < said.index("epoch")  # known before the first ten steps are over
     assert said.count("Time:") == 1
+
+
+def test_a_pool_has_all_labels_and_no_test_image_is_set_aside(pictures: Path) -> None:
+    write_image(pictures / "valid/cat/1.png", 50)
+    write_image(pictures / "test/dog/1.png", 150)
+    (pictures / "unlabeled/broken.png").write_text("no image")
+    found = load_pool(str(pictures))
+    assert len(found.train) == 27 and np.sum(found.train.labels >= 0) == 21
+    assert found.validation_ids == {"valid/cat/1.png"}
+    assert found.test.ids.tolist() == ["test/dog/1.png"]
+    assert "skipped: 1 files that cannot be read" in found.report
+
+
+def test_copies_are_left_out_of_a_pool_so_that_nothing_is_labeled_twice(tmp_path: Path) -> None:
+    for name in ("train/cat/1.png", "unlabeled/1.png"):  # its label is known
+        write_image(tmp_path / name, 10)
+    for name in ("train/cat/2.png", "train/dog/2.png"):  # it has two labels
+        write_image(tmp_path / name, 20)
+    write_image(tmp_path / "unlabeled/3.png", 30)
+    found = load_pool(str(tmp_path))
+    assert found.train.ids.tolist() == ["train/cat/1.png", "unlabeled/3.png"]
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_folder_without_an_image_is_no_pool(tmp_path: Path, broken: bool) -> None:
+    if broken:
+        (tmp_path / "1.png").write_text("no image")
+    with pytest.raises(UserError, match="no image that can be read" if broken else "has no images"):
+        load_pool(str(tmp_path))
