@@ -11,7 +11,7 @@ each cluster before a second one, so that near-duplicates are not all asked for.
 
 import heapq
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,11 +27,11 @@ class Suggestion(NamedTuple):
     """An image that should get a label.
 
     Attributes:
-        index: of the image.
+        image: its index.
         reason: why, in a few words.
     """
 
-    index: int
+    image: int
     reason: str
 
 
@@ -93,7 +93,9 @@ def cluster(features: np.ndarray, count: int, seed: int) -> np.ndarray:
     from sklearn.cluster import MiniBatchKMeans
 
     count = min(count, MOST_CLUSTERS, len(features))
-    means = MiniBatchKMeans(count, batch_size=4096, n_init=3, random_state=seed)
+    # scikit-learn's own annotation of n_init allows "auto" alone.
+    starts: Any = 3
+    means = MiniBatchKMeans(count, batch_size=4096, n_init=starts, random_state=seed)
     return means.fit_predict(features)
 
 

@@ -18,13 +18,13 @@ class Suspicious(NamedTuple):
     """A labeled image whose label should be checked.
 
     Attributes:
-        index: among the labeled images.
+        image: its index among the labeled ones.
         predicted: class by the classifier trained without its label.
         probability: of that class.
         of_label: the probability of the class that the label says.
     """
 
-    index: int
+    image: int
     predicted: int
     probability: float
     of_label: float
@@ -52,7 +52,7 @@ def held_out_probabilities(
     model = LogisticRegression(C=STRENGTH, max_iter=1000)
     found = cross_val_predict(model, features, labels, cv=parts, method="predict_proba")
     result = np.zeros((len(labels), num_classes))
-    result[:, np.unique(labels)] = found
+    result[:, np.unique(labels)] = np.asarray(found)
     return result
 
 

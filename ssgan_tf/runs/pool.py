@@ -11,6 +11,7 @@ from ssgan_tf.config import FOLDER, Config, expand_user, is_folder
 from ssgan_tf.data.dataset import UNKNOWN, Dataset
 from ssgan_tf.data.images.decoding import ImageError, read_image
 from ssgan_tf.runs import finished_run
+from ssgan_tf.system import keras_settings
 from ssgan_tf.system.device import prepare_device, quiet_start
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def pool_of_dataset(config: Config, kind: str) -> Pool:
         UserError: if the data is not available.
     """
     if kind == "gan" or not is_folder(config.dataset):
-        with quiet_start():
+        with quiet_start(), keras_settings.imported_light():
             import tensorflow  # noqa: F401
 
             prepare_device(config.deterministic)

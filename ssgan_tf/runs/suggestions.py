@@ -88,7 +88,7 @@ def choose(pool: Pool, n: int, strategy: str, folds: int, seed: int) -> Found:
     suspicious = find_suspicious(
         pool.features[places], pool.labels[places], len(pool.label_names), folds, seed
     )
-    suspicious = [item._replace(index=int(places[item.index])) for item in suspicious]
+    suspicious = [item._replace(image=int(places[item.image])) for item in suspicious]
     return Found(strategy, found, suspicious[:MOST_SUSPICIOUS])
 
 
@@ -179,9 +179,9 @@ def _predicted(pool: Pool, index: int) -> tuple[str, str]:
 
 
 def _suspicious_row(pool: Pool, item: Suspicious) -> tuple[str, ...]:
-    label, predicted = (pool.label_names[k] for k in (pool.labels[item.index], item.predicted))
+    label, predicted = (pool.label_names[k] for k in (pool.labels[item.image], item.predicted))
     reason = f"the other labels say {predicted} {item.probability:.0%}, {label} {item.of_label:.0%}"
-    return str(pool.ids[item.index]), label, predicted, f"{item.probability:.4f}", reason
+    return str(pool.ids[item.image]), label, predicted, f"{item.probability:.4f}", reason
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -193,7 +193,7 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]])
 
 def _write_labels(path: Path, pool: Pool, found: Found) -> None:
     """What `--labels_from` reads: the labels so far and those of the suggested images."""
-    chosen = [*np.flatnonzero(pool.labeled), *(item.index for item in found.suggestions)]
+    chosen = [*np.flatnonzero(pool.labeled), *(item.image for item in found.suggestions)]
     content = {
         "dataset": pool.config.dataset,
         "ids": pool.ids[np.sort(chosen)].tolist(),
@@ -215,7 +215,7 @@ def _sections(pool: Pool, found: Found) -> list[Section]:
         tiles = []
         for item in found.suspicious:
             path, label, _, _, reason = _suspicious_row(pool, item)
-            tiles.append(Tile(pool.thumbnail(item.index), path, f"labeled {label}", reason))
+            tiles.append(Tile(pool.thumbnail(item.image), path, f"labeled {label}", reason))
         text = "A classifier trained without them takes these for another class."
         sections.append(Section("Labels to check", text, tiles))
     return sections

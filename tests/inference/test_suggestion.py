@@ -31,16 +31,16 @@ def none(points: np.ndarray) -> np.ndarray:
 
 
 def chosen(*arguments: object, **named: object) -> list[int]:
-    return [item.index for item in suggest(*arguments, **named)]
+    return [item.image for item in suggest(*arguments, **named)]
 
 
 def test_typical_images_are_in_the_middle_of_the_clusters_largest_first(
     points: np.ndarray,
 ) -> None:
     found = suggest(points, none(points), 3, "typical")
-    assert [cloud_of(item.index) for item in found] == [0, 1, 2]
+    assert [cloud_of(item.image) for item in found] == [0, 1, 2]
     for item in found:
-        distance = np.linalg.norm(points[item.index] - CENTERS[cloud_of(item.index)])
+        distance = np.linalg.norm(points[item.image] - CENTERS[cloud_of(item.image)])
         assert distance < 0.1
     assert found[0].reason == "typical of 60 similar images, none with a label"
 
@@ -90,7 +90,7 @@ def test_uncertain_images_have_the_smallest_margin_one_of_each_cluster_first(
     margin[[3, 4, 70, 110]] = 0.01, 0.02, 0.03, 0.04  # 3 and 4 are in the same cloud
     probabilities = np.stack([(1 + margin) / 2, (1 - margin) / 2], axis=1)
     found = suggest(points, none(points), 3, "uncertain", probabilities, ["cat", "dog"])
-    assert [item.index for item in found] == [3, 70, 110]
+    assert [item.image for item in found] == [3, 70, 110]
     assert found[1].reason == "cat 52% or dog 48%"
 
 

@@ -19,9 +19,9 @@ def test_labels_that_were_made_wrong_come_first() -> None:
     wrong = [3, 70, 130]
     given[wrong] = (labels[wrong] + 1) % 3
     found = find_suspicious(features, given, 3)
-    assert sorted(item.index for item in found[:3]) == wrong
+    assert sorted(item.image for item in found[:3]) == wrong
     for item in found[:3]:
-        assert item.predicted == labels[item.index]
+        assert item.predicted == labels[item.image]
         assert item.probability > 0.5 > item.of_label
 
 
@@ -41,6 +41,6 @@ def test_probabilities_are_those_of_classifiers_that_did_not_see_the_label() -> 
 def test_classes_with_fewer_labels_than_folds_are_not_checked() -> None:
     features, labels = classes(each=10)
     labels[0] = 7
-    assert 0 not in [item.index for item in find_suspicious(features, labels, 8)]
+    assert 0 not in [item.image for item in find_suspicious(features, labels, 8)]
     assert find_suspicious(features[:4], np.array([0, 0, 1, 1]), 2) == []
     assert find_suspicious(features[:0], labels[:0], 2) == []
