@@ -138,6 +138,24 @@ def load_data(directory: Path, config: Config) -> tuple["Dataset", "LabelSplit"]
     return dataset, split
 
 
+def has_data_of(directory: Path, config: Config) -> bool:
+    """Whether the images and labels that `config` names are still those of the run.
+
+    Raises:
+        UserError: if they cannot be loaded.
+    """
+    _start(config)
+    from ssgan_tf.data.load import load_dataset
+
+    dataset = load_dataset(config, prepare=False)
+    split = label_split.split_labels(config, dataset)
+    try:
+        label_split.check(directory / "labels.json", config, dataset, split)
+    except UserError:
+        return False
+    return True
+
+
 def _facts_of_models(
     directory: Path, config: Config, checkpoint: Path
 ) -> tuple[list[str], int] | None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ssgan_tf.config import Config, UserError
+from ssgan_tf.config import Config, UserError, is_folder
 from ssgan_tf.data import label_split
 from ssgan_tf.runs import config_file, finished_run, preparation, run_dir
 from ssgan_tf.runs.interruption import Interrupted, Interruption
@@ -31,7 +31,7 @@ def train_and_evaluate(config: Config) -> Results:
         Interrupted: after Ctrl-C or SIGTERM, when the checkpoint is written.
     """
     start = time.monotonic()
-    directory = run_dir.directory_of(config)
+    directory = _directory(config)
     config = _admitted(config, directory)
     if results := _finished(config, directory):
         return results
@@ -47,6 +47,31 @@ def train_and_evaluate(config: Config) -> Results:
                     raise Interrupted(interruption.signum, run.done)
             run.writer.close()
         return closing.finish(run)
+
+
+def _directory(config: Config) -> Path:
+    """Where the run is written; a folder that has other labels by now gets another directory.
+
+    That is so where no directory is asked for: `runs/NAME-2`, `runs/NAME-3` and so on.
+    """
+    first = directory = run_dir.directory_of(config)
+    number = 1
+    while _holds_other_images(directory, config):
+        number += 1
+        directory = first.with_name(f"{first.name}-{number}")
+    if directory != first:
+        print(f"note: {first} is of other images or labels of this folder; it stays as it is.")
+    return directory
+
+
+def _holds_other_images(directory: Path, config: Config) -> bool:
+    """Whether it has a run with these flags, on the folder as it was before it changed."""
+    if config.run_dir or not is_folder(config.dataset) or not (directory / "labels.json").exists():
+        return False
+    config = config_file.continued(directory, config)
+    then = config_file.read_config(directory)
+    flags = config_file.changed_flags(then, config)
+    return not flags and not finished_run.has_data_of(directory, config)
 
 
 def _admitted(config: Config, directory: Path) -> Config:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ssgan_tf import evaluate, export, predict, sample
 from ssgan_tf.config import Config, UserError
-from ssgan_tf.runs import checkpoints, config_file, finished_run
+from ssgan_tf.runs import checkpoints, config_file, finished_run, run_dir
 from ssgan_tf.runs.results import read_results, same_test_images
 from ssgan_tf.runs.story import train_and_evaluate
 
@@ -250,6 +250,31 @@ def test_a_run_does_not_go_on_with_a_folder_of_other_images(
     with pytest.raises(UserError, match=f"{missing} of it is not in {folder}"):
         train_and_evaluate(config)
     assert config_file.read_config(directory).dataset == pets[2].dataset
+
+
+def test_a_folder_with_new_labels_is_trained_on_in_a_new_directory(
+    pets: tuple[Path, Path, Config],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    folder, _, config = copied(pets, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    config = dataclasses.replace(config, run_dir="")
+    first = run_dir.directory_of(config)
+    shutil.copytree(pets[1], first)
+    before = (first / "results.json").read_bytes()
+    train_and_evaluate(config)  # nothing has changed
+    assert "is finished already" in capsys.readouterr().out
+    for index in range(20):
+        write_image(folder / f"train/cat/more_{index}.png", 30 + index)
+    train_and_evaluate(config)
+    second = first.with_name(f"{first.name}-2")
+    assert f"note: {first} is of other images or labels" in capsys.readouterr().out
+    assert read_results(second)["train_images"] > read_results(first)["train_images"]
+    assert (first / "results.json").read_bytes() == before
+    train_and_evaluate(config)
+    assert f"{second} is finished already" in capsys.readouterr().out
 
 
 def test_test_images_of_the_same_number_and_other_names_are_other_images(
