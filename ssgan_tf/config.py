@@ -224,6 +224,12 @@ class Config:
         minimum=0,
         maximum=1,
     )
+    distribution_alignment: bool = _field(
+        False,
+        "Losses",
+        "Correct what the averaged classifier says of unlabeled images, so that on average it "
+        "gives each class its share of the labels.",
+    )
 
     epochs: int = _field(
         25,
@@ -260,6 +266,9 @@ class Config:
     learning_rate: float = _field(
         3e-4, "Training", "Adam's learning rate, of both networks.", minimum=0
     )
+    generator_learning_rate: float = _field(
+        0.0, "Training", "Adam's learning rate of the generator; 0: --learning_rate.", minimum=0
+    )
     beta_1: float = _field(0.5, "Training", "Adam's beta_1.", minimum=0, maximum=0.999)
     schedule: str = _field(
         "exponential",
@@ -285,6 +294,13 @@ class Config:
         0.0,
         "Training",
         "Change each channel's contrast, and its brightness in [-1, 1], by up to this much.",
+        minimum=0,
+        maximum=1,
+    )
+    augment_cutout: float = _field(
+        0.0,
+        "Training",
+        "Make a square of each training image gray, whose side is this fraction of the image's.",
         minimum=0,
         maximum=1,
     )
@@ -407,6 +423,11 @@ class Config:
             raise UserError(
                 f"--consistency_weight={self.consistency_weight}: the averaged weights teach, so "
                 "give --ema_decay as well, such as 0.995."
+            )
+        if self.distribution_alignment and not self.consistency_weight:
+            raise UserError(
+                "--distribution_alignment: corrects what the consistency term teaches, so give "
+                "--consistency_weight as well, such as 3."
             )
 
     @classmethod

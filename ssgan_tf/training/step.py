@@ -1,13 +1,14 @@
 """The train step: one forward pass of both networks, their losses, two updates."""
 
 import contextlib
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import keras
 import tensorflow as tf
 
 from ssgan_tf.config import Config
-from ssgan_tf.data.augment import Places, flip, jitter_color, shift
+from ssgan_tf.data.augment import Places, augment
 from ssgan_tf.data.dataset import Batch
 from ssgan_tf.data.images.resize import scale
 from ssgan_tf.models.discriminator import DiscriminatorOutput
@@ -19,6 +20,7 @@ from ssgan_tf.training.noise import Noise, draw_noise
 from ssgan_tf.training.state import State
 
 Metrics = dict[str, tf.Tensor]
+MEAN_DECAY = 0.99  # of the average of what the teacher says, a step
 
 
 class Labeled(NamedTuple):
@@ -54,6 +56,7 @@ class Trainer:
         steps_per_epoch: int = 1,
         total_steps: int = 1,
         strategy: tf.distribute.Strategy | None = None,
+        class_prior: Sequence[float] = (),
     ) -> None:
         """
         Args:
@@ -63,10 +66,11 @@ class Trainer:
             steps_per_epoch: for the exponential schedule of runs that are counted in epochs.
             total_steps: for all other schedules, and the ramp.
             strategy: from `device.make_strategy`; None: one device.
+            class_prior: K shares of the labels, for `--distribution_alignment`; empty: all equal.
         """
         self.config = config
         self.steps_per_epoch, self.total_steps = steps_per_epoch, total_steps
-        self.state = State(config, num_classes, channels, strategy)
+        self.state = State(config, num_classes, channels, strategy, class_prior)
         self.discriminator, self.generator = self.state.discriminator, self.state.generator
         self.averaged, self.step = self.state.averaged, self.state.step
         replicas = self.state.strategy.num_replicas_in_sync
@@ -177,12 +181,12 @@ class Trainer:
         With a labeled batch its L images go through D together with the B of the batch.
         """
         assert self.generator is not None
-        batch_size = tf.shape(batch.images)[0]  # B
-        only_real = self.config.bn_averages == "real"  # moves the averages of D
+        config, batch_size = self.config, tf.shape(batch.images)[0]  # B
+        only_real = config.bn_averages == "real"  # moves the averages of D
         passes = 1 if only_real else 2
         images = tf.concat([batch.images, batch.labeled_images], axis=0)  # (B + L, ...)
         real = self.discriminator(
-            self._augment(images, noise, places(batch)),
+            augment(scale(images), config, noise.real, places(batch)),
             statistics="batch_and_update",
             dropout_seed=noise.real_dropout_seed,
             momentum=self._momentum(self.step * passes),
@@ -190,8 +194,10 @@ class Trainer:
         fakes = self.generator(
             noise.z, statistics="batch_and_update", momentum=self._momentum(self.step)
         )
+        # Changed as real images are, or the discriminator would tell fakes by what they lack
+        # (Zhao et al. 2020, "Differentiable Augmentation for Data-Efficient GAN Training").
         fake = self.discriminator(
-            fakes,
+            augment(fakes, config, noise.fake, places(batch, labeled=False)),
             statistics="batch" if only_real else "batch_and_update",
             dropout_seed=noise.fake_dropout_seed,
             momentum=self._momentum(self.step * passes + 1),
@@ -204,7 +210,7 @@ class Trainer:
                 fake.features,
             ]
         )
-        if self.config.labeled_batch_size == 0:
+        if config.labeled_batch_size == 0:
             labeled = Labeled(logits, gather([batch.labels])[0], gather([batch.label_mask])[0])
         else:
             labeled_logits = gather([real.class_logits[batch_size:]])[0]  # (L, K)
@@ -215,20 +221,22 @@ class Trainer:
     def _teacher_logits(self, batch: Batch, noise: Noise) -> tf.Tensor:
         """(B, K): what the averaged weights say, without dropout, of the images moved otherwise."""
         assert self.averaged is not None  # a consistency weight needs averaged weights
-        images = self._moved(
-            batch.images,
-            noise.teacher_shift_seed,
-            noise.teacher_flip_seed,
-            places(batch, labeled=False),
-        )
-        return gather([self.averaged(images, statistics="moving").class_logits])[0]
+        where = places(batch, labeled=False)
+        # Scaled first: no GPU has a kernel that gathers uint8, so the CPU would move the images.
+        images = augment(scale(batch.images), self.config, noise.teacher, where)
+        t = gather([self.averaged(images, statistics="moving").class_logits])[0]
+        if self.state.class_mean is None:
+            return t
+        mean = self.state.class_mean
+        mean.assign_sub((1.0 - MEAN_DECAY) * (mean - tf.reduce_mean(tf.nn.softmax(t), axis=0)))
+        return losses.aligned_logits(t, self.state.class_prior, mean)
 
     def supervised_update(self, batch: Batch, noise: Noise) -> Metrics:
         """The control's step: the same discriminator and optimizer, the supervised loss alone."""
         d_optimizer = self.state.discriminator_optimizer
         with tf.GradientTape() as tape:
             output = self.discriminator(
-                self._augment(batch.images, noise, places(batch, labeled=False)),
+                augment(scale(batch.images), self.config, noise.real, places(batch, labeled=False)),
                 statistics="batch_and_update",
                 dropout_seed=noise.real_dropout_seed,
                 momentum=self._momentum(self.step),
@@ -251,27 +259,15 @@ class Trainer:
         """Random inputs of the current step; see `draw_noise`."""
         return draw_noise(self.config, self.step, batch_size)
 
-    def _augment(self, images: tf.Tensor, noise: Noise, where: Places | None) -> tf.Tensor:
-        """What the discriminator is shown of real images: uint8 -> float32 in [-1, 1]."""
-        moved = self._moved(images, noise.shift_seed, noise.flip_seed, where)
-        return jitter_color(moved, self.config.augment_color, noise.color_seed, where)
-
-    def _moved(
-        self,
-        images: tf.Tensor,
-        shift_seed: tf.Tensor | None,
-        flip_seed: tf.Tensor | None,
-        where: Places | None,
-    ) -> tf.Tensor:
-        """Shifted and mirrored as the flags say; uint8 -> float32 in [-1, 1]."""
-        pixels = round(self.config.augment_shift * self.config.image_size)
-        # Scaled first: no GPU has a kernel that gathers uint8, so the CPU would move the images.
-        images = shift(scale(images), pixels, shift_seed, where)
-        return flip(images, flip_seed, where) if self.config.augment_flip else images
-
     def learning_rate(self) -> tf.Tensor:
         """Adam's learning rate at the current step, scalar float32."""
         return schedule.learning_rate(
+            self.config, self.step, self.steps_per_epoch, self.total_steps
+        )
+
+    def generator_learning_rate(self) -> tf.Tensor:
+        """The generator's at the current step, scalar float32."""
+        return schedule.generator_learning_rate(
             self.config, self.step, self.steps_per_epoch, self.total_steps
         )
 
@@ -287,7 +283,9 @@ class Trainer:
     def _apply(
         self, used: keras.optimizers.Optimizer, gradients: dict[str, optimizer.Gradient]
     ) -> None:
-        cast(keras.Variable, used.learning_rate).assign(self.learning_rate())
+        of_generator = used is self.state.generator_optimizer
+        rate = self.generator_learning_rate() if of_generator else self.learning_rate()
+        cast(keras.Variable, used.learning_rate).assign(rate)
         used.apply(
             [gradient for gradient, _ in gradients.values()],
             [variable for _, variable in gradients.values()],
