@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from ssgan_tf.config import Config
-from ssgan_tf.data.augment import flip, jitter_color, shift
+from ssgan_tf.data.augment import cutout, flip, jitter_color, shift
 from ssgan_tf.data.dataset import Batch
 from ssgan_tf.data.images.resize import scale, unscale
 from ssgan_tf.training.noise import Noise
@@ -420,8 +420,21 @@ def test_both_methods_train_on_shifted_recolored_and_mirrored_images(method: str
         supervised_loss(augment_shift=0.0625),
         supervised_loss(augment_color=0.3),
         supervised_loss(augment_flip=True),
+        supervised_loss(augment_cutout=0.5),
     ]
-    assert len(set(losses)) == 4
+    assert len(set(losses)) == 5
+
+
+def test_the_discriminator_sees_fakes_that_are_changed_as_real_images_are() -> None:
+    trainer = make_trainer(drop_rate=0.0, augment_shift=0.0625, augment_cutout=0.5)
+    noise = trainer.noise(B)
+    fakes = trainer.generator(noise.z, statistics="batch")
+    shown = cutout(shift(fakes, 2, noise.fake.shift), 16, noise.fake.cutout)
+    logits = trainer.discriminator(shown, statistics="batch").class_logits
+    p_real = tf.reduce_mean(tf.sigmoid(tf.reduce_logsumexp(logits, axis=1)))
+    metrics = update(trainer, make_batch())
+    found = float(metrics["monitors/p_real_on_samples"])
+    assert found == pytest.approx(float(p_real), rel=1e-5)
 
 
 @pytest.mark.parametrize("method", ["semi_supervised", "supervised"])
