@@ -118,7 +118,8 @@ class Trainer:
         """The article's step: D(x), G(z), D(G(z)) once; both gradients from that; both updates."""
         config, (d_optimizer, g_optimizer) = self.config, self.state.optimizers()
         with tf.GradientTape(persistent=True) as tape:
-            real, fake, labeled = self._outputs(batch, noise)  # D(x), D(G(z)), and y
+            real, labeled = self._real_output(batch, noise)  # D(x), and y
+            fake = self._fake_output(noise)  # D(G(z))
 
             # supervised = sum(m * softmax_xent) / max(1, sum(m))
             supervised = losses.supervised_loss(*labeled)
@@ -135,11 +136,7 @@ class Trainer:
             # consistency = mean([max softmax(t) >= threshold] * softmax_xent(l, argmax t))
             extra: Metrics = {}
             if config.consistency_weight:
-                t = self._teacher_logits(batch, noise)
-                consistency = losses.consistency_loss(
-                    real.class_logits, t, config.consistency_threshold
-                )
-                extra["losses/consistency"] = consistency
+                extra["losses/consistency"] = consistency = self._consistency(real, batch, noise)
                 discriminator_loss += self._weight("consistency") * consistency
 
             # generator = mean_j | mean_batch features_j(x) - mean_batch features_j(G(z)) |
@@ -169,51 +166,74 @@ class Trainer:
         measured |= self._monitors(labeled)
         return measured | _gan_monitors(real_gan_logit, fake_gan_logit, real, fake)
 
-    def _outputs(
-        self, batch: Batch, noise: Noise
-    ) -> tuple[DiscriminatorOutput, DiscriminatorOutput, Labeled]:
-        """D(x), D(G(z)) and what the supervised loss is about, all for the global batch.
+    def supervised_update(self, batch: Batch, noise: Noise) -> Metrics:
+        """The step without a generator: of the control, and of `--unsupervised_weight=0`."""
+        config, d_optimizer = self.config, self.state.discriminator_optimizer
+        with tf.GradientTape() as tape:
+            real, labeled = self._real_output(batch, noise)  # D(x), and y
+
+            # supervised = sum(m * softmax_xent) / max(1, sum(m))
+            discriminator_loss = supervised = losses.supervised_loss(*labeled)
+
+            # consistency = mean([max softmax(t) >= threshold] * softmax_xent(l, argmax t))
+            extra: Metrics = {}
+            if config.consistency_weight:
+                extra["losses/consistency"] = consistency = self._consistency(real, batch, noise)
+                discriminator_loss += self._weight("consistency") * consistency
+            share = optimizer.share_of_loss(d_optimizer, discriminator_loss)
+        gradients = optimizer.gradients(tape, share, self.discriminator)
+        measured = extra | {
+            "losses/supervised": supervised,
+            "losses/discriminator": discriminator_loss,
+            "monitors/grad_norm_discriminator": optimizer.global_norm(d_optimizer, gradients),
+        }
+        with self._only_if_finite(measured):
+            self._apply(d_optimizer, gradients)
+        return measured | self._monitors(labeled)
+
+    def _real_output(self, batch: Batch, noise: Noise) -> tuple[DiscriminatorOutput, Labeled]:
+        """D(x), and what the supervised loss is about, both for the global batch.
 
         With a labeled batch its L images go through D together with the B of the batch.
         """
-        assert self.generator is not None
-        batch_size = tf.shape(batch.images)[0]  # B
-        only_real = self.config.bn_averages == "real"  # moves the averages of D
-        passes = 1 if only_real else 2
+        size = tf.shape(batch.images)[0]  # B
         images = tf.concat([batch.images, batch.labeled_images], axis=0)  # (B + L, ...)
-        real = self.discriminator(
+        output = self.discriminator(
             self._augment(images, noise, places(batch)),
             statistics="batch_and_update",
             dropout_seed=noise.real_dropout_seed,
-            momentum=self._momentum(self.step * passes),
+            momentum=self._momentum(self.step * self._passes),
         )
-        fakes = self.generator(
-            noise.z, statistics="batch_and_update", momentum=self._momentum(self.step)
-        )
-        fake = self.discriminator(
-            fakes,
-            statistics="batch" if only_real else "batch_and_update",
-            dropout_seed=noise.fake_dropout_seed,
-            momentum=self._momentum(self.step * passes + 1),
-        )
-        logits, features, *of_fakes = gather(
-            [
-                real.class_logits[:batch_size],
-                real.features[:batch_size],
-                fake.class_logits,
-                fake.features,
-            ]
-        )
+        logits, features = gather([output.class_logits[:size], output.features[:size]])
         if self.config.labeled_batch_size == 0:
             labeled = Labeled(logits, gather([batch.labels])[0], gather([batch.label_mask])[0])
         else:
-            labeled_logits = gather([real.class_logits[batch_size:]])[0]  # (L, K)
+            labeled_logits = gather([output.class_logits[size:]])[0]  # (L, K)
             labels = gather([batch.labeled_labels])[0]
             labeled = Labeled(labeled_logits, labels, tf.ones_like(labels, tf.float32))
-        return DiscriminatorOutput(logits, features), DiscriminatorOutput(*of_fakes), labeled
+        return DiscriminatorOutput(logits, features), labeled
 
-    def _teacher_logits(self, batch: Batch, noise: Noise) -> tf.Tensor:
-        """(B, K): what the averaged weights say, without dropout, of the images moved otherwise."""
+    def _fake_output(self, noise: Noise) -> DiscriminatorOutput:
+        """D(G(z)) for the global batch."""
+        assert self.generator is not None
+        fakes = self.generator(
+            noise.z, statistics="batch_and_update", momentum=self._momentum(self.step)
+        )
+        output = self.discriminator(
+            fakes,
+            statistics="batch" if self._passes == 1 else "batch_and_update",
+            dropout_seed=noise.fake_dropout_seed,
+            momentum=self._momentum(self.step * self._passes + 1),
+        )
+        return DiscriminatorOutput(*gather([output.class_logits, output.features]))
+
+    @property
+    def _passes(self) -> int:
+        """How many passes of a step move the averages of D: that of the fakes may do so, too."""
+        return 2 if self.generator is not None and self.config.bn_averages == "mixed" else 1
+
+    def _consistency(self, real: DiscriminatorOutput, batch: Batch, noise: Noise) -> tf.Tensor:
+        """With t from the averaged weights, without dropout, of the images moved otherwise."""
         assert self.averaged is not None  # a consistency weight needs averaged weights
         images = self._moved(
             batch.images,
@@ -221,31 +241,8 @@ class Trainer:
             noise.teacher_flip_seed,
             places(batch, labeled=False),
         )
-        return gather([self.averaged(images, statistics="moving").class_logits])[0]
-
-    def supervised_update(self, batch: Batch, noise: Noise) -> Metrics:
-        """The control's step: the same discriminator and optimizer, the supervised loss alone."""
-        d_optimizer = self.state.discriminator_optimizer
-        with tf.GradientTape() as tape:
-            output = self.discriminator(
-                self._augment(batch.images, noise, places(batch, labeled=False)),
-                statistics="batch_and_update",
-                dropout_seed=noise.real_dropout_seed,
-                momentum=self._momentum(self.step),
-            )
-            (logits,) = gather([output.class_logits])
-            labeled = Labeled(logits, gather([batch.labels])[0], gather([batch.label_mask])[0])
-            supervised = losses.supervised_loss(*labeled)
-            share = optimizer.share_of_loss(d_optimizer, supervised)
-        gradients = optimizer.gradients(tape, share, self.discriminator)
-        measured = {
-            "losses/supervised": supervised,
-            "losses/discriminator": supervised,
-            "monitors/grad_norm_discriminator": optimizer.global_norm(d_optimizer, gradients),
-        }
-        with self._only_if_finite(measured):
-            self._apply(d_optimizer, gradients)
-        return measured | self._monitors(labeled)
+        t = gather([self.averaged(images, statistics="moving").class_logits])[0]  # (B, K)
+        return losses.consistency_loss(real.class_logits, t, self.config.consistency_threshold)
 
     def noise(self, batch_size: int | tf.Tensor) -> Noise:
         """Random inputs of the current step; see `draw_noise`."""
