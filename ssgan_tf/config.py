@@ -200,7 +200,10 @@ class Config:
         choices=("feature_matching", "adversarial"),
     )
     unsupervised_weight: float = _field(
-        1.0, "Losses", "Weight of the discriminator's unsupervised terms.", minimum=0
+        1.0,
+        "Losses",
+        "Weight of the discriminator's unsupervised terms; 0: no generator.",
+        minimum=0,
     )
     unsupervised_ramp: float = _field(
         0.0,
@@ -510,6 +513,11 @@ class Config:
         if self.epochs == AUTOMATIC["epochs"] and "epochs" in chosen:
             names.append("epochs")
         return dataclasses.replace(self, **{name: getattr(other, name) for name in names})
+
+    @property
+    def has_generator(self) -> bool:
+        """Whether one is trained: not for the control, nor where the GAN's terms have no weight."""
+        return self.method == "semi_supervised" and self.unsupervised_weight > 0
 
     def to_dict(self) -> dict[str, Any]:
         """All values by name."""

@@ -71,10 +71,11 @@ def sample_run(
         UserError: if it is not a run, has no such checkpoint, or no generator.
     """
     config = finished_run.read_config(directory)
-    if config.method == "supervised":
-        raise UserError(f"--run_dir={directory}: was trained on labels alone; it has no generator.")
+    if not config.has_generator:
+        why = "on labels alone" if config.method == "supervised" else "with --unsupervised_weight=0"
+        raise UserError(f"--run_dir={directory}: was trained {why}; it has no generator.")
     generator = finished_run.load_models(directory, checkpoint, data_dir).state.generator
-    assert generator is not None  # only the control has none
+    assert generator is not None
     from ssgan_tf.data.images.resize import unscale
 
     z = latent_points(n, config.latent_dim, seed, interpolate)

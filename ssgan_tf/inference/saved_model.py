@@ -40,7 +40,7 @@ class ExportedClassifier(tf.Module):
         """
         Args:
             discriminator: the classifier.
-            generator: None, as after `--method=supervised`: there will be no `generate`.
+            generator: None where the run has none: there will be no `generate`.
             class_names: a file with the names of the K classes, one a line; travels as an asset.
             temperature: the probabilities are softmax(logits / temperature).
             fit: how images that are not square became square in training; see `resize`, whose

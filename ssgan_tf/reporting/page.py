@@ -66,7 +66,7 @@ def render(
 
 
 def _method(results: dict[str, Any]) -> str:
-    return "labels alone" if results["method"] == "supervised" else "semi-supervised GAN"
+    return "labels alone" if results["method"] == "supervised" else "semi-supervised"
 
 
 def _interval(results: dict[str, Any]) -> str:

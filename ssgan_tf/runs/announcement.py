@@ -107,7 +107,7 @@ def closing_lines(config: Config, results: Results) -> str:
     if "validation_accuracy" in results:
         lines.append(f"Validation         {results['validation_accuracy']:.1%}")
     contents = ["results.json", "metrics.csv"]
-    if config.method == "semi_supervised":
+    if config.has_generator:
         contents.append("samples/")
     time = streams.clock(results["wall_seconds"])
     predict = ["python", "-m", "ssgan_tf.predict", f"--model={directory / 'saved_model'}"]
@@ -148,6 +148,7 @@ def _beside_the_other_method(config: Config, results: Results) -> list[str]:
         added = "What the unlabeled images add:"
         if results["labeled"] == results["train_images"]:
             added = "There are no unlabeled images. What the generated ones add:"
+            semi = config.has_generator
         return [added, f"  {command}"] if semi else []
     found, there = recorded
     with_unlabeled, alone = (results, found) if semi else (found, results)

@@ -1,6 +1,7 @@
 """Checkpoints of a run: written whole, read from the newest one that is sound."""
 
 import shutil
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import tensorflow as tf
@@ -11,6 +12,9 @@ from ssgan_tf.system import errors
 from ssgan_tf.system.files import written_aside
 from ssgan_tf.system.paths import literal
 
+# What to restore a file into, by the names of the variables in it.
+Form = Callable[[Iterable[str]], tf.train.Checkpoint]
+
 
 class Checkpoints:
     """The `checkpoints/` of a run, `ckpt-STEP` each.
@@ -19,14 +23,22 @@ class Checkpoints:
     directory `a[1]` that deletes no old checkpoint, in `a*` it deletes those of the runs beside it.
     """
 
-    def __init__(self, checkpoint: tf.train.Checkpoint, directory: Path, keep: int) -> None:
+    def __init__(
+        self,
+        checkpoint: tf.train.Checkpoint,
+        directory: Path,
+        keep: int,
+        form: Form | None = None,
+    ) -> None:
         """
         Args:
             checkpoint: what is saved and restored.
             directory: `checkpoints/` of the run.
             keep: how many, the newest ones.
+            form: see `restore`.
         """
         self._checkpoint, self._directory, self._keep = checkpoint, directory, keep
+        self._form = form
 
     def save(self, step: int) -> None:
         """Writes `ckpt-STEP`; until it is there in full it does not count (`finished_steps`)."""
@@ -69,7 +81,7 @@ class Checkpoints:
         steps = sorted(finished_steps(directory), reverse=True)
         for step in steps:
             try:
-                restore(self._checkpoint, directory / f"ckpt-{step}")
+                restore(self._checkpoint, directory / f"ckpt-{step}", self._form)
                 return problems
             except UserError as error:
                 problems.append(str(error))
@@ -98,8 +110,13 @@ def shapes(path: Path) -> dict[str, list[int]]:
             raise UserError(f"{path}: is damaged or of another run ({words}).") from error
 
 
-def restore(checkpoint: tf.train.Checkpoint, path: Path) -> None:
+def restore(checkpoint: tf.train.Checkpoint, path: Path, form: Form | None = None) -> None:
     """Takes the state from one checkpoint; every tensor's checksum is checked first.
+
+    Args:
+        checkpoint: what the file is restored into, all of it.
+        path: of the file, without the endings.
+        form: where it depends on the file: gives what to restore into instead of `checkpoint`.
 
     Raises:
         UserError: if it is damaged, or not of such a run.
@@ -108,9 +125,11 @@ def restore(checkpoint: tf.train.Checkpoint, path: Path) -> None:
         prefix = str(directory / path.name)
         try:
             reader = tf.train.load_checkpoint(prefix)
-            for name in reader.get_variable_to_shape_map():
+            names = reader.get_variable_to_shape_map()
+            for name in names:
                 reader.get_tensor(name)
-            checkpoint.restore(prefix).assert_consumed()
+            into = form(names) if form else checkpoint
+            into.restore(prefix).assert_consumed()
         except Exception as error:  # a flipped bit can make the readers object to anything
             if errors.kind_of(error) == "memory":
                 raise

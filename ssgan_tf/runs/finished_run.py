@@ -185,5 +185,5 @@ def _state(config: Config, num_classes: int, channels: int, checkpoint: Path) ->
     from ssgan_tf.training.state import State
 
     state = State(config, num_classes, channels)
-    checkpoints.restore(state.checkpoint, checkpoint)
+    checkpoints.restore(state.checkpoint, checkpoint, state.checkpoint_for)
     return state

@@ -201,7 +201,9 @@ def _restore(
     """Takes the state from the newest checkpoint that is sound, if there is one."""
     from ssgan_tf.runs.checkpoints import Checkpoints
 
-    saver = Checkpoints(state.checkpoint, workplace / "checkpoints", config.keep_checkpoints)
+    saver = Checkpoints(
+        state.checkpoint, workplace / "checkpoints", config.keep_checkpoints, state.checkpoint_for
+    )
     for problem in saver.restore_newest(directory / "checkpoints"):
         print(f"note: {problem} Going on from the one before.")
     with run_dir.errors_explained(workplace):

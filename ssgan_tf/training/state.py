@@ -1,6 +1,6 @@
 """What a run trains: networks, optimizers, counters, and the checkpoint of it all."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import keras
 import tensorflow as tf
@@ -25,8 +25,8 @@ class State:
         channels: of the images.
         strategy: on how many devices; `system.replicas` says what they exchange.
         precision: of the convolutions, "float32", "bfloat16" or "float16".
-        discriminator: the classifier; its control (`supervised`) has nothing else.
-        generator: None for `--method=supervised`.
+        discriminator: the classifier.
+        generator: None where the run has none (`Config.has_generator`).
         averaged: the discriminator with the moving average of the weights (`--ema_decay`), or None.
         discriminator_optimizer: Adam, with a scale of the loss at float16.
         generator_optimizer: the same for the generator; None where there is none.
@@ -71,7 +71,7 @@ class State:
         self.class_mean: tf.Variable | None = None
         with self.strategy.scope():
             self._make_networks()
-        self.checkpoint = self._checkpoint()
+        self.checkpoint = self._checkpoint(self.generator, self.generator_optimizer)
 
     def _make_networks(self) -> None:
         """Networks and optimizers, in the scope of the strategy."""
@@ -79,7 +79,7 @@ class State:
         keras.utils.set_random_seed(self.config.seed)
         self.discriminator = self._new_discriminator(self.precision)
         self.discriminator_optimizer = self._new_optimizer(self.discriminator)
-        if self.config.method == "semi_supervised":
+        if self.config.has_generator:
             self.generator = self._new_generator(self.precision)
             self.generator_optimizer = self._new_optimizer(self.generator)
         if self.config.ema_decay:
@@ -120,7 +120,9 @@ class State:
             precision,
         )
 
-    def _checkpoint(self) -> tf.train.Checkpoint:
+    def _checkpoint(
+        self, generator: Generator | None, generator_optimizer: keras.optimizers.Optimizer | None
+    ) -> tf.train.Checkpoint:
         checkpoint = tf.train.Checkpoint(
             step=self.step,
             wall_seconds=self.wall_seconds,
@@ -129,15 +131,31 @@ class State:
             discriminator_optimizer=_adam_of(self.discriminator_optimizer),
             discriminator_loss_scale=_loss_scale_of(self.discriminator_optimizer),
         )
-        if self.generator_optimizer is not None:
-            checkpoint.generator = self.generator
-            checkpoint.generator_optimizer = _adam_of(self.generator_optimizer)
-            checkpoint.generator_loss_scale = _loss_scale_of(self.generator_optimizer)
+        if generator_optimizer is not None:
+            checkpoint.generator = generator
+            checkpoint.generator_optimizer = _adam_of(generator_optimizer)
+            checkpoint.generator_loss_scale = _loss_scale_of(generator_optimizer)
         if self.averaged is not None:
             checkpoint.averaged = self.averaged
         if self.class_mean is not None:
             checkpoint.class_mean = self.class_mean
         return checkpoint
+
+    def checkpoint_for(self, names: Iterable[str]) -> tf.train.Checkpoint:
+        """What to restore a file into: `checkpoint`, or the same with a generator besides.
+
+        Earlier versions trained a generator at `--unsupervised_weight=0`, which nothing used. It is
+        read into one that is dropped.
+
+        Args:
+            names: of the variables in the file.
+        """
+        unused = self.config.method == "semi_supervised" and self.generator is None
+        if not unused or not any(name.startswith("generator/") for name in names):
+            return self.checkpoint
+        with self.strategy.scope():
+            generator = self._new_generator(self.precision)
+            return self._checkpoint(generator, self._new_optimizer(generator))
 
     @property
     def classifier(self) -> Discriminator:
@@ -145,7 +163,7 @@ class State:
         return self.averaged or self.discriminator
 
     def optimizers(self) -> tuple[keras.optimizers.Optimizer, keras.optimizers.Optimizer]:
-        """The discriminator's and the generator's, of a semi-supervised run."""
+        """The discriminator's and the generator's, of a run that has one."""
         assert self.generator_optimizer is not None
         return self.discriminator_optimizer, self.generator_optimizer
 

@@ -122,7 +122,8 @@ class Trainer:
         """The article's step: D(x), G(z), D(G(z)) once; both gradients from that; both updates."""
         config, (d_optimizer, g_optimizer) = self.config, self.state.optimizers()
         with tf.GradientTape(persistent=True) as tape:
-            real, fake, labeled = self._outputs(batch, noise)  # D(x), D(G(z)), and y
+            real, labeled = self._real_output(batch, noise)  # D(x), and y
+            fake = self._fake_output(batch, noise)  # D(G(z))
 
             # supervised = sum(m * softmax_xent) / max(1, sum(m))
             supervised = losses.supervised_loss(*labeled)
@@ -139,11 +140,7 @@ class Trainer:
             # consistency = mean([max softmax(t) >= threshold] * softmax_xent(l, argmax t))
             extra: Metrics = {}
             if config.consistency_weight:
-                t = self._teacher_logits(batch, noise)
-                consistency = losses.consistency_loss(
-                    real.class_logits, t, config.consistency_threshold
-                )
-                extra["losses/consistency"] = consistency
+                extra["losses/consistency"] = consistency = self._consistency(real, batch, noise)
                 discriminator_loss += self._weight("consistency") * consistency
 
             # generator = mean_j | mean_batch features_j(x) - mean_batch features_j(G(z)) |
@@ -173,87 +170,87 @@ class Trainer:
         measured |= self._monitors(labeled)
         return measured | _gan_monitors(real_gan_logit, fake_gan_logit, real, fake)
 
-    def _outputs(
-        self, batch: Batch, noise: Noise
-    ) -> tuple[DiscriminatorOutput, DiscriminatorOutput, Labeled]:
-        """D(x), D(G(z)) and what the supervised loss is about, all for the global batch.
-
-        With a labeled batch its L images go through D together with the B of the batch.
-        """
-        assert self.generator is not None
-        config, batch_size = self.config, tf.shape(batch.images)[0]  # B
-        only_real = config.bn_averages == "real"  # moves the averages of D
-        passes = 1 if only_real else 2
-        images = tf.concat([batch.images, batch.labeled_images], axis=0)  # (B + L, ...)
-        real = self.discriminator(
-            augment(scale(images), config, noise.real, places(batch)),
-            statistics="batch_and_update",
-            dropout_seed=noise.real_dropout_seed,
-            momentum=self._momentum(self.step * passes),
-        )
-        fakes = self.generator(
-            noise.z, statistics="batch_and_update", momentum=self._momentum(self.step)
-        )
-        # Changed as real images are, or the discriminator would tell fakes by what they lack
-        # (Zhao et al. 2020, "Differentiable Augmentation for Data-Efficient GAN Training").
-        fake = self.discriminator(
-            augment(fakes, config, noise.fake, places(batch, labeled=False)),
-            statistics="batch" if only_real else "batch_and_update",
-            dropout_seed=noise.fake_dropout_seed,
-            momentum=self._momentum(self.step * passes + 1),
-        )
-        logits, features, *of_fakes = gather(
-            [
-                real.class_logits[:batch_size],
-                real.features[:batch_size],
-                fake.class_logits,
-                fake.features,
-            ]
-        )
-        if config.labeled_batch_size == 0:
-            labeled = Labeled(logits, gather([batch.labels])[0], gather([batch.label_mask])[0])
-        else:
-            labeled_logits = gather([real.class_logits[batch_size:]])[0]  # (L, K)
-            labels = gather([batch.labeled_labels])[0]
-            labeled = Labeled(labeled_logits, labels, tf.ones_like(labels, tf.float32))
-        return DiscriminatorOutput(logits, features), DiscriminatorOutput(*of_fakes), labeled
-
-    def _teacher_logits(self, batch: Batch, noise: Noise) -> tf.Tensor:
-        """(B, K): what the averaged weights say, without dropout, of the images moved otherwise."""
-        assert self.averaged is not None  # a consistency weight needs averaged weights
-        where = places(batch, labeled=False)
-        # Scaled first: no GPU has a kernel that gathers uint8, so the CPU would move the images.
-        images = augment(scale(batch.images), self.config, noise.teacher, where)
-        t = gather([self.averaged(images, statistics="moving").class_logits])[0]
-        if self.state.class_mean is None:
-            return t
-        mean = self.state.class_mean
-        mean.assign_sub((1.0 - MEAN_DECAY) * (mean - tf.reduce_mean(tf.nn.softmax(t), axis=0)))
-        return losses.aligned_logits(t, self.state.class_prior, mean)
-
     def supervised_update(self, batch: Batch, noise: Noise) -> Metrics:
-        """The control's step: the same discriminator and optimizer, the supervised loss alone."""
-        d_optimizer = self.state.discriminator_optimizer
+        """The step without a generator: of the control, and of `--unsupervised_weight=0`."""
+        config, d_optimizer = self.config, self.state.discriminator_optimizer
         with tf.GradientTape() as tape:
-            output = self.discriminator(
-                augment(scale(batch.images), self.config, noise.real, places(batch, labeled=False)),
-                statistics="batch_and_update",
-                dropout_seed=noise.real_dropout_seed,
-                momentum=self._momentum(self.step),
-            )
-            (logits,) = gather([output.class_logits])
-            labeled = Labeled(logits, gather([batch.labels])[0], gather([batch.label_mask])[0])
-            supervised = losses.supervised_loss(*labeled)
-            share = optimizer.share_of_loss(d_optimizer, supervised)
+            real, labeled = self._real_output(batch, noise)  # D(x), and y
+
+            # supervised = sum(m * softmax_xent) / max(1, sum(m))
+            discriminator_loss = supervised = losses.supervised_loss(*labeled)
+
+            # consistency = mean([max softmax(t) >= threshold] * softmax_xent(l, argmax t))
+            extra: Metrics = {}
+            if config.consistency_weight:
+                extra["losses/consistency"] = consistency = self._consistency(real, batch, noise)
+                discriminator_loss += self._weight("consistency") * consistency
+            share = optimizer.share_of_loss(d_optimizer, discriminator_loss)
         gradients = optimizer.gradients(tape, share, self.discriminator)
-        measured = {
+        measured = extra | {
             "losses/supervised": supervised,
-            "losses/discriminator": supervised,
+            "losses/discriminator": discriminator_loss,
             "monitors/grad_norm_discriminator": optimizer.global_norm(d_optimizer, gradients),
         }
         with self._only_if_finite(measured):
             self._apply(d_optimizer, gradients)
         return measured | self._monitors(labeled)
+
+    def _real_output(self, batch: Batch, noise: Noise) -> tuple[DiscriminatorOutput, Labeled]:
+        """D(x), and what the supervised loss is about, both for the global batch.
+
+        With a labeled batch its L images go through D together with the B of the batch.
+        """
+        config, size = self.config, tf.shape(batch.images)[0]  # B
+        images = tf.concat([batch.images, batch.labeled_images], axis=0)  # (B + L, ...)
+        # Scaled first: no GPU has a kernel that gathers uint8, so the CPU would move the images.
+        output = self.discriminator(
+            augment(scale(images), config, noise.real, places(batch)),
+            statistics="batch_and_update",
+            dropout_seed=noise.real_dropout_seed,
+            momentum=self._momentum(self.step * self._passes),
+        )
+        logits, features = gather([output.class_logits[:size], output.features[:size]])
+        if config.labeled_batch_size == 0:
+            labeled = Labeled(logits, gather([batch.labels])[0], gather([batch.label_mask])[0])
+        else:
+            labeled_logits = gather([output.class_logits[size:]])[0]  # (L, K)
+            labels = gather([batch.labeled_labels])[0]
+            labeled = Labeled(labeled_logits, labels, tf.ones_like(labels, tf.float32))
+        return DiscriminatorOutput(logits, features), labeled
+
+    def _fake_output(self, batch: Batch, noise: Noise) -> DiscriminatorOutput:
+        """D(G(z)) for the global batch."""
+        assert self.generator is not None
+        fakes = self.generator(
+            noise.z, statistics="batch_and_update", momentum=self._momentum(self.step)
+        )
+        # Changed as real images are, or the discriminator would tell fakes by what they lack
+        # (Zhao et al. 2020, "Differentiable Augmentation for Data-Efficient GAN Training").
+        output = self.discriminator(
+            augment(fakes, self.config, noise.fake, places(batch, labeled=False)),
+            statistics="batch" if self._passes == 1 else "batch_and_update",
+            dropout_seed=noise.fake_dropout_seed,
+            momentum=self._momentum(self.step * self._passes + 1),
+        )
+        return DiscriminatorOutput(*gather([output.class_logits, output.features]))
+
+    @property
+    def _passes(self) -> int:
+        """How many passes of a step move the averages of D: that of the fakes may do so, too."""
+        return 2 if self.generator is not None and self.config.bn_averages == "mixed" else 1
+
+    def _consistency(self, real: DiscriminatorOutput, batch: Batch, noise: Noise) -> tf.Tensor:
+        """With t from the averaged weights, without dropout, of the images moved otherwise."""
+        assert self.averaged is not None  # a consistency weight needs averaged weights
+        images = augment(
+            scale(batch.images), self.config, noise.teacher, places(batch, labeled=False)
+        )
+        t = gather([self.averaged(images, statistics="moving").class_logits])[0]  # (B, K)
+        if (mean := self.state.class_mean) is not None:
+            found = tf.reduce_mean(tf.nn.softmax(t), axis=0)  # (K,)
+            mean.assign_sub((1.0 - MEAN_DECAY) * (mean - found))
+            t = losses.aligned_logits(t, self.state.class_prior, mean)
+        return losses.consistency_loss(real.class_logits, t, self.config.consistency_threshold)
 
     def noise(self, batch_size: int | tf.Tensor) -> Noise:
         """Random inputs of the current step; see `draw_noise`."""

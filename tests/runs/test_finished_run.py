@@ -12,7 +12,7 @@ from PIL import Image
 
 from ssgan_tf import evaluate, export, predict, sample
 from ssgan_tf.config import Config, UserError
-from ssgan_tf.runs import config_file, finished_run
+from ssgan_tf.runs import checkpoints, config_file, finished_run
 from ssgan_tf.runs.results import read_results, same_test_images
 from ssgan_tf.runs.story import train_and_evaluate
 
@@ -48,6 +48,47 @@ def test_without_the_data_one_can_sample_export_and_predict(
     capsys.readouterr()
     predict.main(["predict", f"--model={alone}", "--format=csv", str(tmp_path / "a.png")])
     assert f"{tmp_path / 'a.png'}," in capsys.readouterr().out
+
+
+@pytest.fixture
+def unused_generator(run: Path, tmp_path: Path) -> Path:
+    """A run of `--unsupervised_weight=0` whose checkpoint has a generator, as they once had."""
+    directory = Path(shutil.copytree(run, tmp_path / "run"))
+    edit_config(directory, unsupervised_weight=0.0, run_dir=str(directory))
+    return directory
+
+
+def edit_config(directory: Path, **changes: object) -> None:
+    content = json.loads((directory / "config.json").read_text())
+    content["config"] |= changes
+    (directory / "config.json").write_text(json.dumps(content))
+
+
+def test_a_generator_in_a_checkpoint_is_ignored_where_the_run_has_none(
+    unused_generator: Path, run: Path
+) -> None:
+    found, expected = (evaluate.evaluate_run(path, write=False) for path in (unused_generator, run))
+    assert found == {key: value for key, value in expected.items() if key != "p_real_auroc"}
+    with pytest.raises(UserError, match="with --unsupervised_weight=0; it has no generator"):
+        sample.sample_run(unused_generator)
+    edit_config(unused_generator, ema_decay=0.0)  # all else has to be there, and nothing else
+    with pytest.raises(UserError, match="of another run"):
+        evaluate.evaluate_run(unused_generator, write=False)
+    edit_config(unused_generator, ema_decay=0.9, method="supervised")
+    with pytest.raises(UserError, match="of another run"):
+        finished_run.load_models(unused_generator)
+
+
+def test_a_run_goes_on_from_a_checkpoint_with_a_generator_that_it_does_not_use(
+    unused_generator: Path,
+) -> None:
+    (unused_generator / "results.json").unlink()
+    edit_config(unused_generator, steps=8)
+    results = train_and_evaluate(finished_run.read_config(unused_generator))
+    assert results["steps"] == 8
+    shapes = checkpoints.shapes(unused_generator / "checkpoints" / "ckpt-8")
+    assert not [name for name in shapes if name.startswith("generator")]
+    assert "discriminator/classifier/bias" in shapes
 
 
 def made_older(directory: Path) -> None:

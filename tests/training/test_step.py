@@ -121,7 +121,7 @@ def test_the_generators_gradient_comes_from_feature_matching_alone(
     # Neither the other losses nor the classifier behind the features have a say in it.
     for trainer in (
         make_trainer(unsupervised_weight=7.0, label_smoothing=0.4),
-        make_trainer(unsupervised_weight=0.0),
+        make_trainer(unsupervised_weight=0.1),
     ):
         trainer.discriminator.classifier.kernel.assign(
             3 * tf.ones_like(trainer.discriminator.classifier.kernel)
@@ -242,6 +242,28 @@ def test_control_starts_from_the_same_discriminator_and_has_no_generator() -> No
     expected = values(full.discriminator)
     for path, value in values(control.discriminator).items():
         np.testing.assert_array_equal(value, expected[path])
+
+
+def test_without_a_weight_of_the_gans_terms_there_is_no_generator_and_the_rest_is_the_same() -> (
+    None
+):
+    none, hardly = (
+        make_trainer(preset="tuned", labeled_batch_size=4, unsupervised_weight=weight, **TINY)
+        for weight in (0.0, 1e-30)
+    )
+    assert none.generator is None and none.state.generator_optimizer is None
+    for trainer in (none, hardly):
+        trainer.state.averaged.classifier.bias.assign(np.linspace(0, 50, 10))  # a sure teacher
+    for step in range(2):
+        batch = make_batch(4, seed=step, size=16)
+        found, expected = update(none, batch), update(hardly, batch)
+        assert float(found["losses/consistency"]) > 1
+        for tag, value in found.items():
+            assert float(value) == pytest.approx(float(expected[tag]), rel=1e-4), tag
+        assert not {tag for tag in found if "unsupervised" in tag or "generator" in tag}
+    for path, value in values(none.discriminator).items():
+        expected_value = values(hardly.discriminator)[path]
+        np.testing.assert_allclose(value, expected_value, rtol=1e-3, atol=1e-5, err_msg=path)
 
 
 def test_notebook_leaves_the_dead_conv6_out_of_the_update() -> None:
