@@ -31,7 +31,7 @@ def make(path: Path, folder: Folder) -> None:
     def write(part: Split, indices: np.ndarray, parent: str, by_class: bool) -> None:
         for index in indices:
             name = found.class_names[part.labels[index]] if by_class else ""
-            file = path / parent / name / f"{part.ids[index].replace('/', '_')}.png"
+            file = path / parent / name / f"{str(part.ids[index]).replace('/', '_')}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
             image = part.images[index]
             Image.fromarray(image[..., 0] if folder.channels == 1 else image).save(file)

@@ -40,6 +40,7 @@ def measure(directory: Path) -> dict[str, float]:
     config = config_file.read_config(directory)
     dataset = load_named(config.dataset, config.data_dir)
     validation = dataset.train.take(label_split.split_labels(config, dataset).validation)
+    test_images, labels = dataset.test.images[:], dataset.test.labels
     model = tf.saved_model.load(str(directory / "saved_model"))
 
     def logits_of(images: np.ndarray) -> np.ndarray:
@@ -56,20 +57,20 @@ def measure(directory: Path) -> dict[str, float]:
         "generated": model.signatures["generate"](z=z)["images"].numpy(),
         "house_numbers": load_named("house_numbers", "").test.images[:COUNT],
         "noise": rng.integers(0, 256, (COUNT, 32, 32, 3), np.uint8),
-        "patches": patchwork(dataset.test.images, COUNT, rng),
+        "patches": patchwork(test_images, COUNT, rng),
     }
     # The scores themselves would do, but sigmoid and softmax round to 1 in float32; these do not.
     scores = {
         "p_real": lambda logits: logsumexp(logits, axis=1),
         "max_softmax": lambda logits: logits.max(axis=1) - logsumexp(logits, axis=1),
     }
-    logits, labels = logits_of(dataset.test.images), dataset.test.labels
+    logits = logits_of(test_images)
     found = {}
     for kind, images in others.items():
         other = logits_of(images)
         for name, score in scores.items():
             found[f"auroc_{kind}_{name}"] = round(auroc(score(logits), score(other)), 3)
-    temperature = calibration.fit_temperature(logits_of(validation.images), validation.labels)
+    temperature = calibration.fit_temperature(logits_of(validation.images[:]), validation.labels)
     found["temperature"] = round(temperature, 2)
     for name, divisor in (("before", 1.0), ("after", temperature)):
         probabilities = calibration.probabilities(logits, divisor)

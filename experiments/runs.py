@@ -16,6 +16,8 @@ from ssgan_tf.runs.config_file import FREE
 
 # What says where a run is, which one of several it is, or how fast; a preset is its values.
 NOT_RECIPE = (*FREE, "preset", "seed")
+# Flags that are younger than results that count: at these values they change nothing.
+OFF = {"augment_cutout": 0.0, "augment_fakes": False, "distribution_alignment": False}
 FOLDER_ROOT = "experiments/runs/folders"  # seen from the root of the repository
 
 
@@ -110,6 +112,7 @@ class Run:
         """
         config = self.config()
         values = {k: v for k, v in config.to_dict().items() if k not in NOT_RECIPE}
+        values = {k: v for k, v in values.items() if k not in OFF or v != OFF[k]}
         if not config.consistency_weight and self.steps() >= 1800:
             del values["bn_start"]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

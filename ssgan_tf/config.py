@@ -269,9 +269,6 @@ class Config:
     learning_rate: float = _field(
         3e-4, "Training", "Adam's learning rate, of both networks.", minimum=0
     )
-    generator_learning_rate: float = _field(
-        0.0, "Training", "Adam's learning rate of the generator; 0: --learning_rate.", minimum=0
-    )
     beta_1: float = _field(0.5, "Training", "Adam's beta_1.", minimum=0, maximum=0.999)
     schedule: str = _field(
         "exponential",
@@ -306,6 +303,11 @@ class Config:
         "Make a square of each training image gray, whose side is this fraction of the image's.",
         minimum=0,
         maximum=1,
+    )
+    augment_fakes: bool = _field(
+        False,
+        "Training",
+        "Change fakes, too, as --augment_* says, so that the discriminator cannot tell them by it.",
     )
     ema_decay: float = _field(
         0.0,

@@ -1,8 +1,10 @@
-"""Small data and small networks, shared by all tests of a process: TensorFlow once in each."""
+"""Small data and small networks, shared by all tests: TensorFlow once in each process."""
 
 import contextlib
+import dataclasses
 import importlib.metadata
 import os
+import shutil
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 if importlib.metadata.version("tensorflow").startswith("2.21."):  # others may not know these
@@ -12,13 +14,14 @@ if importlib.metadata.version("tensorflow").startswith("2.21."):  # others may n
         "--xla_cpu_use_fusion_emitters=false",
     )
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from ssgan_tf.config import Config
@@ -26,10 +29,11 @@ from ssgan_tf.data.dataset import Dataset, Split
 
 if TYPE_CHECKING:
     from ssgan_tf.models.discriminator import Discriminator
+    from ssgan_tf.models.generator import Generator
 
 NARROW = {"generator_width": 8, "discriminator_width": 8}
 NASTY = "-a[1] *?{b}\\c$d%20#é'\"@x:y\nz, w."
-NAMES = ["zero", "one", "two"]  # of the classes of `model`
+NAMES = ["zero", "one", "two"]  # of the classes of `exported`
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -41,6 +45,27 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             patch.setenv("MPLCONFIGDIR", str(usual / "matplotlib"))
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+def shared(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A directory that one process of the tests fills, for all of them; not to be changed.
+
+    Args:
+        factory: of the process.
+        name: of the directory.
+        make: is called with it in the first process that asks; the others wait.
+    """
+    base = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # each process has its own below it
+    directory, made = base / f"shared-{name}", base / f"shared-{name}.made"
+    with FileLock(f"{directory}.lock"):
+        if not made.exists():
+            shutil.rmtree(directory, ignore_errors=True)  # of an attempt that failed
+            directory.mkdir()
+            make(directory)
+            made.touch()
+    return directory
 
 
 @contextlib.contextmanager
@@ -101,11 +126,12 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A TFDS directory with a tiny `house_numbers`: 96 training and 40 test images."""
     from ssgan_tf.data import house_numbers
 
-    path = str(tmp_path_factory.mktemp("tensorflow_datasets"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(house_numbers, "NUM_EXAMPLES", {"train": 96, "test": 40})
-        house_numbers.HouseNumbers(data_dir=path).download_and_prepare()
-    return path
+    def make(directory: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(house_numbers, "NUM_EXAMPLES", {"train": 96, "test": 40})
+            house_numbers.HouseNumbers(data_dir=str(directory)).download_and_prepare()
+
+    return str(shared(tmp_path_factory, "tensorflow_datasets", make))
 
 
 @pytest.fixture(scope="session")
@@ -113,38 +139,56 @@ def run(tmp_path_factory: pytest.TempPathFactory, data_dir: str) -> Path:
     """A short run's directory, with validation images and averaged weights; not to be changed."""
     from ssgan_tf.runs.story import train_and_evaluate
 
-    directory = tmp_path_factory.mktemp("finished") / "run"
-    train_and_evaluate(
-        Config.from_preset(
-            "article",
-            **NARROW,
-            dataset="house_numbers",
-            data_dir=data_dir,
-            labeled=20,
-            batch_size=16,
-            steps=6,
-            validation_fraction=0.5,
-            ema_decay=0.9,
-            run_dir=str(directory),
-        )
+    config = Config.from_preset(
+        "article",
+        **NARROW,
+        dataset="house_numbers",
+        data_dir=data_dir,
+        labeled=20,
+        batch_size=16,
+        steps=6,
+        validation_fraction=0.5,
+        ema_decay=0.9,
     )
-    return directory
+
+    def make(directory: Path) -> None:
+        train_and_evaluate(dataclasses.replace(config, run_dir=str(directory)))
+
+    return shared(tmp_path_factory, "run", make)
 
 
 @pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> "tuple[Path, Discriminator]":
-    """A SavedModel of the classes `NAMES`, and the classifier in it; not to be changed."""
+def exported(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> "tuple[Path, Discriminator, Generator]":
+    """A SavedModel of the classes `NAMES`, and the networks in it; not to be changed."""
+    import keras
+
     from ssgan_tf.inference import saved_model
     from ssgan_tf.models.discriminator import Discriminator
+    from ssgan_tf.models.generator import Generator
 
-    discriminator = Discriminator(width=8, num_classes=3)
+    keras.utils.set_random_seed(0)  # the same weights in each process
+    discriminator = Discriminator(width=8, num_classes=3, drop_rate=0.5)
+    generator = Generator(width=8, latent_dim=5)
     rng = np.random.default_rng(0)
-    for variable in discriminator.variables:
-        if "bn" in variable.path or "bias" in variable.path:
+    for variable in discriminator.variables + generator.variables:
+        if "bn" in variable.path or "bias" in variable.path:  # as after training
             variable.assign(rng.uniform(0.5, 1.5, variable.shape))
-    path = tmp_path_factory.mktemp("model") / "saved_model"
-    saved_model.save(path, discriminator, None, NAMES)
-    return path, discriminator
+    directory = shared(
+        tmp_path_factory,
+        "exported",
+        lambda place: saved_model.save(place / "saved_model", discriminator, generator, NAMES),
+    )
+    return directory / "saved_model", discriminator, generator
+
+
+@pytest.fixture(scope="session")
+def model(
+    exported: "tuple[Path, Discriminator, Generator]",
+) -> "tuple[Path, Discriminator]":
+    """The same without its generator."""
+    return exported[:2]
 
 
 def probabilities_of(discriminator: "Discriminator", images: np.ndarray) -> np.ndarray:

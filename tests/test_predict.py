@@ -176,7 +176,7 @@ def command(model: tuple, *arguments: str | bytes, **keywords: Any) -> subproces
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
-def test_a_full_disk_behind_the_output_is_told(model: tuple, folder: tuple) -> None:
+def test_a_full_disk_behind_the_output_is_reported(model: tuple, folder: tuple) -> None:
     with open("/dev/full", "w") as full:
         done = command(model, f"{folder[0]}/0.png", stdout=full)
     assert done.returncode == 1
@@ -235,10 +235,12 @@ def test_help_names_every_flag(capsys: pytest.CaptureFixture) -> None:
         assert flag in shown
 
 
-def test_the_command_in_a_bad_place(model: tuple, folder: tuple) -> None:
-    """No docstrings, no standard error, a slow list, an output that takes ASCII alone."""
+# TensorFlow is compiled anew for a process without docstrings, which takes longer than all else.
+@pytest.mark.parametrize("optimize", ["", pytest.param("2", marks=pytest.mark.slow)])
+def test_the_command_in_a_bad_place(optimize: str, model: tuple, folder: tuple) -> None:
+    """No standard error, a slow list, an output that takes ASCII alone."""
     words = [sys.executable, "-m", "ssgan_tf.predict", f"--model={model[0]}", "--format=jsonl", "-"]
-    settings = {"PYTHONOPTIMIZE": "2", "PYTHONIOENCODING": "ascii", "CUDA_VISIBLE_DEVICES": ""}
+    settings = {"PYTHONOPTIMIZE": optimize, "PYTHONIOENCODING": "ascii", "CUDA_VISIBLE_DEVICES": ""}
     process = subprocess.Popen(
         ["sh", "-c", 'exec "$@" 2>&-', "sh", *words],
         env=os.environ | settings,
@@ -272,7 +274,7 @@ def test_every_command_helps_without_docstrings_and_with_closed_streams() -> Non
         assert f"usage: python -m ssgan_tf.{name}" in done.stdout
 
 
-def test_closed_streams_are_said_where_they_are_needed(model: tuple) -> None:
+def test_closed_streams_are_reported_where_they_are_needed(model: tuple) -> None:
     script = """
 predict="$PYTHON -m ssgan_tf.predict --model=nowhere"
 $predict x.png >&-; echo $?

@@ -20,4 +20,4 @@ def test_the_notebook_runs_and_shows_its_three_pictures() -> None:
         for output in cell.outputs
         if "image/png" in output.get("data", {})
     ]
-    assert len(shown) == 3  # labelled images, curves, generated images
+    assert len(shown) == 3  # labeled images, curves, generated images

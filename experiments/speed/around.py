@@ -127,7 +127,7 @@ def measure_pipeline(config: Config, dataset: Dataset, seconds: float) -> float:
 
 def measure_evaluation(config: Config, dataset: Dataset, seconds: float) -> float:
     """Images per second of `Evaluator` on the test images, as training calls it."""
-    classifier = Trainer(config, dataset.num_classes).classifier
+    classifier = Trainer(config, dataset.num_classes).state.classifier
     evaluator = Evaluator(classifier, config.bn_inference, config.batch_size)
     evaluator(dataset.test)
     times = repeat(lambda: evaluator(dataset.test), seconds, ROUNDS)
@@ -159,6 +159,7 @@ def measure_inference(config: Config, dataset: Dataset, seconds: float) -> Resul
             forward(tf.constant(images)).numpy()
 
         blocks = alternate({"infer": infer, "bare": bare}, seconds)
+        fractions = ratios(blocks["bare"], blocks["infer"])
         times = all_of(blocks["infer"])
         p50, p90, p99 = (round(1000 * float(p), 3) for p in np.percentile(times, (50, 90, 99)))
         found["inference"][str(size)] = {
@@ -167,9 +168,9 @@ def measure_inference(config: Config, dataset: Dataset, seconds: float) -> Resul
             "p99_ms": p99,
             "images_per_second": round(size * len(times) / sum(times), 1),
         }
-    fractions = ratios(blocks["bare"], blocks["infer"])  # of the last and largest batch
-    found["inference_fraction_of_forward"] = round(statistics.median(fractions), 3)
-    found["inference_fraction_quartiles"] = quartiles(fractions, 3)
+        # Those of the last and largest batch stay.
+        found["inference_fraction_of_forward"] = round(statistics.median(fractions), 3)
+        found["inference_fraction_quartiles"] = quartiles(fractions, 3)
     return found
 
 
@@ -215,7 +216,7 @@ def run_command(config: Config, to_the_end: bool) -> tuple[float, float]:
             text=True,
             cwd=ROOT,
         ) as process:
-            for line in process.stdout:
+            for line in process.stdout or ():
                 lines.append(line)
                 if line == "FIRST STEP\n":
                     first = time.perf_counter() - start

@@ -4,6 +4,7 @@ import math
 import os
 import statistics
 from collections.abc import Callable
+from typing import Any, cast
 
 from experiments.speed.timing import Result, all_of, alternate, quartiles, ratios, repeat
 from ssgan_tf.config import Config  # the package first: it sets what TensorFlow reads at its import
@@ -18,7 +19,7 @@ from ssgan_tf.data.dataset import Batch
 from ssgan_tf.training.step import Trainer
 
 
-def multiply_adds(model: keras.Model, input_shape: tuple[int | None, ...]) -> int:
+def multiply_adds(model: keras.Model, input_shape: tuple[Any, ...]) -> int:
     """Of the forward pass of one image through convolutions and products, padding counted.
 
     A convolution takes its whole kernel to each pixel of its output, a transpose convolution to
@@ -29,19 +30,20 @@ def multiply_adds(model: keras.Model, input_shape: tuple[int | None, ...]) -> in
         input_shape: with None for the batch: (None, S, S, channels) or (None, latent_dim).
     """
     total, shape = 0, input_shape
-    for layer in model.layers:
+    for layer in cast(list[Any], model.layers):  # the stubs do not know of their kernels
+        kernel_size = math.prod(layer.kernel.shape) if hasattr(layer, "kernel") else 0
         if isinstance(layer, keras.layers.Dense):
-            total += math.prod(layer.kernel.shape)
+            total += kernel_size
             shape = (None, layer.units)
         elif isinstance(layer, keras.layers.Conv2D):
             shape = layer.compute_output_shape(shape)
-            total += math.prod(layer.kernel.shape) * shape[1] * shape[2]
+            total += kernel_size * shape[1] * shape[2]
         elif isinstance(layer, keras.layers.Conv2DTranspose):
             if len(shape) == 2:  # what the dense layer gave, reshaped
                 filters = layer.kernel.shape[-1]
                 side = math.isqrt(shape[1] // filters)
                 shape = (None, side, side, filters)
-            total += math.prod(layer.kernel.shape) * shape[1] * shape[2]
+            total += kernel_size * shape[1] * shape[2]
             shape = layer.compute_output_shape(shape)
     return total
 

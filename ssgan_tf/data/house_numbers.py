@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
-import matplotlib
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
@@ -80,6 +79,8 @@ def glyph(font: str, digit: int, stroke: int) -> Image.Image:
     Returns:
         A mask (mode "L", 255 = ink) that ends where the ink ends.
     """
+    import matplotlib  # images that are there already need no font
+
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{font}.ttf"
     _, top, _, bottom = ImageFont.truetype(path, 100).getbbox(str(digit))
     sized = ImageFont.truetype(path, round(100 * DIGIT_HEIGHT / (bottom - top)))

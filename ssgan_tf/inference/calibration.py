@@ -7,7 +7,6 @@ Source: Guo et al. 2017, "On Calibration of Modern Neural Networks"
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 LEAST_IMAGES = 20  # fewer say nothing about probabilities
@@ -96,6 +95,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     Returns:
         T, 0.05 to 20; above 1 where the classifier is too sure of itself.
     """
+    from scipy.optimize import minimize_scalar  # half a second that no start needs
+
     found = minimize_scalar(
         lambda log_temperature: log_loss(logits, labels, np.exp(log_temperature)),
         bounds=(np.log(0.05), np.log(20.0)),

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from scipy.special import expit, logsumexp
-from scipy.stats import mannwhitneyu
 
 from ssgan_tf.data.dataset import Split
 from ssgan_tf.data.images.resize import scale
@@ -141,6 +140,8 @@ def wilson_interval(correct: int, total: int, z: float = 1.959964) -> tuple[floa
 
 def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
     """The probability that a positive scores higher than a negative, ties halved (Mann-Whitney)."""
+    from scipy.stats import mannwhitneyu  # a second that no start needs
+
     return float(mannwhitneyu(positive, negative).statistic / (len(positive) * len(negative)))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ssgan_tf.config import FOLDER, Config, UserError, is_folder
 from ssgan_tf.data import label_split
 from ssgan_tf.runs import config_file, run_dir
+from ssgan_tf.system import keras_settings
 from ssgan_tf.system.device import prepare_device, quiet_start
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def _config_here(directory: Path, data_dir: str) -> Config:
 
 
 def _start(config: Config) -> None:
-    with quiet_start():
+    with quiet_start(), keras_settings.imported_light():
         import tensorflow  # noqa: F401
 
         prepare_device(config.deterministic)

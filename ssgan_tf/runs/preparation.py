@@ -12,6 +12,7 @@ from ssgan_tf.config import Config, UserError, is_folder
 from ssgan_tf.data import label_split
 from ssgan_tf.presets import PASSES
 from ssgan_tf.runs import announcement, config_file, run_dir
+from ssgan_tf.system import keras_settings
 from ssgan_tf.system.device import (
     describe_device,
     make_strategy,
@@ -161,7 +162,7 @@ def prepare(config: Config, directory: Path, workplace: Path, start: float) -> R
 
 def _start_device(config: Config) -> "tuple[str, tf.distribute.Strategy]":
     """Imports TensorFlow and says what it computes on."""
-    with quiet_start():
+    with quiet_start(), keras_settings.imported_light():
         import tensorflow as tf  # noqa: F401
 
         prepare_device(config.deterministic)

@@ -4,10 +4,12 @@ Layers name their own data format and type. This module handles what Keras reads
 """
 
 import contextlib
+import importlib
 import json
 import os
 import stat
 import sys
+import types
 from collections.abc import Iterator
 
 from ssgan_tf.config import UserError
@@ -77,6 +79,32 @@ def float32() -> Iterator[None]:
         yield
     finally:
         keras.config.set_floatx(users)
+
+
+@contextlib.contextmanager
+def imported_light() -> Iterator[None]:
+    """Keeps Keras, while it is imported, from loading matplotlib and scikit-learn.
+
+    That takes a second and 50 MB. Keras draws with pyplot, which is loaded when it is first used;
+    its wrappers for scikit-learn, which this package never uses, find none in this process.
+    """
+    if "keras" in sys.modules:
+        yield
+        return
+    names = ("matplotlib", "matplotlib.pyplot")
+    matplotlib, pyplot = (types.ModuleType(name) for name in names)
+    matplotlib.pyplot = pyplot  # pyright: ignore[reportAttributeAccessIssue]
+    pyplot.__getattr__ = lambda name: getattr(importlib.import_module(names[1]), name)
+    stand_ins: dict[str, types.ModuleType | None] = {"sklearn": None}
+    if not any(name in sys.modules for name in names):
+        stand_ins |= {names[0]: matplotlib, names[1]: pyplot}
+    stand_ins = {name: module for name, module in stand_ins.items() if name not in sys.modules}
+    sys.modules.update(stand_ins)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    try:
+        yield
+    finally:
+        for name in stand_ins:
+            del sys.modules[name]
 
 
 @contextlib.contextmanager

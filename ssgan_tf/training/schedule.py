@@ -39,16 +39,6 @@ def learning_rate(
     return rate * tf.minimum(1.0, 2.0 * (1.0 - _progress(step, total_steps)))
 
 
-def generator_learning_rate(
-    config: Config, step: tf.Tensor, steps_per_epoch: int, total_steps: int
-) -> tf.Tensor:
-    """The same for the generator, from `--generator_learning_rate` on where that is given."""
-    rate = learning_rate(config, step, steps_per_epoch, total_steps)
-    if config.generator_learning_rate:
-        rate *= config.generator_learning_rate / config.learning_rate
-    return rate
-
-
 def in_words(config: Config) -> str:
     """What `learning_rate` does in this run, as in "x 0.9 after each epoch"."""
     every = f"1/{STAIRS} of the run" if config.steps else "epoch"

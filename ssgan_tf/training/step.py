@@ -224,10 +224,11 @@ class Trainer:
         fakes = self.generator(
             noise.z, statistics="batch_and_update", momentum=self._momentum(self.step)
         )
-        # Changed as real images are, or the discriminator would tell fakes by what they lack
-        # (Zhao et al. 2020, "Differentiable Augmentation for Data-Efficient GAN Training").
+        if self.config.augment_fakes:
+            # Zhao et al. 2020, "Differentiable Augmentation for Data-Efficient GAN Training"
+            fakes = augment(fakes, self.config, noise.fake, places(batch, labeled=False))
         output = self.discriminator(
-            augment(fakes, self.config, noise.fake, places(batch, labeled=False)),
+            fakes,
             statistics="batch" if self._passes == 1 else "batch_and_update",
             dropout_seed=noise.fake_dropout_seed,
             momentum=self._momentum(self.step * self._passes + 1),
@@ -262,12 +263,6 @@ class Trainer:
             self.config, self.step, self.steps_per_epoch, self.total_steps
         )
 
-    def generator_learning_rate(self) -> tf.Tensor:
-        """The generator's at the current step, scalar float32."""
-        return schedule.generator_learning_rate(
-            self.config, self.step, self.steps_per_epoch, self.total_steps
-        )
-
     def _weight(self, term: str) -> tf.Tensor:
         return schedule.weight(term, self.config, self.step, self.total_steps)
 
@@ -280,9 +275,7 @@ class Trainer:
     def _apply(
         self, used: keras.optimizers.Optimizer, gradients: dict[str, optimizer.Gradient]
     ) -> None:
-        of_generator = used is self.state.generator_optimizer
-        rate = self.generator_learning_rate() if of_generator else self.learning_rate()
-        cast(keras.Variable, used.learning_rate).assign(rate)
+        cast(keras.Variable, used.learning_rate).assign(self.learning_rate())
         used.apply(
             [gradient for gradient, _ in gradients.values()],
             [variable for _, variable in gradients.values()],

@@ -31,6 +31,12 @@ def test_balanced_labels_are_equally_many_of_each_class() -> None:
     assert per_class(dataset, split(dataset, labeled=30).labeled) == [10, 10, 10]
 
 
+def test_shares_are_those_of_the_labels_and_none_is_0() -> None:
+    dataset = skewed([60, 20, 20])
+    found = label_split.LabelSplit(np.array([0, 1, 2, 60]), np.array([61]), np.array([]))
+    assert label_split.shares(dataset, found) == [0.6, 0.2, 0.2]  # 3, 1, and 0 taken for 1
+
+
 def test_a_remainder_goes_one_to_a_class() -> None:
     dataset = skewed([60, 20, 20])
     found = split(dataset, labeled=32)
@@ -38,7 +44,7 @@ def test_a_remainder_goes_one_to_a_class() -> None:
     assert found.notes == ("some classes have 11 labeled images, others 10",)
 
 
-def test_with_all_labels_no_class_is_told_to_have_few() -> None:
+def test_with_all_labels_no_class_is_reported_to_have_few() -> None:
     dataset = skewed([60, 3, 20])
     for labeled in ("all", 83):
         found = split(dataset, labeled=labeled)
@@ -121,7 +127,7 @@ def test_a_written_split_is_read_back_whatever_the_seed(tmp_path: Path) -> None:
     assert len(without.validation) == 0
 
 
-def test_what_a_file_decides_is_told(tmp_path: Path) -> None:
+def test_what_a_file_decides_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "labels.json"
     path.write_text(json.dumps({"ids": [f"train_{index:06d}" for index in range(9)]}))
     found = split(labels_from=str(path))
@@ -168,7 +174,7 @@ def test_an_unusable_file_is_named(content: str, words: list[str], tmp_path: Pat
         assert word in str(error.value)
 
 
-def test_images_without_a_label_are_never_labelled_nor_set_aside() -> None:
+def test_images_without_a_label_are_never_labeled_nor_set_aside() -> None:
     dataset = make_dataset(train=100)
     dataset.train.labels[:40] = -1  # as a folder's unlabeled/ has them
     found = split(dataset, labeled="all", validation_fraction=0.2)
@@ -249,7 +255,7 @@ def test_a_run_on_images_with_black_around_them_does_not_go_on_with_enlarged_one
     label_split.check(path, config, pictures, split(labeled=30))
 
 
-def test_a_folder_whose_test_images_were_chosen_otherwise_is_told_so(tmp_path: Path) -> None:
+def test_a_folder_whose_test_images_were_chosen_otherwise_is_reported(tmp_path: Path) -> None:
     path, config = tmp_path / "labels.json", Config(labeled=30)
     pictures = dataclasses.replace(make_dataset(), name="folder:toy")
     label_split.save(path, config, pictures, split(labeled=30))

@@ -184,7 +184,7 @@ def test_validation_images_are_in_no_batch() -> None:
         assert not held_out & {image.tobytes() for image in batch.images.numpy()}
 
 
-def test_the_control_draws_labelled_images_alone() -> None:
+def test_the_control_draws_labeled_images_alone() -> None:
     config = Config(batch_size=16, labeled=20, method="supervised")
     split = split_labels(config, make_dataset())
     for batch in batches(config, split, 0, 5):
@@ -192,7 +192,7 @@ def test_the_control_draws_labelled_images_alone() -> None:
         assert (batch.labels.numpy() != HIDDEN_LABEL).all()
 
 
-def test_a_labelled_batch_takes_over_all_labels() -> None:
+def test_a_labeled_batch_takes_over_all_labels() -> None:
     config = Config(batch_size=16, labeled=20, labeled_batch_size=6)
     dataset = make_dataset()
     split = split_labels(config, dataset)
@@ -204,7 +204,7 @@ def test_a_labelled_batch_takes_over_all_labels() -> None:
         assert (batch.labeled_labels.numpy() >= 0).all()
 
 
-def test_no_thread_is_left_that_could_hold_up_a_run_that_is_told_to_stop() -> None:
+def test_no_thread_is_left_that_could_hold_up_a_run_that_is_asked_to_stop() -> None:
     """TensorFlow's autotuning thread may sleep for up to a minute when its iterator goes away."""
     config = Config.from_preset("article", batch_size=16, labeled=20)
     dataset = make_dataset()

@@ -119,9 +119,9 @@ def test_any_tfds_images_are_enlarged_get_ids_and_a_test_part(
     np.testing.assert_array_equal(dataset.train.images, expected)
     np.testing.assert_array_equal(dataset.train.labels, greys % 2)
     assert len(set(dataset.train.ids.tolist())) == sizes[0]
-    told = " ".join(dataset.report)
-    assert ("test" in parts) == (told == "")
-    assert "test" in parts or "no test part" in told
+    reported = " ".join(dataset.report)
+    assert ("test" in parts) == (reported == "")
+    assert "test" in parts or "no test part" in reported
 
 
 def test_images_are_brought_to_the_size_and_channels_asked_for(

@@ -60,8 +60,10 @@ def test_gradients_in_bfloat16_are_those_in_float32_within_rounding(
             y = conv(*inputs, stride)
         dy = tf.cast(tf.constant(np.random.default_rng(1).normal(size=y.shape)), dtype)
         found[dtype] = [tf.cast(value, tf.float32) for value in tape.gradient(y, inputs, dy)]
+    # 8 bits: 0.004. TensorFlow's own kernels add up in bfloat16 on some processors.
+    bound = 0.01 if _kernel_gradient_pays(x, stride) else 0.05
     for ours, exact in zip(found[tf.bfloat16], found[tf.float32], strict=True):
-        assert np.linalg.norm(ours - exact) < 0.01 * np.linalg.norm(exact)  # 8 bits: 0.004
+        assert np.linalg.norm(ours - exact) < bound * np.linalg.norm(exact)
 
 
 def test_kernel_gradient_sums_over_images_and_places() -> None:

@@ -46,7 +46,7 @@ def test_batch_norm_normalises_by_the_batch_as_numpy_does() -> None:
     np.testing.assert_allclose(y, (x - mean) / np.sqrt(variance + BN_EPSILON), atol=1e-5)
 
 
-def test_batch_norm_averages_move_only_when_told_and_by_one_hundredth() -> None:
+def test_batch_norm_averages_move_only_when_asked_to_and_by_one_hundredth() -> None:
     x = np.random.default_rng(0).normal(3, 2, (6, 4, 4, 5)).astype(np.float32)
     layer = BatchNorm()
     layer(x, statistics="batch")

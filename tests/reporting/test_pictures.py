@@ -20,7 +20,7 @@ def test_image_grid_leaves_gaps_and_enlarges() -> None:
     assert (grid[:3] == 255).all()
 
 
-def test_save_png_writes_grey_and_colour(tmp_path: Path) -> None:
+def test_save_png_writes_gray_and_color(tmp_path: Path) -> None:
     for channels in (1, 3):
         image = np.random.default_rng(0).integers(0, 256, (5, 7, channels), np.uint8)
         save_png(tmp_path / "a.png", image)

@@ -149,7 +149,7 @@ def test_recalls_stand_below_each_other_under_wide_letters() -> None:
     assert streams.width(cells) == len(below)
 
 
-def test_what_was_chosen_for_a_folder_is_said_with_the_reason_and_what_was_given_is_not() -> None:
+def test_what_was_chosen_for_a_folder_is_shown_with_the_reason_and_what_was_given_is_not() -> None:
     asked = Config(dataset="folder:photos")
     lines = announcement.reasons(asked, asked.fit_to(900), 900, "bfloat16")
     text = "\n".join(lines)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import NARROW
+from conftest import NARROW, runs_end_briefly, shared
 from PIL import Image
 
 from ssgan_tf import evaluate, export, predict, sample
@@ -34,16 +34,17 @@ def alone(run: Path, tmp_path: Path) -> Path:
     return directory
 
 
-@pytest.mark.writes_everything
 def test_without_the_data_one_can_sample_export_and_predict(
     alone: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     with pytest.raises(UserError, match="holds no prepared house_numbers"):
         evaluate.evaluate_run(alone, write=False)
     np.testing.assert_array_equal(sample.sample_run(alone, n=4), sample.sample_run(run, n=4))
-    output = tmp_path / "converted"
-    export.main(["export", f"--run_dir={alone}", f"--output={output}", "--format=tflite"])
-    assert (output / "class_names.txt").read_text().split() == [str(label) for label in range(10)]
+    output = tmp_path / "model"
+    export.main(["export", f"--run_dir={alone}", f"--output={output}"])
+    assert (output / "assets" / "class_names.txt").read_text().split() == [
+        str(label) for label in range(10)
+    ]
     Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
     capsys.readouterr()
     predict.main(["predict", f"--model={alone}", "--format=csv", str(tmp_path / "a.png")])
@@ -143,11 +144,20 @@ def test_a_run_is_loaded_without_the_file_that_its_labels_are_from(
 @pytest.fixture(scope="module")
 def pets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Config]:
     """A folder of images, a run on it, and its configuration."""
-    place = tmp_path_factory.mktemp("pets")
+    place = shared(tmp_path_factory, "pets", make_pets)
+    return place / "pets", place / "run", config_of_pets(place)
+
+
+def make_pets(place: Path) -> None:
     for index in range(10):
         write_image(place / f"pets/train/cat/{index}.png", 10 + index)
         write_image(place / f"pets/train/dög/{index}.png", 110 + index)
-    config = Config(
+    with runs_end_briefly():
+        train_and_evaluate(config_of_pets(place))
+
+
+def config_of_pets(place: Path) -> Config:
+    return Config(
         preset="article",
         **NARROW | {"generator_width": 2, "discriminator_width": 2},
         dataset=f"folder:{place / 'pets'}",
@@ -157,8 +167,6 @@ def pets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Config]:
         steps=2,
         run_dir=str(place / "run"),
     )
-    train_and_evaluate(config)
-    return place / "pets", place / "run", config
 
 
 def copied(pets: tuple[Path, Path, Config], tmp_path: Path) -> tuple[Path, Path, Config]:
@@ -208,7 +216,6 @@ def test_a_finished_run_is_not_taken_for_that_of_other_images_below_the_same_nam
     assert config_file.read_config(directory).dataset == pets[2].dataset
 
 
-@pytest.mark.writes_everything
 def test_validation_images_of_the_folder_calibrate(
     pets: tuple[Path, Path, Config], tmp_path: Path
 ) -> None:

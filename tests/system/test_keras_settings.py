@@ -122,8 +122,10 @@ def test_keras_on_another_backend_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         keras_settings.check_backend()
 
 
-def test_a_run_ends_well_with_strange_settings_without_docstrings_and_with_streams_closed(
-    tmp_path: Path,
+# TensorFlow is compiled anew for a process without docstrings, which takes longer than all else.
+@pytest.mark.parametrize("optimize", ["", pytest.param("2", marks=pytest.mark.slow)])
+def test_a_run_ends_well_with_strange_settings_and_with_streams_closed(
+    optimize: str, tmp_path: Path
 ) -> None:
     settings = {"floatx": "float16", "image_data_format": "channels_first", "backend": "jax"}
     (tmp_path / "keras.json").write_text(json.dumps(settings))
@@ -136,7 +138,7 @@ def test_a_run_ends_well_with_strange_settings_without_docstrings_and_with_strea
         "KERAS_HOME": str(tmp_path),
         "KERAS_BACKEND": "torch",
         "TF_USE_LEGACY_KERAS": "1",
-        "PYTHONOPTIMIZE": "2",
+        "PYTHONOPTIMIZE": optimize,
         "PYTHONIOENCODING": "ascii",
     }
     command = [sys.executable, "-m", "ssgan_tf.train", f"--dataset=folder:{tmp_path}/images"]
@@ -150,3 +152,17 @@ def test_a_run_ends_well_with_strange_settings_without_docstrings_and_with_strea
     assert done.returncode == 0, output.read_text()
     assert (tmp_path / "läuft" / "results.json").exists()
     assert "l\\xe4uft" in output.read_text()
+
+
+def test_keras_loads_pyplot_when_it_draws_and_scikit_learn_not_at_all() -> None:
+    code = (
+        "import sys\n"
+        "from ssgan_tf.system import keras_settings\n"
+        "with keras_settings.imported_light():\n"
+        "    from keras.src.visualization import plot_image_gallery\n"
+        "assert not {'matplotlib', 'sklearn', 'scipy.stats'} & sys.modules.keys()\n"
+        "draw = plot_image_gallery.plt.subplots\n"
+        "import matplotlib.pyplot\n"
+        "assert draw is matplotlib.pyplot.subplots\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

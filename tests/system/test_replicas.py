@@ -202,9 +202,9 @@ def test_two_machines_do_what_one_does_though_one_of_them_dies(
     )
     assert chief.poll() is None
     other.kill()
-    _, told = chief.communicate(timeout=120)  # it does not hang
+    _, reported = chief.communicate(timeout=120)  # it does not hang
     assert chief.returncode == 1
-    assert "another machine is gone" in told.splitlines()[-1]
+    assert "another machine is gone" in reported.splitlines()[-1]
     assert not (together / "results.json").exists()
 
     again = start_two(data_dir, together)  # the same command on both

@@ -101,9 +101,9 @@ def test_auto_goes_on_without_xla_from_the_same_step_where_it_cannot_compile(
 def test_xla_that_was_asked_for_and_cannot_compile_is_one_sentence(not_compilable: None) -> None:
     with pytest.raises(
         UserError, match=r"^--jit_compile=true: XLA cannot compile .*PyFunc"
-    ) as told:
+    ) as raised:
         trained("true")
-    assert str(told.value).endswith("give --jit_compile=false.")
+    assert str(raised.value).endswith("give --jit_compile=false.")
 
 
 def test_the_first_call_leaves_nothing_to_compile(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,7 +63,7 @@ def test_a_run_of_steps_and_its_control_have_the_same_rates_whatever_their_epoch
         ({"schedule": "linear"}, "constant for the first half of the run, then down to 0"),
     ],
 )
-def test_what_the_schedule_does_is_said_in_words(changes: dict, words: str) -> None:
+def test_the_schedule_is_described_in_words(changes: dict, words: str) -> None:
     assert schedule.in_words(Config(**changes)) == words
 
 

@@ -17,6 +17,7 @@ B = 8
 
 
 NARROW = {"generator_width": 8, "discriminator_width": 8, "batch_size": B}
+CONSISTENT = {"ema_decay": 0.9, "consistency_weight": 2.0, "consistency_threshold": 0.0}
 # For steps that are compiled, which takes longer the larger they are.
 TINY = {"generator_width": 2, "discriminator_width": 2, "image_size": 16}
 
@@ -275,7 +276,7 @@ def test_notebook_leaves_the_dead_conv6_out_of_the_update() -> None:
     assert not {path for path in moved if "conv6" in path or "bn6" in path}
 
 
-def test_labelled_batch_carries_the_whole_supervised_loss_and_nothing_else() -> None:
+def test_a_labeled_batch_carries_the_whole_supervised_loss_and_nothing_else() -> None:
     trainer = make_trainer(labeled_batch_size=4, drop_rate=0.0)
     batch, noise = make_batch(labeled=4), trainer.noise(B)
     images = scale(tf.concat([batch.images, batch.labeled_images], axis=0))
@@ -448,7 +449,8 @@ def test_both_methods_train_on_shifted_recolored_and_mirrored_images(method: str
 
 
 def test_the_discriminator_sees_fakes_that_are_changed_as_real_images_are() -> None:
-    trainer = make_trainer(drop_rate=0.0, augment_shift=0.0625, augment_cutout=0.5)
+    changes = {"augment_shift": 0.0625, "augment_cutout": 0.5}
+    trainer = make_trainer(drop_rate=0.0, augment_fakes=True, **changes)
     noise = trainer.noise(B)
     fakes = trainer.generator(noise.z, statistics="batch")
     shown = cutout(shift(fakes, 2, noise.fake.shift), 16, noise.fake.cutout)
@@ -457,6 +459,38 @@ def test_the_discriminator_sees_fakes_that_are_changed_as_real_images_are() -> N
     metrics = update(trainer, make_batch())
     found = float(metrics["monitors/p_real_on_samples"])
     assert found == pytest.approx(float(p_real), rel=1e-5)
+    without = update(make_trainer(drop_rate=0.0, **changes), make_batch())
+    assert float(without["monitors/p_real_on_samples"]) != found
+
+
+def test_aligned_classes_follow_the_average_of_what_the_teacher_says() -> None:
+    config = Config(**NARROW, **CONSISTENT, distribution_alignment=True, drop_rate=0.0)
+    prior = [0.4] + [0.6 / 9] * 9
+    trainer = Trainer(config, num_classes=10, total_steps=100, class_prior=prior)
+    rng = np.random.default_rng(0)
+    for weight in trainer.averaged.weights:  # a teacher whose answer depends on the image
+        if "kernel" in weight.path:
+            weight.assign(rng.normal(size=weight.shape, scale=0.2))
+    batch = make_batch()
+    said = trainer.averaged(scale(batch.images), statistics="moving").class_logits
+    logits = trainer.discriminator(scale(batch.images), statistics="batch").class_logits
+    metrics = update(trainer, batch)
+    mean = 0.99 * np.array(prior) + 0.01 * tf.nn.softmax(said).numpy().mean(axis=0)
+    np.testing.assert_allclose(trainer.state.class_mean, mean, rtol=1e-5)
+    taught = np.argmax(tf.nn.softmax(said).numpy() * prior / mean, axis=1)
+    expected = -np.mean(tf.nn.log_softmax(logits).numpy()[np.arange(B), taught])
+    assert float(metrics["losses/consistency"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_average_of_aligned_classes_is_in_the_checkpoint(tmp_path: Path) -> None:
+    def aligned() -> Trainer:
+        return make_trainer(**CONSISTENT, distribution_alignment=True)
+
+    first, second = aligned(), aligned()
+    first.state.class_mean.assign(np.arange(10) / 45)
+    path = first.state.checkpoint.write(str(tmp_path / "ckpt"))
+    second.state.checkpoint.restore(path).assert_consumed()
+    np.testing.assert_array_equal(second.state.class_mean, first.state.class_mean)
 
 
 @pytest.mark.parametrize("method", ["semi_supervised", "supervised"])
@@ -490,7 +524,7 @@ def test_the_average_changes_nothing_in_training() -> None:
     assert_same_weights(plain, averaging)
 
 
-def test_the_averaged_classifier_teaches_by_what_it_says_of_other_moves_without_colours() -> None:
+def test_the_averaged_classifier_teaches_by_what_it_says_of_other_moves_without_colors() -> None:
     trainer = make_trainer(
         ema_decay=0.9,
         consistency_weight=2.0,

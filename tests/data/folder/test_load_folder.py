@@ -41,7 +41,7 @@ def pictures(tmp_path: Path) -> Path:
     return root
 
 
-def test_classes_are_the_folders_and_unlabelled_images_have_no_label(pictures: Path) -> None:
+def test_classes_are_the_folders_and_unlabeled_images_have_no_label(pictures: Path) -> None:
     dataset = load_folder(str(pictures))
     assert dataset.class_names == ["cat", "dog"]
     assert dataset.name == "folder:my pictures ü"
@@ -219,7 +219,7 @@ def test_images_that_are_equal_after_resizing_alone_keep_their_labels(pictures: 
     assert "two labels" not in report and "copies" not in report
 
 
-def test_copies_and_two_labels_of_the_validation_part_are_said(pictures: Path) -> None:
+def test_copies_and_two_labels_of_the_validation_part_are_reported(pictures: Path) -> None:
     for index, names in enumerate((("cat/1", "cat/1b"), ("cat/2", "dog/2"), ("dog/3",))):
         for name in names:
             write_image(pictures / f"valid/{name}.png", 60 + index)

@@ -53,7 +53,7 @@ def test_sixteen_bits_become_eight_by_scale_not_by_cutting_off() -> None:
     np.testing.assert_array_equal(read_image(file_of(deep), 32, channels=1)[..., 0], GRADIENT)
 
 
-def test_transparent_parts_become_white_and_a_palette_its_colours() -> None:
+def test_transparent_parts_become_white_and_a_palette_its_colors() -> None:
     image = Image.new("RGBA", (32, 32), (10, 20, 30, 255))
     image.putpixel((5, 7), (10, 20, 30, 0))
     found = read_image(file_of(image), 32)
@@ -462,7 +462,7 @@ def test_heic_photos_are_read_and_turned_once(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
-def test_avif_images_are_read_and_where_pillow_has_none_that_is_said(
+def test_avif_images_are_read_and_where_pillow_has_none_that_is_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     file = file_of(PHOTO, "AVIF", quality=95, exif=ifd(SIX))
@@ -486,7 +486,7 @@ def test_images_are_known_by_their_names(name: str, expected: bool) -> None:
     assert is_image_name(name) == expected
 
 
-def test_what_is_not_a_plain_file_is_said_at_once(tmp_path: Path) -> None:
+def test_what_is_not_a_plain_file_is_reported_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     with pytest.raises(ImageError, match="not a plain file"):
         read_picture(tmp_path / "pipe.jpg", 32)
