@@ -227,6 +227,12 @@ class Config:
         minimum=0,
         maximum=1,
     )
+    distribution_alignment: bool = _field(
+        False,
+        "Losses",
+        "Correct what the averaged classifier says of unlabeled images, so that on average it "
+        "gives each class its share of the labels.",
+    )
 
     epochs: int = _field(
         25,
@@ -290,6 +296,18 @@ class Config:
         "Change each channel's contrast, and its brightness in [-1, 1], by up to this much.",
         minimum=0,
         maximum=1,
+    )
+    augment_cutout: float = _field(
+        0.0,
+        "Training",
+        "Make a square of each training image gray, whose side is this fraction of the image's.",
+        minimum=0,
+        maximum=1,
+    )
+    augment_fakes: bool = _field(
+        False,
+        "Training",
+        "Change fakes, too, as --augment_* says, so that the discriminator cannot tell them by it.",
     )
     ema_decay: float = _field(
         0.0,
@@ -410,6 +428,11 @@ class Config:
             raise UserError(
                 f"--consistency_weight={self.consistency_weight}: the averaged weights teach, so "
                 "give --ema_decay as well, such as 0.995."
+            )
+        if self.distribution_alignment and not self.consistency_weight:
+            raise UserError(
+                "--distribution_alignment: corrects what the consistency term teaches, so give "
+                "--consistency_weight as well, such as 3."
             )
 
     @classmethod

@@ -145,7 +145,7 @@ def test_the_control_of_tuned_has_labeled_batches_alone() -> None:
     control, tuned = Config.from_preset("tuned", method="supervised"), Config.from_preset("tuned")
     assert (tuned.labeled_batch_size, control.labeled_batch_size) == (64, 0)
     different = {n for n, value in tuned.to_dict().items() if value != control.to_dict()[n]}
-    unused = {"labeled_batch_size", "consistency_weight"}
+    unused = {"labeled_batch_size", "consistency_weight"}  # that `tuned` changes
     assert different == {"method"} | unused
     assert not any(getattr(control, name) for name in unused)
     assert Config.from_preset("tuned", method="supervised", ema_decay=0.0).ema_decay == 0
@@ -178,6 +178,7 @@ def test_a_given_value_beats_the_preset() -> None:
             ["--consistency_weight=1.0", "supervised"],
         ),
         ({"consistency_weight": 1.0}, ["--consistency_weight=1.0", "--ema_decay"]),
+        ({"distribution_alignment": True}, ["--distribution_alignment", "--consistency_weight"]),
         ({"augment_shift": 9}, ["--augment_shift=9", "from 0 to 0.25"]),
     ],
 )

@@ -101,6 +101,15 @@ def test_a_default_that_is_changed_makes_another_recipe(
     assert TUNED.recipe != before
 
 
+def test_a_flag_that_is_younger_than_a_result_counts_where_it_is_on() -> None:
+    assert {name: getattr(Config(), name) for name in runs.OFF} == runs.OFF
+    for flag in ("--augment_cutout=0.25", "--augment_fakes", "--distribution_alignment"):
+        other = dataclasses.replace(TUNED, flags=f"{TUNED.flags} {flag}")
+        assert other.recipe != TUNED.recipe
+        off = dataclasses.replace(other, flags=f"{TUNED.flags} {flag.split('=')[0]}=0")
+        assert off.recipe == TUNED.recipe
+
+
 def test_the_start_of_batch_norm_counts_where_it_can_change_the_result() -> None:
     def changes(declared: Run) -> bool:
         other = dataclasses.replace(declared, flags=f"{declared.flags} --bn_start=tf1")

@@ -35,6 +35,13 @@ class LabelSplit:
         return np.sort(np.concatenate([self.labeled, self.unlabeled]))
 
 
+def shares(dataset: Dataset, split: LabelSplit) -> list[float]:
+    """Each class's share of the labels, > 0: a class without one is taken to have one."""
+    counts = np.bincount(dataset.train.labels[split.labeled], minlength=dataset.num_classes)
+    counts = np.maximum(counts, 1)
+    return (counts / counts.sum()).tolist()
+
+
 def split_labels(config: Config, dataset: Dataset) -> LabelSplit:
     """Draws the validation part, then the labels, as `config` says; a function of its seed.
 

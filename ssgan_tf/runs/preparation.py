@@ -117,7 +117,13 @@ def prepare(config: Config, directory: Path, workplace: Path, start: float) -> R
     dataset, split, config, chosen = _load(config, strategy)
     steps_per_epoch, total_steps = config.length(len(split.train))
     trainer = Trainer(
-        config, dataset.num_classes, dataset.channels, steps_per_epoch, total_steps, strategy
+        config,
+        dataset.num_classes,
+        dataset.channels,
+        steps_per_epoch,
+        total_steps,
+        strategy,
+        label_split.shares(dataset, split),
     )
     state = trainer.state
     label_split.save(workplace / "labels.json", config, dataset, split)

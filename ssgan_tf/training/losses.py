@@ -101,6 +101,28 @@ def consistency_loss(
     return tf.reduce_mean(sure * cross_entropy)
 
 
+def aligned_logits(
+    teacher_logits: tf.Tensor, class_prior: tf.Tensor, class_mean: tf.Tensor
+) -> tf.Tensor:
+    """Distribution alignment (Berthelot et al. 2020, "ReMixMatch", section 3.1):
+
+        softmax(aligned)_k = q_k / sum_j q_j,  q_k = softmax(t)_k * prior_k / mean_k
+
+    Classes that the teacher finds too often become less likely, those that it has lost more likely,
+    so that none is swallowed by another.
+
+    Args:
+        teacher_logits: (B, K) float, t.
+        class_prior: (K,) float, > 0, sums to 1: the classes' shares of the labels.
+        class_mean: (K,) float: softmax(t) on average over the last batches.
+
+    Returns:
+        (B, K) float: logits.
+    """
+    # A class that has vanished from the mean gets a limited correction.
+    return teacher_logits + tf.math.log(class_prior) - tf.math.log(tf.maximum(class_mean, 1e-6))
+
+
 def feature_matching_loss(real_features: tf.Tensor, fake_features: tf.Tensor) -> tf.Tensor:
     """The generator should reproduce the mean features of real images (Salimans et al., 3.1):
 

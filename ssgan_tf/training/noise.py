@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from ssgan_tf.config import Config
+from ssgan_tf.data.augment import Seeds
 from ssgan_tf.system.replicas import my_part, replica
 
 random: Any = tf.random  # its stubs are wrong: `fold_in` returns a tensor
@@ -17,21 +18,18 @@ class Noise(NamedTuple):
         z: (B, latent_dim) float32, N(0, 1).
         real_dropout_seed: (2,) int32, for the discriminator's pass over real images.
         fake_dropout_seed: (2,) int32, for its pass over fakes. None, in tests: no dropout.
-        shift_seed: (2,) int32, for the shifts of the real images; None: no shifts.
-        teacher_shift_seed: (2,) int32, for those of what the averaged classifier sees.
-        color_seed: (2,) int32, for the changes of color of the real images; None: no changes.
-        flip_seed: (2,) int32, for which real images are mirrored; None: none.
-        teacher_flip_seed: (2,) int32, for which of those that the averaged classifier sees.
+        real: of the changes that real images are shown with.
+        teacher: of those of the same images for the averaged classifier, which sees neither other
+            colors nor gray squares.
+        fake: of those of the fakes.
     """
 
     z: tf.Tensor
     real_dropout_seed: tf.Tensor | None
     fake_dropout_seed: tf.Tensor | None
-    shift_seed: tf.Tensor | None = None
-    teacher_shift_seed: tf.Tensor | None = None
-    color_seed: tf.Tensor | None = None
-    flip_seed: tf.Tensor | None = None
-    teacher_flip_seed: tf.Tensor | None = None
+    real: Seeds = Seeds()
+    teacher: Seeds = Seeds()
+    fake: Seeds = Seeds()
 
 
 def draw_noise(config: Config, step: tf.Tensor, batch_size: int | tf.Tensor) -> Noise:
@@ -51,6 +49,14 @@ def draw_noise(config: Config, step: tf.Tensor, batch_size: int | tf.Tensor) -> 
         real_seed = random.fold_in(real_seed, index)
         fake_seed = random.fold_in(fake_seed, index)
     # Drawn apart, so that what the article has does not depend on what it has not.
-    other_seeds = tf.unstack(random.split(random.fold_in(step_seed, 1), 3))
+    shift_seeds = tf.unstack(random.split(random.fold_in(step_seed, 1), 3))
     flip_seeds = tf.unstack(random.split(random.fold_in(step_seed, 2), 2))
-    return Noise(z, real_seed, fake_seed, *other_seeds, *flip_seeds)
+    other_seeds = tf.unstack(random.split(random.fold_in(step_seed, 3), 5))
+    return Noise(
+        z,
+        real_seed,
+        fake_seed,
+        real=Seeds(shift_seeds[0], flip_seeds[0], shift_seeds[2], other_seeds[0]),
+        teacher=Seeds(shift_seeds[1], flip_seeds[1]),
+        fake=Seeds(*other_seeds[1:]),
+    )

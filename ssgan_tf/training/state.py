@@ -1,6 +1,6 @@
 """What a run trains: networks, optimizers, counters, and the checkpoint of it all."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import keras
 import tensorflow as tf
@@ -30,6 +30,9 @@ class State:
         averaged: the discriminator with the moving average of the weights (`--ema_decay`), or None.
         discriminator_optimizer: Adam, with a scale of the loss at float16.
         generator_optimizer: the same for the generator; None where there is none.
+        class_prior: (K,) float32, the classes' shares of the labels.
+        class_mean: (K,) float32 variable, what the averaged classifier says of unlabeled images on
+            average (`--distribution_alignment`), or None.
         step: int64 variable, the number of steps taken.
         wall_seconds: float64 variable, the time that the run took up to its last checkpoint.
         history: string variable, JSON: what was measured up to the last checkpoint.
@@ -42,6 +45,7 @@ class State:
         num_classes: int,
         channels: int = 3,
         strategy: tf.distribute.Strategy | None = None,
+        class_prior: Sequence[float] = (),
     ) -> None:
         """
         Args:
@@ -49,6 +53,7 @@ class State:
             num_classes: K.
             channels: of the images.
             strategy: from `device.make_strategy`; None: one device.
+            class_prior: K shares of the labels; empty: all equal.
         """
         self.config, self.num_classes, self.channels = config, num_classes, channels
         self.strategy = strategy or tf.distribute.get_strategy()
@@ -62,6 +67,8 @@ class State:
         self.generator: Generator | None = None
         self.generator_optimizer: keras.optimizers.Optimizer | None = None
         self.averaged: Discriminator | None = None
+        self.class_prior = tf.constant(class_prior or [1 / num_classes] * num_classes)
+        self.class_mean: tf.Variable | None = None
         with self.strategy.scope():
             self._make_networks()
         self.checkpoint = self._checkpoint(self.generator, self.generator_optimizer)
@@ -79,6 +86,13 @@ class State:
             self.averaged = self._new_discriminator(self.precision)
             self.averaged.trainable = False
             self.averaged.set_weights(self.discriminator.get_weights())
+        if self.config.distribution_alignment:
+            self.class_mean = tf.Variable(
+                self.class_prior,
+                trainable=False,
+                name="class_mean",
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            )
 
     def _new_optimizer(self, model: keras.Model) -> keras.optimizers.Optimizer:
         adam = optimizer.adam(self.config, model)
@@ -123,6 +137,8 @@ class State:
             checkpoint.generator_loss_scale = _loss_scale_of(generator_optimizer)
         if self.averaged is not None:
             checkpoint.averaged = self.averaged
+        if self.class_mean is not None:
+            checkpoint.class_mean = self.class_mean
         return checkpoint
 
     def checkpoint_for(self, names: Iterable[str]) -> tf.train.Checkpoint:

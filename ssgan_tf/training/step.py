@@ -1,13 +1,14 @@
 """The train step: one forward pass of both networks, their losses, two updates."""
 
 import contextlib
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import keras
 import tensorflow as tf
 
 from ssgan_tf.config import Config
-from ssgan_tf.data.augment import Places, flip, jitter_color, shift
+from ssgan_tf.data.augment import Places, augment
 from ssgan_tf.data.dataset import Batch
 from ssgan_tf.data.images.resize import scale
 from ssgan_tf.models.discriminator import DiscriminatorOutput
@@ -19,6 +20,7 @@ from ssgan_tf.training.noise import Noise, draw_noise
 from ssgan_tf.training.state import State
 
 Metrics = dict[str, tf.Tensor]
+MEAN_DECAY = 0.99  # of the average of what the teacher says, a step
 
 
 class Labeled(NamedTuple):
@@ -54,6 +56,7 @@ class Trainer:
         steps_per_epoch: int = 1,
         total_steps: int = 1,
         strategy: tf.distribute.Strategy | None = None,
+        class_prior: Sequence[float] = (),
     ) -> None:
         """
         Args:
@@ -63,10 +66,11 @@ class Trainer:
             steps_per_epoch: for the exponential schedule of runs that are counted in epochs.
             total_steps: for all other schedules, and the ramp.
             strategy: from `device.make_strategy`; None: one device.
+            class_prior: K shares of the labels, for `--distribution_alignment`; empty: all equal.
         """
         self.config = config
         self.steps_per_epoch, self.total_steps = steps_per_epoch, total_steps
-        self.state = State(config, num_classes, channels, strategy)
+        self.state = State(config, num_classes, channels, strategy, class_prior)
         self.discriminator, self.generator = self.state.discriminator, self.state.generator
         self.averaged, self.step = self.state.averaged, self.state.step
         replicas = self.state.strategy.num_replicas_in_sync
@@ -119,7 +123,7 @@ class Trainer:
         config, (d_optimizer, g_optimizer) = self.config, self.state.optimizers()
         with tf.GradientTape(persistent=True) as tape:
             real, labeled = self._real_output(batch, noise)  # D(x), and y
-            fake = self._fake_output(noise)  # D(G(z))
+            fake = self._fake_output(batch, noise)  # D(G(z))
 
             # supervised = sum(m * softmax_xent) / max(1, sum(m))
             supervised = losses.supervised_loss(*labeled)
@@ -196,16 +200,17 @@ class Trainer:
 
         With a labeled batch its L images go through D together with the B of the batch.
         """
-        size = tf.shape(batch.images)[0]  # B
+        config, size = self.config, tf.shape(batch.images)[0]  # B
         images = tf.concat([batch.images, batch.labeled_images], axis=0)  # (B + L, ...)
+        # Scaled first: no GPU has a kernel that gathers uint8, so the CPU would move the images.
         output = self.discriminator(
-            self._augment(images, noise, places(batch)),
+            augment(scale(images), config, noise.real, places(batch)),
             statistics="batch_and_update",
             dropout_seed=noise.real_dropout_seed,
             momentum=self._momentum(self.step * self._passes),
         )
         logits, features = gather([output.class_logits[:size], output.features[:size]])
-        if self.config.labeled_batch_size == 0:
+        if config.labeled_batch_size == 0:
             labeled = Labeled(logits, gather([batch.labels])[0], gather([batch.label_mask])[0])
         else:
             labeled_logits = gather([output.class_logits[size:]])[0]  # (L, K)
@@ -213,12 +218,15 @@ class Trainer:
             labeled = Labeled(labeled_logits, labels, tf.ones_like(labels, tf.float32))
         return DiscriminatorOutput(logits, features), labeled
 
-    def _fake_output(self, noise: Noise) -> DiscriminatorOutput:
+    def _fake_output(self, batch: Batch, noise: Noise) -> DiscriminatorOutput:
         """D(G(z)) for the global batch."""
         assert self.generator is not None
         fakes = self.generator(
             noise.z, statistics="batch_and_update", momentum=self._momentum(self.step)
         )
+        if self.config.augment_fakes:
+            # Zhao et al. 2020, "Differentiable Augmentation for Data-Efficient GAN Training"
+            fakes = augment(fakes, self.config, noise.fake, places(batch, labeled=False))
         output = self.discriminator(
             fakes,
             statistics="batch" if self._passes == 1 else "batch_and_update",
@@ -235,36 +243,19 @@ class Trainer:
     def _consistency(self, real: DiscriminatorOutput, batch: Batch, noise: Noise) -> tf.Tensor:
         """With t from the averaged weights, without dropout, of the images moved otherwise."""
         assert self.averaged is not None  # a consistency weight needs averaged weights
-        images = self._moved(
-            batch.images,
-            noise.teacher_shift_seed,
-            noise.teacher_flip_seed,
-            places(batch, labeled=False),
+        images = augment(
+            scale(batch.images), self.config, noise.teacher, places(batch, labeled=False)
         )
         t = gather([self.averaged(images, statistics="moving").class_logits])[0]  # (B, K)
+        if (mean := self.state.class_mean) is not None:
+            found = tf.reduce_mean(tf.nn.softmax(t), axis=0)  # (K,)
+            mean.assign_sub((1.0 - MEAN_DECAY) * (mean - found))
+            t = losses.aligned_logits(t, self.state.class_prior, mean)
         return losses.consistency_loss(real.class_logits, t, self.config.consistency_threshold)
 
     def noise(self, batch_size: int | tf.Tensor) -> Noise:
         """Random inputs of the current step; see `draw_noise`."""
         return draw_noise(self.config, self.step, batch_size)
-
-    def _augment(self, images: tf.Tensor, noise: Noise, where: Places | None) -> tf.Tensor:
-        """What the discriminator is shown of real images: uint8 -> float32 in [-1, 1]."""
-        moved = self._moved(images, noise.shift_seed, noise.flip_seed, where)
-        return jitter_color(moved, self.config.augment_color, noise.color_seed, where)
-
-    def _moved(
-        self,
-        images: tf.Tensor,
-        shift_seed: tf.Tensor | None,
-        flip_seed: tf.Tensor | None,
-        where: Places | None,
-    ) -> tf.Tensor:
-        """Shifted and mirrored as the flags say; uint8 -> float32 in [-1, 1]."""
-        pixels = round(self.config.augment_shift * self.config.image_size)
-        # Scaled first: no GPU has a kernel that gathers uint8, so the CPU would move the images.
-        images = shift(scale(images), pixels, shift_seed, where)
-        return flip(images, flip_seed, where) if self.config.augment_flip else images
 
     def learning_rate(self) -> tf.Tensor:
         """Adam's learning rate at the current step, scalar float32."""

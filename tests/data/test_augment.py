@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssgan_tf.data.augment import Places, flip, jitter_color, shift
+from ssgan_tf.config import Config
+from ssgan_tf.data.augment import Places, Seeds, augment, cutout, flip, jitter_color, shift
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
 
@@ -86,3 +87,45 @@ def test_a_replica_mirrors_its_part_as_one_device_would() -> None:
     assert not np.array_equal(whole[5:], images[5:])
     part = flip(images[5:], seed, Places(tf.range(5, 8), 8))
     np.testing.assert_array_equal(part, whole[5:])
+
+
+def test_cutout_makes_one_square_gray_which_may_reach_over_the_border() -> None:
+    images = np.random.default_rng(0).uniform(0.1, 1.0, (500, 8, 6, 3)).astype(np.float32)
+    found = cutout(tf.constant(images), 4, tf.constant([1, 2])).numpy()
+    heights, widths = set(), set()
+    for image, before in zip(found, images, strict=True):
+        gray = (image == 0).all(axis=2)
+        rows, columns = np.flatnonzero(gray.any(axis=1)), np.flatnonzero(gray.any(axis=0))
+        assert gray[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+        assert gray.sum() == len(rows) * len(columns)  # one rectangle
+        np.testing.assert_array_equal(image[~gray], before[~gray])
+        heights.add(len(rows))
+        widths.add(len(columns))
+    assert heights == widths == {2, 3, 4}  # half of it is inside at least
+
+
+def test_cutout_is_a_function_of_its_seed_and_off_without() -> None:
+    images = tf.constant(IMAGES / 127.5 - 1, tf.float32)
+    first, again, other = (cutout(images, 12, tf.constant([1, seed])) for seed in (2, 2, 3))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    np.testing.assert_array_equal(cutout(images, 0, tf.constant([1, 2])), images)
+    np.testing.assert_array_equal(cutout(images, 12, None), images)
+    part = cutout(images[5:], 12, tf.constant([1, 2]), Places(tf.range(5, 8), 8))
+    np.testing.assert_array_equal(part, first[5:])
+
+
+def test_augment_does_what_the_flags_say_and_gradients_go_through() -> None:
+    images = tf.constant(IMAGES[:4] / 255 - 0.5, tf.float32)
+    seeds = Seeds(*(tf.constant([1, seed]) for seed in range(4)))
+    assert augment(images, Config(), seeds) is images
+    config = Config(augment_shift=0.125, augment_flip=True, augment_color=0.1, augment_cutout=0.25)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        found = augment(images, config, seeds)
+        total = tf.reduce_sum(found)
+    expected = flip(shift(images, 4, seeds.shift), seeds.flip)
+    expected = cutout(jitter_color(expected, 0.1, seeds.color), 8, seeds.cutout)
+    np.testing.assert_array_equal(found, expected)
+    assert np.count_nonzero(tape.gradient(total, images)) > images.shape.num_elements() / 2
+    np.testing.assert_array_equal(augment(images, config, Seeds()), images)

@@ -31,6 +31,12 @@ def test_balanced_labels_are_equally_many_of_each_class() -> None:
     assert per_class(dataset, split(dataset, labeled=30).labeled) == [10, 10, 10]
 
 
+def test_shares_are_those_of_the_labels_and_none_is_0() -> None:
+    dataset = skewed([60, 20, 20])
+    found = label_split.LabelSplit(np.array([0, 1, 2, 60]), np.array([61]), np.array([]))
+    assert label_split.shares(dataset, found) == [0.6, 0.2, 0.2]  # 3, 1, and 0 taken for 1
+
+
 def test_a_remainder_goes_one_to_a_class() -> None:
     dataset = skewed([60, 20, 20])
     found = split(dataset, labeled=32)

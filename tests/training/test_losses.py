@@ -113,3 +113,14 @@ def test_consistency_loss_counts_the_images_of_which_the_teacher_is_sure() -> No
     loss = losses.consistency_loss(logits, teacher, threshold=0.7)
     assert loss.numpy() == pytest.approx(math.log(4) / 2, rel=1e-6)
     assert losses.consistency_loss(logits, teacher, threshold=0.8).numpy() == 0
+
+
+def test_aligned_logits_bring_the_average_back_to_the_prior() -> None:
+    # softmax(t) = (3/4, 1/4); times prior / mean = (1/2) / (3/4), (1/2) / (1/4): 1/2 each.
+    teacher = tf.constant([[LOG3, 0.0]])
+    found = losses.aligned_logits(teacher, tf.constant([0.5, 0.5]), tf.constant([0.75, 0.25]))
+    np.testing.assert_allclose(tf.nn.softmax(found), [[0.5, 0.5]], rtol=1e-6)
+    same = losses.aligned_logits(teacher, tf.constant([0.2, 0.8]), tf.constant([0.2, 0.8]))
+    np.testing.assert_allclose(tf.nn.softmax(same), [[0.75, 0.25]], rtol=1e-6)
+    lost = losses.aligned_logits(teacher, tf.constant([0.5, 0.5]), tf.constant([1.0, 0.0]))
+    assert np.isfinite(lost).all()

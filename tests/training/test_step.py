@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from ssgan_tf.config import Config
-from ssgan_tf.data.augment import flip, jitter_color, shift
+from ssgan_tf.data.augment import cutout, flip, jitter_color, shift
 from ssgan_tf.data.dataset import Batch
 from ssgan_tf.data.images.resize import scale, unscale
 from ssgan_tf.training.noise import Noise
@@ -17,6 +17,7 @@ B = 8
 
 
 NARROW = {"generator_width": 8, "discriminator_width": 8, "batch_size": B}
+CONSISTENT = {"ema_decay": 0.9, "consistency_weight": 2.0, "consistency_threshold": 0.0}
 # For steps that are compiled, which takes longer the larger they are.
 TINY = {"generator_width": 2, "discriminator_width": 2, "image_size": 16}
 
@@ -218,7 +219,8 @@ def test_training_drops_in_every_pass_and_not_at_rate_zero() -> None:
 
 
 def test_noise_is_a_function_of_run_seed_and_step() -> None:
-    for before, after in zip(make_trainer().noise(B), make_trainer().noise(B), strict=True):
+    first, second = (tf.nest.flatten(make_trainer().noise(B)) for _ in range(2))
+    for before, after in zip(first, second, strict=True):
         np.testing.assert_array_equal(before, after)
     assert not np.array_equal(make_trainer().noise(B).z, make_trainer(seed=1).noise(B).z)
 
@@ -230,9 +232,9 @@ def test_the_seeds_of_a_step_stay_what_they_were() -> None:
     noise = trainer.noise(0)
     assert noise.real_dropout_seed.numpy().tolist() == [1553547188838190551, 8385251718335224886]
     assert noise.fake_dropout_seed.numpy().tolist() == [-1769481540494901488, 7543293295742363912]
-    assert noise.shift_seed.numpy().tolist() == [1516240930, -1163947772]
-    assert noise.teacher_shift_seed.numpy().tolist() == [-152850553, -995899053]
-    assert noise.color_seed.numpy().tolist() == [-1787436941, -407525571]
+    assert noise.real.shift.numpy().tolist() == [1516240930, -1163947772]
+    assert noise.teacher.shift.numpy().tolist() == [-152850553, -995899053]
+    assert noise.real.color.numpy().tolist() == [-1787436941, -407525571]
 
 
 def test_control_starts_from_the_same_discriminator_and_has_no_generator() -> None:
@@ -441,8 +443,54 @@ def test_both_methods_train_on_shifted_recolored_and_mirrored_images(method: str
         supervised_loss(augment_shift=0.0625),
         supervised_loss(augment_color=0.3),
         supervised_loss(augment_flip=True),
+        supervised_loss(augment_cutout=0.5),
     ]
-    assert len(set(losses)) == 4
+    assert len(set(losses)) == 5
+
+
+def test_the_discriminator_sees_fakes_that_are_changed_as_real_images_are() -> None:
+    changes = {"augment_shift": 0.0625, "augment_cutout": 0.5}
+    trainer = make_trainer(drop_rate=0.0, augment_fakes=True, **changes)
+    noise = trainer.noise(B)
+    fakes = trainer.generator(noise.z, statistics="batch")
+    shown = cutout(shift(fakes, 2, noise.fake.shift), 16, noise.fake.cutout)
+    logits = trainer.discriminator(shown, statistics="batch").class_logits
+    p_real = tf.reduce_mean(tf.sigmoid(tf.reduce_logsumexp(logits, axis=1)))
+    metrics = update(trainer, make_batch())
+    found = float(metrics["monitors/p_real_on_samples"])
+    assert found == pytest.approx(float(p_real), rel=1e-5)
+    without = update(make_trainer(drop_rate=0.0, **changes), make_batch())
+    assert float(without["monitors/p_real_on_samples"]) != found
+
+
+def test_aligned_classes_follow_the_average_of_what_the_teacher_says() -> None:
+    config = Config(**NARROW, **CONSISTENT, distribution_alignment=True, drop_rate=0.0)
+    prior = [0.4] + [0.6 / 9] * 9
+    trainer = Trainer(config, num_classes=10, total_steps=100, class_prior=prior)
+    rng = np.random.default_rng(0)
+    for weight in trainer.averaged.weights:  # a teacher whose answer depends on the image
+        if "kernel" in weight.path:
+            weight.assign(rng.normal(size=weight.shape, scale=0.2))
+    batch = make_batch()
+    said = trainer.averaged(scale(batch.images), statistics="moving").class_logits
+    logits = trainer.discriminator(scale(batch.images), statistics="batch").class_logits
+    metrics = update(trainer, batch)
+    mean = 0.99 * np.array(prior) + 0.01 * tf.nn.softmax(said).numpy().mean(axis=0)
+    np.testing.assert_allclose(trainer.state.class_mean, mean, rtol=1e-5)
+    taught = np.argmax(tf.nn.softmax(said).numpy() * prior / mean, axis=1)
+    expected = -np.mean(tf.nn.log_softmax(logits).numpy()[np.arange(B), taught])
+    assert float(metrics["losses/consistency"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_average_of_aligned_classes_is_in_the_checkpoint(tmp_path: Path) -> None:
+    def aligned() -> Trainer:
+        return make_trainer(**CONSISTENT, distribution_alignment=True)
+
+    first, second = aligned(), aligned()
+    first.state.class_mean.assign(np.arange(10) / 45)
+    path = first.state.checkpoint.write(str(tmp_path / "ckpt"))
+    second.state.checkpoint.restore(path).assert_consumed()
+    np.testing.assert_array_equal(second.state.class_mean, first.state.class_mean)
 
 
 @pytest.mark.parametrize("method", ["semi_supervised", "supervised"])
@@ -492,14 +540,14 @@ def test_the_averaged_classifier_teaches_by_what_it_says_of_other_moves_without_
             weight.assign(rng.normal(size=weight.shape, scale=0.2))
     batch, noise = make_batch(), trainer.noise(B)
     assert not np.array_equal(
-        flip(batch.images, noise.flip_seed), flip(batch.images, noise.teacher_flip_seed)
+        flip(batch.images, noise.real.flip), flip(batch.images, noise.teacher.flip)
     )
-    seen = shift(batch.images, 2, noise.shift_seed)  # 0.0625 of 32 pixels
-    seen = scale(flip(seen, noise.flip_seed))
-    seen = jitter_color(seen, 0.3, noise.color_seed)
+    seen = shift(batch.images, 2, noise.real.shift)  # 0.0625 of 32 pixels
+    seen = scale(flip(seen, noise.real.flip))
+    seen = jitter_color(seen, 0.3, noise.real.color)
     logits = trainer.discriminator(seen, statistics="batch").class_logits
-    shown = shift(batch.images, 2, noise.teacher_shift_seed)
-    shown = scale(flip(shown, noise.teacher_flip_seed))
+    shown = shift(batch.images, 2, noise.teacher.shift)
+    shown = scale(flip(shown, noise.teacher.flip))
     taught = np.argmax(trainer.averaged(shown, statistics="moving").class_logits, axis=1)
     assert len(set(taught.tolist())) > 1
     expected = -np.mean(tf.nn.log_softmax(logits).numpy()[np.arange(B), taught])
