@@ -429,6 +429,10 @@ class Config:
                 f"--consistency_weight={self.consistency_weight}: the averaged weights teach, so "
                 "give --ema_decay as well, such as 0.995."
             )
+        if self.augment_fakes and not self.has_generator:
+            raise UserError(
+                "--augment_fakes: there are no fakes at --unsupervised_weight=0; leave it out."
+            )
         if self.distribution_alignment and not self.consistency_weight:
             raise UserError(
                 "--distribution_alignment: corrects what the consistency term teaches, so give "

@@ -3,7 +3,12 @@
 from typing import Any
 
 # What the control cannot use: its batches are labeled, all of them.
-SEMI_SUPERVISED_ONLY = ("labeled_batch_size", "consistency_weight", "distribution_alignment")
+SEMI_SUPERVISED_ONLY = (
+    "labeled_batch_size",
+    "consistency_weight",
+    "distribution_alignment",
+    "augment_fakes",
+)
 # What makes the control of `article` stronger (docs/results.md).
 ARTICLE_CONTROL = {"schedule": "linear", "drop_rate": 0.5}
 

@@ -16,7 +16,7 @@ from absl import logging
 
 from ssgan_tf import flags
 from ssgan_tf.runs import announcement, config_file, run_dir
-from ssgan_tf.runs.story import train_and_evaluate
+from ssgan_tf.runs.story import placed, train_and_evaluate
 from ssgan_tf.system import streams
 
 
@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     argv = sys.argv if argv is None else argv
     description = "Trains a classifier from few labeled and many unlabeled images."
     with flags.errors_as_sentences():
-        config = flags.parse_config(argv, "python -m ssgan_tf.train", description)
+        config = placed(flags.parse_config(argv, "python -m ssgan_tf.train", description))
     with flags.errors_as_sentences(again=shlex.join(config.command())):
         results = train_and_evaluate(config)
         config = config_file.continued(run_dir.directory_of(config), config)

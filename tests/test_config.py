@@ -178,6 +178,10 @@ def test_a_given_value_beats_the_preset() -> None:
             ["--consistency_weight=1.0", "supervised"],
         ),
         ({"consistency_weight": 1.0}, ["--consistency_weight=1.0", "--ema_decay"]),
+        (
+            {"augment_fakes": True, "unsupervised_weight": 0.0},
+            ["--augment_fakes", "--unsupervised_weight=0"],
+        ),
         ({"distribution_alignment": True}, ["--distribution_alignment", "--consistency_weight"]),
         ({"augment_shift": 9}, ["--augment_shift=9", "from 0 to 0.25"]),
     ],

@@ -1,13 +1,14 @@
 """Which training images keep their label, and which are set aside for validation."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ssgan_tf.config import Config, UserError, expand_user, is_folder
-from ssgan_tf.data.dataset import UNKNOWN, Dataset, ids_digest
+from ssgan_tf.data.dataset import UNKNOWN, Dataset, Split, ids_digest
 from ssgan_tf.data.images import resize
 from ssgan_tf.data.sampling import balanced, stratified
 from ssgan_tf.system.files import read_json, write_json
@@ -145,14 +146,9 @@ def check(path: Path, config: Config, dataset: Dataset, split: LabelSplit) -> No
         UserError: if it does not.
     """
     flag = f"--run_dir={path.parent}"
-    stored, found = read(str(path)), _content(config, dataset, split)
-    earlier = [name for name in _YOUNGER if name not in stored]
-    for name in earlier:
-        found.pop(name, None)
+    stored, found, other_pixels = _comparable(path, config, dataset, split)
+    earlier = [name for name in ("test_ids_digest", _RULE) if name not in stored]
     of_folder = is_folder(stored.get("dataset", ""))
-    if of_folder and is_folder(dataset.name):
-        found["dataset"] = stored["dataset"]  # it may have moved; its ids decide
-    had, has = (str(content.pop(_PIXELS, "")).partition("/") for content in (stored, found))
     if stored != found:
         hint = ""
         if of_folder and "test_ids_digest" in earlier:
@@ -165,7 +161,7 @@ def check(path: Path, config: Config, dataset: Dataset, split: LabelSplit) -> No
             f"{dataset.name} with {len(dataset.train):,} training images, as found now; use the "
             f"same data, or another --run_dir.{hint}"
         )
-    if had[0] == has[0] and had != has:  # other versions of the decoders may give other pixels
+    if other_pixels:
         raise UserError(
             f"{flag}: its run had images of the same names as {dataset.name}, but other pixels; "
             "use the same images, or another --run_dir."
@@ -177,9 +173,42 @@ def check(path: Path, config: Config, dataset: Dataset, split: LabelSplit) -> No
         )
 
 
+def is_same(path: Path, config: Config, dataset: Dataset, split: LabelSplit) -> bool:
+    """Whether a run's `labels.json` has the images, the labels and the pixels of `split`.
+
+    Raises:
+        UserError: if it is not such a file.
+    """
+    stored, found, other_pixels = _comparable(path, config, dataset, split)
+    return stored == found and not other_pixels
+
+
+def _comparable(
+    path: Path, config: Config, dataset: Dataset, split: LabelSplit
+) -> tuple[dict[str, Any], dict[str, Any], bool]:
+    """What a run's `labels.json` holds, what it would hold now, and whether the pixels differ."""
+    stored, found = read(str(path)), _content(config, dataset, split)
+    for name in _YOUNGER:
+        if name not in stored:
+            found.pop(name, None)
+    if is_folder(stored.get("dataset", "")) and is_folder(dataset.name):
+        found["dataset"] = stored["dataset"]  # it may have moved; its ids decide
+    # Other versions of the decoders, which stand before the "/", may give other pixels.
+    had, has = (str(content.pop(_PIXELS, "")).partition("/") for content in (stored, found))
+    return stored, found, had[0] == has[0] and had != has
+
+
 _PIXELS, _RULE = "pixels_digest", "resize_rule"
 # What the files of earlier versions lack.
-_YOUNGER = ("channels", "class_names", "train_ids_digest", "test_ids_digest", _PIXELS, _RULE)
+_YOUNGER = (
+    "channels",
+    "class_names",
+    "train_ids_digest",
+    "test_ids_digest",
+    "labels_digest",
+    _PIXELS,
+    _RULE,
+)
 
 
 def _had_black(dataset: Dataset) -> bool:
@@ -189,6 +218,11 @@ def _had_black(dataset: Dataset) -> bool:
         return True
     # They did so where the longer side was at most S, and more than S / 2.
     return dataset.source_shape != (side, side) and side // 2 < max(dataset.source_shape) <= side
+
+
+def _labels_of(part: Split, indices: np.ndarray, class_names: Sequence[str]) -> list[str]:
+    """Image and class: a table of labels can give an image another class later."""
+    return [f"{part.ids[i]}\t{class_names[part.labels[i]]}" for i in indices.tolist()]
 
 
 def _content(config: Config, dataset: Dataset, split: LabelSplit) -> dict[str, Any]:
@@ -206,6 +240,7 @@ def _content(config: Config, dataset: Dataset, split: LabelSplit) -> dict[str, A
         "class_names": dataset.class_names,
         "train_ids_digest": ids_digest(ids.tolist()),
         "test_ids_digest": ids_digest(dataset.test.ids.tolist()),
+        "labels_digest": ids_digest(_labels_of(dataset.train, split.labeled, dataset.class_names)),
         _RULE: resize.RULE,
     }
     if dataset.pixels_digest:

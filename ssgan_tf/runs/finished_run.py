@@ -142,18 +142,14 @@ def has_data_of(directory: Path, config: Config) -> bool:
     """Whether the images and labels that `config` names are still those of the run.
 
     Raises:
-        UserError: if they cannot be loaded.
+        UserError: if they cannot be loaded, or the run's labels.json is damaged.
     """
     _start(config)
     from ssgan_tf.data.load import load_dataset
 
     dataset = load_dataset(config, prepare=False)
     split = label_split.split_labels(config, dataset)
-    try:
-        label_split.check(directory / "labels.json", config, dataset, split)
-    except UserError:
-        return False
-    return True
+    return label_split.is_same(directory / "labels.json", config, dataset, split)
 
 
 def _facts_of_models(

@@ -1,13 +1,15 @@
 """`train_and_evaluate`: a run from its configuration to the SavedModel."""
 
 import contextlib
+import dataclasses
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ssgan_tf.config import Config, UserError, is_folder
+from ssgan_tf.config import FOLDER, Config, UserError, expand_user, is_folder
 from ssgan_tf.data import label_split
+from ssgan_tf.data.folder.walk import changed_since
 from ssgan_tf.runs import config_file, finished_run, preparation, run_dir
 from ssgan_tf.runs.interruption import Interrupted, Interruption
 from ssgan_tf.runs.results import Results, read_results
@@ -31,7 +33,8 @@ def train_and_evaluate(config: Config) -> Results:
         Interrupted: after Ctrl-C or SIGTERM, when the checkpoint is written.
     """
     start = time.monotonic()
-    directory = _directory(config)
+    config = placed(config)
+    directory = run_dir.directory_of(config)
     config = _admitted(config, directory)
     if results := _finished(config, directory):
         return results
@@ -49,29 +52,39 @@ def train_and_evaluate(config: Config) -> Results:
         return closing.finish(run)
 
 
-def _directory(config: Config) -> Path:
-    """Where the run is written; a folder that has other labels by now gets another directory.
+def placed(config: Config) -> Config:
+    """The configuration, with a new directory where the usual one has a run of other labels.
 
-    That is so where no directory is asked for: `runs/NAME-2`, `runs/NAME-3` and so on.
+    A folder whose images or labels have changed since a run has finished is trained on in
+    `runs/NAME-2`, `runs/NAME-3` and so on. A directory that is asked for stays.
+
+    Raises:
+        UserError: if the folder cannot be loaded.
     """
+    if config.run_dir or not is_folder(config.dataset) or worker()[1] > 1:
+        return config
     first = directory = run_dir.directory_of(config)
     number = 1
-    while _holds_other_images(directory, config):
+    while _has_other_labels(directory, config):
         number += 1
         directory = first.with_name(f"{first.name}-{number}")
-    if directory != first:
-        print(f"note: {first} is of other images or labels of this folder; it stays as it is.")
-    return directory
+    if directory == first:
+        return config
+    print(f"note: {first} is of other images or labels of this folder; it stays as it is.")
+    return dataclasses.replace(config, run_dir=str(directory))
 
 
-def _holds_other_images(directory: Path, config: Config) -> bool:
-    """Whether it has a run with these flags, on the folder as it was before it changed."""
-    if config.run_dir or not is_folder(config.dataset) or not (directory / "labels.json").exists():
+def _has_other_labels(directory: Path, config: Config) -> bool:
+    """Whether it has a finished run with these flags, of the same folder before it changed."""
+    if not all((directory / name).exists() for name in ("results.json", "config.json")):
         return False
     config = config_file.continued(directory, config)
     then = config_file.read_config(directory)
-    flags = config_file.changed_flags(then, config)
-    return not flags and not finished_run.has_data_of(directory, config)
+    if config_file.changed_flags(then, config) or config_file.moved(then, config):
+        return False  # this is reported
+    root = expand_user(config.dataset.removeprefix(FOLDER))
+    since = (directory / "labels.json").stat().st_mtime
+    return changed_since(root, since) and not finished_run.has_data_of(directory, config)
 
 
 def _admitted(config: Config, directory: Path) -> Config:

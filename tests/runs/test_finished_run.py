@@ -10,8 +10,10 @@ import pytest
 from conftest import NARROW, runs_end_briefly, shared
 from PIL import Image
 
-from ssgan_tf import evaluate, export, predict, sample
+from ssgan_tf import evaluate, export, predict, sample, train
 from ssgan_tf.config import Config, UserError
+from ssgan_tf.data import label_split
+from ssgan_tf.data.load import load_dataset
 from ssgan_tf.runs import checkpoints, config_file, finished_run, run_dir
 from ssgan_tf.runs.results import read_results, same_test_images
 from ssgan_tf.runs.story import train_and_evaluate
@@ -252,29 +254,80 @@ def test_a_run_does_not_go_on_with_a_folder_of_other_images(
     assert config_file.read_config(directory).dataset == pets[2].dataset
 
 
-def test_a_folder_with_new_labels_is_trained_on_in_a_new_directory(
-    pets: tuple[Path, Path, Config],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture,
-) -> None:
+@pytest.fixture
+def usual(
+    pets: tuple[Path, Path, Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Path, Path, Config]:
+    """The folder, and its finished run where it is without `--run_dir`."""
     folder, _, config = copied(pets, tmp_path)
     monkeypatch.chdir(tmp_path)
     config = dataclasses.replace(config, run_dir="")
     first = run_dir.directory_of(config)
     shutil.copytree(pets[1], first)
+    content = (first / "config.json").read_text().replace(str(pets[0]), str(folder))
+    (first / "config.json").write_text(content)
+    return folder, first, config
+
+
+def test_a_folder_with_new_labels_is_trained_on_in_a_new_directory(
+    usual: tuple[Path, Path, Config], capsys: pytest.CaptureFixture
+) -> None:
+    folder, first, config = usual
     before = (first / "results.json").read_bytes()
-    train_and_evaluate(config)  # nothing has changed
-    assert "is finished already" in capsys.readouterr().out
+    flags = [word for word in config.command()[2:] if not word.startswith("--run_dir")]
+    train.main(flags)  # nothing has changed
+    assert f"{first} is finished already" in capsys.readouterr().out
     for index in range(20):
         write_image(folder / f"train/cat/more_{index}.png", 30 + index)
-    train_and_evaluate(config)
-    second = first.with_name(f"{first.name}-2")
-    assert f"note: {first} is of other images or labels" in capsys.readouterr().out
+    train.main(flags)
+    output, second = capsys.readouterr().out, first.with_name(f"{first.name}-2")
+    assert f"note: {first} is of other images or labels" in output
+    for line in (f"Run:      {second}", f"Run                {second} ", f"{second}/report.html"):
+        assert line in output
     assert read_results(second)["train_images"] > read_results(first)["train_images"]
     assert (first / "results.json").read_bytes() == before
-    train_and_evaluate(config)
+    train.main(flags)
     assert f"{second} is finished already" in capsys.readouterr().out
+
+
+def test_a_label_that_was_corrected_makes_other_data(usual: tuple[Path, Path, Config]) -> None:
+    folder, first, config = usual
+    names = json.loads((first / "labels.json").read_text())["ids"]
+    for path in sorted(folder.rglob("*.png")):  # all in one folder, their classes in a table
+        with open(folder / "labels.csv", "a") as file:
+            file.write(f"all/{path.parent.name}_{path.name},{path.parent.name}\n")
+        (folder / "all").mkdir(exist_ok=True)
+        path.rename(folder / "all" / f"{path.parent.name}_{path.name}")
+    dataset = load_dataset(config)
+    split = label_split.split_labels(config, dataset)
+    label_split.save(folder / "labels.json", config, dataset, split)
+    assert label_split.is_same(folder / "labels.json", config, dataset, split) and names
+    table = (folder / "labels.csv").read_text()
+    identity = dataset.train.ids[split.labeled[0]]
+    wrong = f"{identity},{dataset.class_names[1 - dataset.train.labels[split.labeled[0]]]}"
+    lines = [wrong if line.startswith(f"{identity},") else line for line in table.splitlines()]
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    changed = load_dataset(config)
+    assert not label_split.is_same(folder / "labels.json", config, changed, split)
+
+
+@pytest.mark.parametrize("case", ["unfinished", "asked for", "gone"])
+def test_no_new_directory_is_made(
+    case: str, usual: tuple[Path, Path, Config], capsys: pytest.CaptureFixture
+) -> None:
+    folder, first, config = usual
+    write_image(folder / "train/cat/more.png", 33)
+    if case == "unfinished":
+        (first / "results.json").unlink()
+        with pytest.raises(UserError, match="had other data or labels"):
+            train_and_evaluate(config)
+    elif case == "asked for":
+        train_and_evaluate(dataclasses.replace(config, run_dir=str(first)))
+    else:
+        shutil.rmtree(folder)
+        train_and_evaluate(config)
+    assert case == "unfinished" or "finished already" in capsys.readouterr().out
+    assert not first.with_name(f"{first.name}-2").exists()
 
 
 def test_test_images_of_the_same_number_and_other_names_are_other_images(

@@ -1,5 +1,6 @@
 """Image files below a folder, the same ones in the same order on every machine."""
 
+import contextlib
 import os
 import re
 import stat
@@ -88,6 +89,24 @@ def walk_images(folder: str | Path) -> Found:
     found.files.sort(key=natural_key)
     found.skipped.sort(key=lambda item: natural_key(item[0]))
     return found._replace(others=others)
+
+
+def changed_since(folder: str | Path, moment: float) -> bool:
+    """Whether a file was added, removed or renamed, or a table of labels changed, since then.
+
+    A file that was overwritten is not noticed, nor is what is behind links.
+
+    Args:
+        folder: of the images.
+        moment: seconds, as in `st_mtime`.
+    """
+    for place, _, files in os.walk(folder):
+        tables = [os.path.join(place, name) for name in files if name.lower().endswith(".csv")]
+        for path in (place, *tables):
+            with contextlib.suppress(OSError):  # it is gone by now
+                if os.stat(path).st_mtime > moment:
+                    return True
+    return False
 
 
 def list_folder(folder: str | Path) -> list[os.DirEntry]:
