@@ -71,12 +71,6 @@ def run_program(cases: list[Case]) -> dict[str, dict]:
     return {row.pop("name"): row for row in rows}
 
 
-@pytest.fixture(scope="module")
-def found() -> dict[str, dict]:
-    """What each case found, by its name."""
-    return run_program(CASES)
-
-
 def check(row: dict, case: Case) -> None:
     """What has to hold for every case."""
     assert "error" not in row, row["error"]
@@ -94,11 +88,10 @@ def check(row: dict, case: Case) -> None:
     assert step == 3
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_every_kind_of_run_trains_evaluates_exports_and_resumes_there(
-    case: Case, found: dict[str, dict]
-) -> None:
-    check(found[str(case)], case)
+def test_every_kind_of_run_trains_evaluates_exports_and_resumes_there() -> None:
+    rows = run_program(CASES)
+    for case in CASES:
+        check(rows[str(case)], case)
 
 
 @pytest.mark.slow

@@ -222,7 +222,8 @@ def _had_black(dataset: Dataset) -> bool:
 
 def _labels_of(part: Split, indices: np.ndarray, class_names: Sequence[str]) -> list[str]:
     """Image and class: a table of labels can give an image another class later."""
-    return [f"{part.ids[i]}\t{class_names[part.labels[i]]}" for i in indices.tolist()]
+    pairs = zip(part.ids[indices].tolist(), part.labels[indices].tolist(), strict=True)
+    return [f"{identity}\t{class_names[label]}" for identity, label in pairs]
 
 
 def _content(config: Config, dataset: Dataset, split: LabelSplit) -> dict[str, Any]:

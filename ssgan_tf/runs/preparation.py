@@ -116,15 +116,8 @@ def prepare(config: Config, directory: Path, workplace: Path, start: float) -> R
 
     dataset, split, config, chosen = _load(config, strategy)
     steps_per_epoch, total_steps = config.length(len(split.train))
-    trainer = Trainer(
-        config,
-        dataset.num_classes,
-        dataset.channels,
-        steps_per_epoch,
-        total_steps,
-        strategy,
-        label_split.shares(dataset, split),
-    )
+    sizes = (dataset.num_classes, dataset.channels, steps_per_epoch, total_steps)
+    trainer = Trainer(config, *sizes, strategy, label_split.shares(dataset, split))
     state = trainer.state
     label_split.save(workplace / "labels.json", config, dataset, split)
     config_file.write_config(workplace, config, chosen)

@@ -488,7 +488,7 @@ def test_the_average_of_aligned_classes_is_in_the_checkpoint(tmp_path: Path) -> 
 
     first, second = aligned(), aligned()
     first.state.class_mean.assign(np.arange(10) / 45)
-    path = first.state.checkpoint.write(str(tmp_path / "ckpt"))
+    path = first.state.checkpoint.save(str(tmp_path / "ckpt"))
     second.state.checkpoint.restore(path).assert_consumed()
     np.testing.assert_array_equal(second.state.class_mean, first.state.class_mean)
 
@@ -615,11 +615,11 @@ def test_compiled_steps_stop_at_what_is_not_a_number() -> None:
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 @pytest.mark.graph
-def test_a_few_hundred_steps_of_each_precision_bring_the_loss_down(precision: str) -> None:
+def test_a_hundred_steps_of_each_precision_bring_the_loss_down(precision: str) -> None:
     flags = {"precision": precision, "schedule": "exponential", "image_size": 16}
     trainer = make_trainer(preset="tuned", **flags)
     batch = make_batch(4, size=16)  # eight images, to be learned by heart
-    losses = [float(trainer.train_step(batch)["losses/supervised"]) for _ in range(200)]
+    losses = [float(trainer.train_step(batch)["losses/supervised"]) for _ in range(100)]
     assert np.isfinite(losses).all()
     assert np.mean(losses[-20:]) < 0.5 * np.mean(losses[:20])
     for model in (trainer.discriminator, trainer.generator, trainer.averaged):
