@@ -112,6 +112,19 @@ def test_labels_given_since_are_not_asked_for_again(unlabeled: Path, tmp_path: P
     assert len(found) == 11 and "0, <b>.png" not in found
 
 
+def test_a_folder_with_many_labels_and_without_a_run_gets_typical_images(tmp_path: Path) -> None:
+    root = tmp_path / "images"
+    (root / "unlabeled").mkdir(parents=True)
+    for index, image in enumerate(make_dataset(test=36).test.images):
+        place = root / "unlabeled" if index >= 30 else root / "train" / "ab"[index % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place / f"{index}.png")
+    suggest.main(["suggest", f"--dataset=folder:{root}", "--n=4", f"--output_dir={tmp_path}/o"])
+    found = rows(tmp_path / "o/suggestions.csv")
+    assert len(found) == 4
+    assert "strategy typical" in (tmp_path / "o/suggestions.html").read_text()
+
+
 def test_fewer_images_than_asked_for_are_all_suggested_with_a_note(
     unlabeled: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

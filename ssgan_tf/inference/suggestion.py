@@ -41,11 +41,12 @@ def resolve(strategy: str, labels: int, num_classes: int) -> str:
     Args:
         strategy: one of `STRATEGIES`.
         labels: how many images have one.
-        num_classes: K; 0: there is no classifier yet.
+        num_classes: K; 0: there is no classifier yet, which "uncertain" needs.
     """
     if strategy != "auto":
         return strategy
-    return "typical" if labels < FEW_LABELS * max(1, num_classes) else "uncertain"
+    is_few = not num_classes or labels < FEW_LABELS * num_classes
+    return "typical" if is_few else "uncertain"
 
 
 def suggest(
