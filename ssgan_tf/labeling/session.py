@@ -20,6 +20,7 @@ from ssgan_tf.labeling.suggestions import Suggestion
 SIDE = 1600  # pixels, of the square into which images are shrunk
 _LOSSLESS = 512  # pixels, of the longer side of images that are sent as PNG
 _LONGEST = 100  # letters of the name of a class
+_GONE = "is not there any more"
 
 
 class Session:
@@ -121,8 +122,11 @@ class Session:
             if labels.get(self._suggestions[place].path):
                 continue
             if not self._paths[place].is_file():
-                self._problems[place] = "is not there any more"
-            elif place not in self._problems:
+                self._problems[place] = _GONE
+                continue
+            if self._problems.get(place) == _GONE:  # it has come back
+                self._problems.pop(place, None)
+            if place not in self._problems:
                 return place
         return None
 
