@@ -12,8 +12,9 @@ import numpy as np
 
 from ssgan_tf.config import UserError
 from ssgan_tf.inference import suggestion
-from ssgan_tf.inference.suggestion import Suggestion
+from ssgan_tf.inference.suggestion import Choice
 from ssgan_tf.inference.suspicious_labels import Suspicious, find_suspicious
+from ssgan_tf.labeling.suggestions import COLUMNS
 from ssgan_tf.reporting import contact_sheet
 from ssgan_tf.reporting.contact_sheet import Section, Tile
 from ssgan_tf.runs.pool import Pool
@@ -40,7 +41,7 @@ class Found(NamedTuple):
     """
 
     strategy: str
-    suggestions: list[Suggestion]
+    suggestions: list[Choice]
     suspicious: list[Suspicious]
 
 
@@ -137,7 +138,7 @@ def write(directory: Path, pool: Pool, found: Found, run_dir: str) -> Written:
         directory.mkdir(parents=True, exist_ok=True)
         _write_csv(
             directory / TABLE,
-            ("rank", "path", "predicted", "probability", "reason"),
+            COLUMNS,
             ((pool.ids[i], *_predicted(pool, i), reason) for i, reason in found.suggestions),
         )
         _write_csv(
