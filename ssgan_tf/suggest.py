@@ -119,6 +119,8 @@ def main(argv: list[str] | None = None) -> None:
         written = suggest_images(**{flag.name: values[flag.name].value for flag in FLAGS})
     print(f"Page:     {written.page}\nTable:    {written.table}")
     print(f"Next:     {written.command}")
+    if written.train:
+        print(f"Then:     {written.train}")
 
 
 if __name__ == "__main__":
