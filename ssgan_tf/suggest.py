@@ -107,9 +107,20 @@ def main(argv: list[str] | None = None) -> None:
     description = "Suggests which images should get a label next, and which labels to check."
     with errors_as_sentences():
         values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
+        for name, unused_with, why in (
+            ("features", "run_dir", "a run has its own classifier"),
+            ("checkpoint", "dataset", "there is no run"),
+        ):
+            if values[name].present and values[unused_with].value:
+                raise UserError(
+                    f"--{name}={values[name].value}: has no effect with --{unused_with}, as {why}; "
+                    "leave it out."
+                )
         written = suggest_images(**{flag.name: values[flag.name].value for flag in FLAGS})
     print(f"Page:     {written.page}\nTable:    {written.table}")
     print(f"Next:     {written.command}")
+    if written.train:
+        print(f"Then:     {written.train}")
 
 
 if __name__ == "__main__":

@@ -123,6 +123,13 @@ def test_a_symbol_that_does_not_exist_is_found_missing() -> None:
 # The map of the wings.
 
 
+def test_the_picture_of_the_wings_has_each_command() -> None:
+    picture = (ROOT / "docs/wings.svg").read_text()
+    shown = next(row for row in re.findall(r">([^<]+)<", picture) if row.startswith("train · "))
+    commands = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "config", "presets"}
+    assert sorted(shown.split(" · ")) == sorted(commands)
+
+
 def test_the_map_of_the_wings_has_each_module_once() -> None:
     rows = re.findall(r"^\| (`[a-z/]+`)? ?\| (`.+?`) \| ", (ROOT / "BUILD.md").read_text(), re.M)
     mapped = [

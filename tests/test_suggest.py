@@ -13,9 +13,8 @@ from PIL import Image
 
 from ssgan_tf import suggest
 from ssgan_tf.data import label_split
+from ssgan_tf.labeling.suggestions import COLUMNS
 from ssgan_tf.runs import suggestions, without_labels
-
-HEADER = ["rank", "path", "predicted", "probability", "reason"]
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -53,7 +52,7 @@ def test_a_run_suggests_images_that_it_had_no_label_of(
     suggest.main(["suggest", f"--run_dir={copy}", "--n=5"])
     split = json.loads((copy / "labels.json").read_text())
     found = rows(copy / "suggestions.csv")
-    assert list(found[0]) == HEADER
+    assert tuple(found[0]) == COLUMNS  # which `label` reads
     assert [row["rank"] for row in found] == list("12345")
     chosen = [row["path"] for row in found]
     assert len(set(chosen)) == 5 and not {*split["ids"], *split["validation_ids"]} & {*chosen}
@@ -112,6 +111,19 @@ def test_labels_given_since_are_not_asked_for_again(unlabeled: Path, tmp_path: P
     assert len(found) == 11 and "0, <b>.png" not in found
 
 
+def test_a_folder_with_many_labels_and_without_a_run_gets_typical_images(tmp_path: Path) -> None:
+    root = tmp_path / "images"
+    (root / "unlabeled").mkdir(parents=True)
+    for index, image in enumerate(make_dataset(test=36).test.images):
+        place = root / "unlabeled" if index >= 30 else root / "train" / "ab"[index % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place / f"{index}.png")
+    suggest.main(["suggest", f"--dataset=folder:{root}", "--n=4", f"--output_dir={tmp_path}/o"])
+    found = rows(tmp_path / "o/suggestions.csv")
+    assert len(found) == 4
+    assert "strategy typical" in (tmp_path / "o/suggestions.html").read_text()
+
+
 def test_fewer_images_than_asked_for_are_all_suggested_with_a_note(
     unlabeled: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -159,6 +171,8 @@ def test_a_gan_trained_without_labels_gives_features(
         (["--run_dir={run}", "--data_dir={tmp}"], ["--data_dir={tmp}", "no prepared"]),
         (["--dataset=folder:{tmp}/none"], ["folder:{tmp}/none", "no such folder"]),
         (["--dataset=folder:{tmp}"], ["folder:{tmp}", "has no images"]),
+        (["--run_dir={run}", "--features=pixels"], ["--features=pixels", "--run_dir", "leave"]),
+        (["--dataset=folder:x", "--checkpoint=last"], ["--checkpoint=last", "--dataset", "leave"]),
         (["--dataset=folder:x", "--strategy=uncertain"], ["--strategy=uncertain", "--run_dir"]),
         (["--dataset=folder:{tmp}", "--output_dir={run}/config.json"], ["config.json is a file"]),
     ],

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from ssgan_tf.data.images.resize import scale
 from ssgan_tf.data.storage import Rows, rows
+from ssgan_tf.inference.pixel_features import unit_length  # which does without TensorFlow
 from ssgan_tf.models.discriminator import Discriminator
 from ssgan_tf.models.layers import Statistics
 
@@ -47,9 +48,3 @@ def see(
         part = slice(start, start + _BATCH)
         features[part], logits[part] = outputs(tf.constant(rows(images, part)))
     return Seen(unit_length(features), logits)
-
-
-def unit_length(features: np.ndarray) -> np.ndarray:
-    """(N, F) float32, each row divided by its length; one of zeros stays."""
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    return (features / np.maximum(lengths, 1e-12)).astype(np.float32)

@@ -2,7 +2,7 @@
 
 Colors are means over 8 x 8 tiles. Edges are histograms of the directions of the gradient in 4 x 4
 tiles, as in Dalal and Triggs 2005, "Histograms of Oriented Gradients". Principal components make
-them few and equally important.
+them few: those of larger variance keep more weight.
 """
 
 import numpy as np
@@ -35,8 +35,14 @@ def describe(images: np.ndarray | Rows, seed: int = 0) -> np.ndarray:
             components.transform(_raw(rows(images, slice(start, start + _BATCH))))
             for start in range(0, count, _BATCH)
         ]
-    ).astype(np.float32)
-    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+    )
+    return unit_length(found)
+
+
+def unit_length(features: np.ndarray) -> np.ndarray:
+    """(N, F) float32, each row divided by its length; one of zeros stays."""
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    return (features / np.maximum(lengths, 1e-12)).astype(np.float32)
 
 
 def _raw(images: np.ndarray) -> np.ndarray:

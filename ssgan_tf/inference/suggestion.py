@@ -23,7 +23,7 @@ SMALL_CLUSTER = 5  # images; smaller ones are outliers, which come last
 _COMPARED_WITH = 5000  # images of a larger cluster, among which neighbors are looked for
 
 
-class Suggestion(NamedTuple):
+class Choice(NamedTuple):
     """An image that should get a label.
 
     Attributes:
@@ -41,11 +41,12 @@ def resolve(strategy: str, labels: int, num_classes: int) -> str:
     Args:
         strategy: one of `STRATEGIES`.
         labels: how many images have one.
-        num_classes: K; 0: there is no classifier yet.
+        num_classes: K; 0: there is no classifier yet, which "uncertain" needs.
     """
     if strategy != "auto":
         return strategy
-    return "typical" if labels < FEW_LABELS * max(1, num_classes) else "uncertain"
+    is_few = not num_classes or labels < FEW_LABELS * num_classes
+    return "typical" if is_few else "uncertain"
 
 
 def suggest(
@@ -56,7 +57,7 @@ def suggest(
     probabilities: np.ndarray | None = None,
     class_names: Sequence[str] = (),
     seed: int = 0,
-) -> list[Suggestion]:
+) -> list[Choice]:
     """Chooses images without a label.
 
     Args:
@@ -74,7 +75,7 @@ def suggest(
     n = min(n, int(np.sum(~labeled)))
     if strategy == "random":
         order = np.random.default_rng(seed).permutation(np.flatnonzero(~labeled))
-        return [Suggestion(int(index), "drawn at random") for index in order[:n]]
+        return [Choice(int(index), "drawn at random") for index in order[:n]]
     clusters = cluster(features, int(labeled.sum()) + n, seed)
     if strategy == "typical":
         return _typical(features, labeled, clusters, n, seed)
@@ -139,7 +140,7 @@ class _Cluster:
 
 def _typical(
     features: np.ndarray, labeled: np.ndarray, clusters: np.ndarray, n: int, seed: int
-) -> list[Suggestion]:
+) -> list[Choice]:
     sizes, labels = np.bincount(clusters), np.bincount(clusters[labeled])
     labels = np.pad(labels, (0, len(sizes) - len(labels)))
     left = sizes - labels
@@ -155,7 +156,7 @@ def _typical(
         small, count, size, k = heapq.heappop(queue)
         if k not in opened:
             opened[k] = _Cluster(features, np.flatnonzero(clusters == k), labeled, seed)
-        found.append(Suggestion(opened[k].take(), _stands_for(-size, count)))
+        found.append(Choice(opened[k].take(), _stands_for(-size, count)))
         left[k] -= 1
         if left[k]:
             heapq.heappush(queue, (small, count + 1, size, k))
@@ -176,7 +177,7 @@ def _uncertain(
     clusters: np.ndarray,
     n: int,
     class_names: Sequence[str],
-) -> list[Suggestion]:
+) -> list[Choice]:
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
     first, second = np.take_along_axis(probabilities, best, axis=1).T
     candidates = np.flatnonzero(~labeled)
@@ -190,5 +191,5 @@ def _uncertain(
     found = []
     for i in chosen:
         one, two = (class_names[k] for k in best[i])
-        found.append(Suggestion(int(i), f"{one} {first[i]:.0%} or {two} {second[i]:.0%}"))
+        found.append(Choice(int(i), f"{one} {first[i]:.0%} or {two} {second[i]:.0%}"))
     return found

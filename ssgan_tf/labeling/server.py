@@ -216,7 +216,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """The number of an image."""
         try:
             index = int(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):  # the last one for Infinity
             index = -2
         if not lowest <= index < len(self._labeling.session):
             raise RefusedError(HTTPStatus.NOT_FOUND, "There is no such image.")

@@ -20,6 +20,7 @@ from ssgan_tf.labeling.suggestions import Suggestion
 SIDE = 1600  # pixels, of the square into which images are shrunk
 _LOSSLESS = 512  # pixels, of the longer side of images that are sent as PNG
 _LONGEST = 100  # letters of the name of a class
+_GONE = "is not there any more"
 
 
 class Session:
@@ -43,15 +44,22 @@ class Session:
         """
         self.dataset, self.answers = dataset, answers
         self.given = 0  # answers, less those that were taken back
-        self._suggestions, self._paths = suggestions, paths
-        predicted = {one.predicted for one in suggestions if one.predicted}
-        # New classes come at the end: the keys of the others stay.
-        self._classes = sorted(predicted | set(class_names), key=natural_key)
+        self._paths = paths
         # labels.csv would make such a folder a class, with all images in it.
         tops = {one.path.partition("/")[0] for one in suggestions if "/" in one.path}
         self._folders = tops - PARTS.keys()
-        self._problems: dict[int, str] = {}  # images that cannot be shown, and why
+        self._classes = list(class_names)
         self._changing = threading.Lock()
+        guesses = {"": ""}
+        for name in {one.predicted for one in suggestions if one.predicted}:
+            try:
+                guesses[name] = self._class_named(name)
+            except UserError:  # nobody could accept this guess
+                guesses[name] = ""
+        self._suggestions = [one._replace(predicted=guesses[one.predicted]) for one in suggestions]
+        # New classes come at the end: the keys of the others stay.
+        self._classes = sorted({*class_names, *guesses.values()} - {""}, key=natural_key)
+        self._problems: dict[int, str] = {}  # images that cannot be shown, and why
 
     def __len__(self) -> int:
         return len(self._suggestions)
@@ -121,8 +129,11 @@ class Session:
             if labels.get(self._suggestions[place].path):
                 continue
             if not self._paths[place].is_file():
-                self._problems[place] = "is not there any more"
-            elif place not in self._problems:
+                self._problems[place] = _GONE
+                continue
+            if self._problems.get(place) == _GONE:  # it has come back
+                self._problems.pop(place, None)
+            if place not in self._problems:
                 return place
         return None
 
@@ -167,24 +178,27 @@ class Session:
         return name, had
 
     def _class_named(self, label: str) -> str:
-        """The class of this name, with the upper and lower case that it has."""
+        """The class of this name, with the upper and lower case that it has.
+
+        Raises:
+            UserError: if labels.csv would refuse it, or if it cannot be a new class.
+        """
         name = unicodedata.normalize("NFC", label.strip())
         with self._changing:
-            if name in self._classes:
-                return name
-            for known in self._classes:
-                if known.casefold() == name.casefold():
-                    return known
+            same = [known for known in self._classes if known.casefold() == name.casefold()]
+        is_new = not same
+        if not is_new:
+            name = name if name in same else same[0]
         start = f"The class {name!a}"
         if not name:
             raise UserError("The name of a class is missing.")
-        if len(name) > _LONGEST:
+        if is_new and len(name) > _LONGEST:
             raise UserError(f"A name of {len(name)} letters is too long; give {_LONGEST} at most.")
         if wrong := why_no_class(name):
             raise UserError(f"{start} {wrong}; give another name.")
         if name.casefold() in NO_LABEL:
             raise UserError(f"{start} would read as no label in {TABLE}; give another name.")
-        if name in self._folders:
+        if is_new and name in self._folders:
             raise UserError(
                 f"{start} has the name of a folder, whose images would all become {name!a}; give "
                 "another name, or rename the folder and start again."

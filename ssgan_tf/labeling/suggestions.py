@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ssgan_tf.config import UserError
 
-COLUMNS = ("rank", "path", "predicted", "probability", "reason")
+COLUMNS = ("rank", "path", "predicted", "probability", "reason")  # as `suggest` writes them
 
 
 class Suggestion(NamedTuple):
@@ -64,11 +64,11 @@ def read_suggestions(path: Path, flag: str) -> list[Suggestion]:
 
 def _suggestion(row: dict[str, str | None], where: str) -> Suggestion:
     """The suggestion of a row."""
-    path, predicted, number, reason = ((row[name] or "").strip() for name in COLUMNS[1:])
+    path, predicted, number, reason = (row[name] or "" for name in COLUMNS[1:])
     if not path:
         raise UserError(f"{where} has no path; write the file again with suggest.")
     probability = None
-    if number:
+    if number := number.strip():
         try:
             probability = float(number)
         except ValueError:

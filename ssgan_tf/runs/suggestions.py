@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ssgan_tf.config import UserError
+from ssgan_tf.config import Config, UserError
 from ssgan_tf.inference import suggestion
-from ssgan_tf.inference.suggestion import Suggestion
+from ssgan_tf.inference.suggestion import Choice
 from ssgan_tf.inference.suspicious_labels import Suspicious, find_suspicious
+from ssgan_tf.labeling.suggestions import COLUMNS
 from ssgan_tf.reporting import contact_sheet
 from ssgan_tf.reporting.contact_sheet import Section, Tile
 from ssgan_tf.runs.pool import Pool
@@ -40,7 +41,7 @@ class Found(NamedTuple):
     """
 
     strategy: str
-    suggestions: list[Suggestion]
+    suggestions: list[Choice]
     suspicious: list[Suspicious]
 
 
@@ -51,11 +52,14 @@ class Written(NamedTuple):
         page: suggestions.html.
         table: suggestions.csv.
         command: what to type next.
+        train: what to type when the images of a folder have their labels: the run's command,
+            for a new run with all labels; empty without a run.
     """
 
     page: Path
     table: Path
     command: str
+    train: str = ""
 
 
 def choose(pool: Pool, n: int, strategy: str, folds: int, seed: int) -> Found:
@@ -137,7 +141,7 @@ def write(directory: Path, pool: Pool, found: Found, run_dir: str) -> Written:
         directory.mkdir(parents=True, exist_ok=True)
         _write_csv(
             directory / TABLE,
-            ("rank", "path", "predicted", "probability", "reason"),
+            COLUMNS,
             ((pool.ids[i], *_predicted(pool, i), reason) for i, reason in found.suggestions),
         )
         _write_csv(
@@ -154,7 +158,8 @@ def write(directory: Path, pool: Pool, found: Found, run_dir: str) -> Written:
             f"--output_dir={directory}: cannot be written to ({error.strerror}); give another "
             "directory."
         ) from error
-    return Written(directory / PAGE, directory / TABLE, shlex.join(command))
+    train = _with_all_labels(pool.config) if run_dir and pool.root else []
+    return Written(directory / PAGE, directory / TABLE, shlex.join(command), shlex.join(train))
 
 
 def _next_command(directory: Path, pool: Pool, found: Found) -> list[str]:
@@ -168,6 +173,11 @@ def _next_command(directory: Path, pool: Pool, found: Found) -> list[str]:
         *("python", "-m", "ssgan_tf.label", f"--suggestions={directory / TABLE}"),
         f"--dataset={pool.config.dataset}",
     ]
+
+
+def _with_all_labels(config: Config) -> list[str]:
+    """The command of a new run that takes the new labels too."""
+    return dataclasses.replace(config, labeled="all", labels_from="", run_dir="").command()
 
 
 def _predicted(pool: Pool, index: int) -> tuple[str, str]:

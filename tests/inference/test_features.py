@@ -23,8 +23,3 @@ def test_features_and_logits_are_those_of_the_classifier_whatever_the_batches(
     np.testing.assert_allclose(found.logits, expected.class_logits, rtol=1e-4, atol=1e-5)
     lengths = np.linalg.norm(expected.features, axis=1, keepdims=True)
     np.testing.assert_allclose(found.features, expected.features / lengths, rtol=1e-4, atol=1e-5)
-
-
-def test_features_of_length_zero_stay() -> None:
-    found = features.unit_length(np.array([[3.0, 4.0], [0.0, 0.0]]))
-    np.testing.assert_allclose(found, [[0.6, 0.8], [0.0, 0.0]])

@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from ssgan_tf.inference.pixel_features import COMPONENTS, _edges, _raw, _tiles, describe
+from ssgan_tf.inference.pixel_features import (
+    COMPONENTS,
+    _edges,
+    _raw,
+    _tiles,
+    describe,
+    unit_length,
+)
 
 
 @pytest.mark.parametrize(("side", "channels"), [(16, 1), (32, 3), (128, 3)])
@@ -33,3 +40,8 @@ def test_edges_are_counted_by_tile_and_direction() -> None:
 def test_images_in_one_color_have_features_too() -> None:
     assert np.isfinite(_raw(np.zeros((3, 32, 32, 3), np.uint8))).all()
     assert np.isfinite(describe(np.full((3, 32, 32, 3), 7, np.uint8))).all()
+
+
+def test_features_of_length_zero_stay() -> None:
+    found = unit_length(np.array([[3.0, 4.0], [0.0, 0.0]]))
+    np.testing.assert_allclose(found, [[0.6, 0.8], [0.0, 0.0]])

@@ -114,6 +114,7 @@ def test_there_are_never_more_clusters_than_images() -> None:
     ("strategy", "labels", "classes", "expected"),
     [
         ("auto", 0, 0, "typical"),
+        ("auto", 1000, 0, "typical"),  # nobody can be uncertain yet
         ("auto", 10 * FEW_LABELS - 1, 10, "typical"),
         ("auto", 10 * FEW_LABELS, 10, "uncertain"),
         ("random", 0, 10, "random"),

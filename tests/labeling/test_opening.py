@@ -85,6 +85,26 @@ def test_names_that_cannot_be_classes_are_refused(tmp_path: Path) -> None:
     assert session.given == 1
 
 
+def test_a_class_of_the_folder_that_reads_as_no_label_is_refused(tmp_path: Path) -> None:
+    pictures(tmp_path, "train/nan/1.png", "train/cat/2.png", "unlabeled/3.png")
+    session, _ = open_session(f"folder:{tmp_path}")
+    with pytest.raises(UserError, match="'nan' would read as no label"):
+        session.answer(0, "nan", "")
+    session.answer(0, "cat", "")  # nothing was written that locks the table
+
+
+@pytest.mark.parametrize("guess", ["N/A", "two\nlines", "x" * 101, "holiday"])
+def test_guesses_that_cannot_be_classes_are_left_out(tmp_path: Path, guess: str) -> None:
+    pictures(tmp_path, "holiday/1.png", "holiday/2.png")
+    (tmp_path / "labels.csv").write_text("file,label\nholiday/1.png,Dog\n")
+    csv = suggest(tmp_path / "s.csv", ["holiday/2.png"], guess)
+    state = open_session(f"folder:{tmp_path}", str(csv))[0].state(0)
+    assert state["classes"] == ["Dog"] and state["image"]["predicted"] == ""
+    csv = suggest(tmp_path / "s.csv", ["holiday/2.png"], " dog ")
+    state = open_session(f"folder:{tmp_path}", str(csv))[0].state(0)
+    assert state["classes"] == ["Dog"] and state["image"]["predicted"] == "Dog"
+
+
 def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
     assert "is a data set of TensorFlow Datasets" in message("svhn_cropped")
     assert "needs a path" in message("folder:")

@@ -138,6 +138,71 @@ def test_what_other_windows_and_programs_did_is_told(
     ]
 
 
+def test_an_image_that_is_not_on_the_screen_gets_no_label(
+    page: browser.Page, server: LabelingServer, names: list[str], tmp_path: Path
+) -> None:
+    open_page(page, server)
+    page.run(
+        "globalThis.real = fetch; images.clear(); fetch = (path, options) => "
+        "String(path).startsWith('image/') ? Promise.reject(new TypeError()) : real(path, options)"
+    )
+    press(page, "1")
+    table = tmp_path / "x/labels.csv"
+    answered = f"file,label\n{names[0]},circle\n"
+    for key in ("1", "Enter"):
+        press(page, key)
+        assert text(page, "#about") == names[1] and table.read_text() == answered
+        assert "The program does not answer" in text(page, "#note")
+    page.run("fetch = real")
+    press(page, "2")
+    assert "Answer now" in text(page, "#note") and table.read_text() == answered
+    press(page, "2")
+    assert table.read_text() == f"{answered}{names[1]},square\n"
+
+
+def test_an_image_that_the_browser_cannot_decode_is_skipped(
+    page: browser.Page, server: LabelingServer, names: list[str], tmp_path: Path
+) -> None:
+    open_page(page, server)
+    page.run(
+        "globalThis.real = HTMLImageElement.prototype.decode; globalThis.fails = 1; "
+        "HTMLImageElement.prototype.decode = function () { return fails-- > 0 "
+        "? Promise.reject(new DOMException('', 'EncodingError')) : real.call(this); }"
+    )
+    press(page, "1")
+    assert text(page, "#about") == names[2]
+    assert f"{names[1]} cannot be shown by this browser; skipped" in text(page, "#note")
+    page.run("fails = 1000")
+    press(page, "1")  # all others are tried once
+    press(page, "1")
+    assert (tmp_path / "x/labels.csv").read_text().split()[1:] == [
+        f"{names[0]},circle",
+        f"{names[2]},circle",
+    ]
+
+
+def test_enter_takes_a_class_that_begins_with_the_text_and_says_so(
+    page: browser.Page, server: LabelingServer, names: list[str], tmp_path: Path
+) -> None:
+    server.session.answer(0, "white_cat", "")
+    open_page(page, server)
+    for typed, chosen in (
+        ("white", "Enter: white_cat"),
+        ("cat", "Enter: New class “cat”"),
+        ("CIRCLE", "Enter: circle"),
+    ):
+        press(page, "/", *typed)
+        assert text(page, "#chosen") == chosen
+        assert page.run("document.querySelector('#chosen').offsetHeight") > 10  # it can be seen
+        press(page, "Enter")
+    press(page, "/", *"cat")
+    assert text(page, "#chosen") == "Enter: cat"
+    press(page, "Enter")
+    given = ["white_cat", "white_cat", "cat", "circle", "cat"]
+    lines = [f"{name},{label}" for name, label in zip(names, given, strict=False)]
+    assert (tmp_path / "x/labels.csv").read_text().split()[1:] == lines
+
+
 def test_the_page_fits_a_phone_and_is_usable_without_a_mouse(
     page: browser.Page, server: LabelingServer, tmp_path: Path
 ) -> None:

@@ -30,8 +30,8 @@ class Answer(NamedTuple):
 class Window:
     """A browser's window, as far as the server sees it."""
 
-    def __init__(self, server: LabelingServer) -> None:
-        self.server = server
+    def __init__(self, server: LabelingServer, thread: threading.Thread | None = None) -> None:
+        self.server, self.thread = server, thread
         self.host = f"127.0.0.1:{server.server_port}"
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str | None) -> Answer:
@@ -76,7 +76,7 @@ def window(root: Path, tmp_path: Path) -> Iterator[Window]:
     with LabelingServer(session) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield Window(server)
+        yield Window(server, thread)
         server.shutdown()
         thread.join()
 
@@ -234,6 +234,9 @@ def test_images_that_are_gone_or_damaged_are_skipped_and_named(window: Window, r
     first, second = sorted(state["problems"])
     assert first == "unlabeled/01.png is not there any more"
     assert second.startswith("unlabeled/02.png is not an image")
+    picture(root / "unlabeled/01.png", 1)  # it comes back
+    state = window.get("state?after=0").json
+    assert state["image"]["index"] == 1 and len(state["problems"]) == 1
     picture(root / "unlabeled/02.png", 2)  # it is repaired
     assert window.get("image/2").status == 200
     assert window.get("state?after=1").json["image"]["index"] == 2
@@ -253,6 +256,7 @@ def test_an_answer_that_cannot_be_written_is_one_sentence(window: Window, root: 
 def test_requests_that_the_page_does_not_make_are_refused(window: Window) -> None:
     path = f"/{window.server.token}/answer"
     bodies: tuple[Any, ...] = (b"{", b"[]", b"[" * 5000, {"index": "x"}, {"index": None})
+    bodies += (b'{"index": Infinity}', b'{"index": NaN}')
     bodies += ({"index": 0, "label": 3, "before": ""}, {"index": 0, "label": "x"})
     for body in bodies:
         answer = window.ask("POST", path, body)
@@ -275,6 +279,9 @@ def test_finish_says_what_is_next_and_ends_the_server(window: Window, root: Path
         "next": f"python -m ssgan_tf.train --dataset=folder:{root}",
         "lacks": "",
     }
+    assert window.thread
+    window.thread.join(10)
+    assert not window.thread.is_alive()
 
 
 def test_a_port_that_is_taken_is_one_sentence(window: Window) -> None:

@@ -25,6 +25,12 @@ def test_suggestions_keep_their_order_and_may_lack_a_prediction(tmp_path: Path) 
     ]
 
 
+def test_names_of_files_keep_their_spaces(tmp_path: Path) -> None:
+    assert read(tmp_path, HEADER + "1, a.png ,cat, 0.5 ,near\n") == [
+        Suggestion(" a.png ", "cat", 0.5, "near")
+    ]
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

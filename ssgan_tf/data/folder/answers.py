@@ -148,6 +148,8 @@ class Answers:
                 os.fsync(file.fileno())
             except OSError:
                 os.ftruncate(file.fileno(), size)
+                if is_new:  # an empty one would make training ask for labels
+                    os.unlink(os.path.realpath(self._path))
                 raise
             after = os.fstat(file.fileno())
         if is_new:

@@ -18,10 +18,8 @@ from typing import NamedTuple
 from ssgan_tf.config import UserError
 from ssgan_tf.data.folder.labels_csv import Label, read_labels
 from ssgan_tf.data.folder.names import PARTS, TABLE, ask_about, listed, shown, why_no_class
-from ssgan_tf.data.folder.walk import kind_of, list_folder, natural_key, walk_images
+from ssgan_tf.data.folder.walk import holds_runs, kind_of, list_folder, natural_key, walk_images
 from ssgan_tf.data.images.decoding import is_image_name
-
-_LOOKED_AT = 20  # folders that are searched for a run
 
 
 class Item(NamedTuple):
@@ -100,7 +98,7 @@ class _Reading:
         self._notes: list[str] = []
         self._class_folders: dict[str, str] = {}  # class -> its folder for training
         folders, self._files = self._entries("")
-        self._folders = [name for name in folders if not self._holds_runs(name)]
+        self._folders = [name for name in folders if not holds_runs(root / name)]
         self._unused += [f"{name}/ (runs)" for name in folders if name not in self._folders]
         self._has_train = "train" in self._folders
         self._has_table = TABLE in self._files
@@ -193,17 +191,6 @@ class _Reading:
                 self._skipped.append((self._identity(entry.path), kind))
         return named["folder"], named["file"]
 
-    def _holds_runs(self, folder: str) -> bool:
-        """Whether it holds runs, which training writes to the folder where it was started."""
-        try:
-            within = ["", *(entry.name for entry in list_folder(self._root / folder)[:_LOOKED_AT])]
-        except OSError:
-            return False
-        files = ("config.json", "labels.json")
-        return any(
-            all((self._root / folder / name / file).is_file() for file in files) for name in within
-        )
-
     def _add(self, folder: str, part: str, label: str | None, loose: bool = False) -> None:
         """Adds all images below a folder."""
         found = walk_images(self._root / folder)
@@ -277,7 +264,8 @@ class _Reading:
         """
         skipped = [identity for identity, _ in self._skipped]
         rows = read_labels(self._root / TABLE, set(ids), skipped, self._flag)
-        of_folders = self._classes_at_the_top({i: row.name for i, row in rows.items() if row.name})
+        named = {identity: row.name for identity, row in rows.items() if row.name}
+        of_folders = self._classes_at_the_top(ids, named)
         result = []
         for identity, label in zip(ids, labels, strict=True):
             label = label or of_folders.get(identity.partition("/")[0])
@@ -290,20 +278,25 @@ class _Reading:
             result.append(row.name or None)
         return result
 
-    def _classes_at_the_top(self, rows: dict[str, str]) -> dict[str, str]:
+    def _classes_at_the_top(self, ids: list[str], rows: dict[str, str]) -> dict[str, str]:
         """Folder -> class, beside labels.csv; `rows`: its labels by id.
 
-        If it gives labels to images in unlabeled/ alone, all else means what it meant without it.
-        Otherwise only folders that have the name of one of its classes are classes.
+        If it gives labels to images in unlabeled/ alone, and the folder would do without it, all
+        else means what it meant without it. Otherwise only folders that have the name of one of its
+        classes are classes.
         """
         if self._has_train:
             return {}
         folders = [name for name in self._folders if name not in PARTS]
         has_unlabeled = any(PARTS.get(name) == "unlabeled" for name in self._folders)
         if has_unlabeled and {identity.partition("/")[0] for identity in rows} <= PARTS.keys():
+            filled = {identity.partition("/")[0] for identity in ids if "/" in identity}
             classes = [self._class_of(name) for name in folders if name[0] != "_"]
-            self._only_folders = bool(classes)
-            return {name: name for name in classes}
+            classes = [name for name in classes if name in filled]
+            if len(classes) >= (2 if self._labels_needed else 1):
+                self._only_folders = True
+                self._notes.append(f"classes by their folders: {listed(classes)}")
+                return {name: name for name in classes}
         names = [unicodedata.normalize("NFC", name) for name in folders]
         found = {name: name for name in names if name in rows.values()}
         others = [f"{name}/" for name in names if name not in found and name[0] != "_"]

@@ -22,6 +22,7 @@ _SYSTEM_FOLDERS = {
 _THUMBNAIL_FOLDERS = {"@eadir", "@__thumb"}  # within _SYSTEM_FOLDERS
 _SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"}
 _SYSTEM_NAMES = _SYSTEM_FOLDERS | _SYSTEM_FILES
+_LOOKED_AT = 20  # folders that are searched for a run
 _KINDS = (
     (stat.S_ISFIFO, "a pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -182,3 +183,13 @@ def natural_key(name: str) -> tuple[list[str | int], str, str]:
     composed = unicodedata.normalize("NFC", name)
     parts = re.split(r"(\d+)", composed)
     return [int(part) if part.isdecimal() else part for part in parts], composed, name
+
+
+def holds_runs(folder: Path) -> bool:
+    """Whether it holds runs, which training writes to the folder where it was started."""
+    try:
+        within = ["", *(entry.name for entry in list_folder(folder)[:_LOOKED_AT])]
+    except OSError:
+        return False
+    files = ("config.json", "labels.json")
+    return any(all((folder / name / file).is_file() for file in files) for name in within)

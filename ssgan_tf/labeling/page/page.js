@@ -4,6 +4,8 @@
 let state = null;
 // Keys do nothing until the next image is there: nobody labels what they have not seen.
 let busy = true;
+// Whether the image of `state` is on the screen: only then it gets a label.
+let shown = false;
 let finished = false;
 let asked = false; // whether to finish although images are left
 // Answers and skips of this window, which are undone in turn; a reload keeps them.
@@ -71,22 +73,30 @@ const next = async (index) => (await ask(`state?after=${index}`)).json();
 
 // Shows an image, or the next one that can be shown.
 async function show(found) {
+  const failed = new Set(); // numbers of images that this browser cannot show
   for (;;) {
+    shown = false;
     state = found;
     asked = false;
     describe();
     if (!state.image) return;
     const { index, following } = state.image;
     try {
+      if (failed.has(index)) return; // no other one is left
       const blob = await image(index);
       const picture = $("picture");
       URL.revokeObjectURL(picture.src);
       picture.src = URL.createObjectURL(blob);
-      await picture.decode();
+      await picture.decode().catch(() => {
+        failed.add(index);
+        images.delete(index);
+        throw new Refused({ error: "cannot be shown by this browser" });
+      });
       fit();
       picture.classList.remove("waiting");
       for (const number of images.keys()) if (number !== index) images.delete(number);
       if (following !== null && following !== index) image(following);
+      shown = true;
       return;
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
@@ -148,12 +158,14 @@ function element(name, text = "", kind = "") {
 
 const typed = () => $("search").value.trim().normalize("NFC");
 
+const begins = (name) => name.toLowerCase().startsWith(typed().toLowerCase());
+
 // The classes that fit what was typed: those that begin with it first.
 function matches() {
   const wanted = typed().toLowerCase();
   if (!wanted) return state.classes;
   const found = state.classes.filter((name) => name.toLowerCase().includes(wanted));
-  const rank = (name) => (name.toLowerCase() === wanted ? 0 : name.toLowerCase().startsWith(wanted) ? 1 : 2);
+  const rank = (name) => [name === typed(), name.toLowerCase() === wanted, begins(name)].indexOf(true) + 1 || 4;
   return found.sort((a, b) => rank(a) - rank(b));
 }
 
@@ -180,7 +192,9 @@ function list() {
     const button = element("button");
     button.append(element("span", `New class “${text}”`));
     button.addEventListener("click", () => act(() => answer(text)));
-    buttons.push(button);
+    // The first button is what Enter takes; a class that only has the text within is not meant.
+    if (found.length && begins(found[0])) buttons.push(button);
+    else buttons.unshift(button);
   }
   for (const button of buttons) button.type = "button";
   if (text) buttons[0].classList.add("taken");
@@ -190,6 +204,11 @@ function list() {
 }
 
 async function answer(label) {
+  if (!shown) {
+    await show(state);
+    if (shown) note("The image was not on the screen before. Answer now.", true);
+    return;
+  }
   const { index, label: before } = state.image;
   let found;
   try {

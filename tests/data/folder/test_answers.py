@@ -185,6 +185,10 @@ def test_a_full_disk_leaves_the_table_as_it_was(
             one.write(identity, "dog", before)
         assert content(tmp_path) == b"a.png,cat\n"
     assert sorted(os.listdir(tmp_path)) == [".labels.csv.lock", "labels.csv"]
+    (tmp_path / "labels.csv").unlink()
+    with pytest.raises(UserError, match="no label can be written"):
+        one.write("a.png", "cat", "")
+    assert os.listdir(tmp_path) == [".labels.csv.lock"]  # the first answer leaves no empty table
 
 
 def test_a_read_only_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -308,10 +308,21 @@ def test_labels_of_unlabeled_images_alone_leave_class_folders_as_they_were(tmp_p
         ],
         "test": [("test/dog/1.png", "dog")],
     }
+    assert "classes by their folders: cat, dog\n" in notes(tmp_path) + "\n"
     assert "loose.png" in notes(tmp_path) and "_aside/1.png" in notes(tmp_path)
     table(tmp_path, "file,label", "unlabeled/1.png,bird", "cat/1.png,bird")
     # A table that labels images in other folders says which of those are classes.
     assert read_layout(tmp_path, FLAG, labels_needed=False).class_names == ["bird", "dog"]
+
+
+def test_one_folder_beside_labels_of_unlabeled_images_is_no_class(tmp_path: Path) -> None:
+    fill(tmp_path, "photos/1.png", "unlabeled/1.png", "unlabeled/2.png", "papers/1.pdf")
+    table(tmp_path, "unlabeled/1.png,bird", "unlabeled/2.png,cat")
+    layout = read_layout(tmp_path, FLAG)
+    assert layout.class_names == ["bird", "cat"]
+    assert dict(parts(layout)["train"])["photos/1.png"] is None
+    table(tmp_path, "unlabeled/1.png,bird", "unlabeled/2.png,photos")
+    assert dict(parts(read_layout(tmp_path, FLAG))["train"])["photos/1.png"] == "photos"
 
 
 def test_class_folders_beside_a_table_must_have_names_of_classes(tmp_path: Path) -> None:
