@@ -28,10 +28,11 @@ def test_a_narrow_network_is_far_above_chance_on_images_it_has_not_seen(
             discriminator_width=16,
             learning_rate=1e-3,
             drop_rate=0.0,
-            steps=600,
+            image_size=16,
+            steps=400,
             eval_every=100,  # at the end alone
         )
     )
-    # Measured with seeds 0 to 3: 74%, 68%, 76% and 77%. By chance 10%, and 17% for an answer that
+    # Measured with seeds 0 to 3: 60%, 58%, 67% and 54%. By chance 10%, and 17% for an answer that
     # is always the most frequent digit.
-    assert results["test_accuracy"] > 0.5
+    assert results["test_accuracy"] > 0.4
