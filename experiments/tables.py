@@ -9,6 +9,7 @@ of the README's first command. The words are in experiments/results_template.md.
 """
 
 import argparse
+import collections
 import csv
 import json
 import statistics
@@ -16,7 +17,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from experiments import records, runs
+from experiments import records, runs, suggested
 from experiments.records import HERE, Found, Row
 from experiments.runs import DATA, LABELS, METHODS, RUNS, Run
 
@@ -175,6 +176,23 @@ def time_table(found: Found) -> str:
     return markdown(("with", f"seconds to {TARGET:.0%}, each seed", "median"), rows)
 
 
+def suggested_table(folder: Path) -> str:
+    """Accuracy over the number of labels, by how the images to label were chosen."""
+    path = folder / "suggested.csv"
+    values: dict[tuple[str, int, str], list[float]] = collections.defaultdict(list)
+    for row in _read(path) if path.exists() else []:
+        key = row["data"], int(row["labels"]), row["choice"]
+        values[key].append(float(row["test_accuracy"]))
+    rows = []
+    for data in suggested.DATA:
+        for labels in suggested.BUDGETS:
+            cells = [values[data, labels, choice] for choice in suggested.CHOICES]
+            if any(cells):
+                shown = [f"{spread(cell)} ({len(cell)})" if cell else "" for cell in cells]
+                rows.append((data, str(labels), *shown))
+    return markdown(("data", "labels", *suggested.CHOICES), rows)
+
+
 def dropped_table(folder: Path) -> str:
     """What was tried and is not in the program."""
     rows = []
@@ -251,6 +269,7 @@ def document(found: Found, folder: Path = HERE) -> str:
         "long": long_table(found),
         "time": time_table(found),
         "realness": realness_tables(folder),
+        "suggested": suggested_table(folder),
         "dropped": dropped_table(folder),
     }
     text = (HERE / "results_template.md").read_text()

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import multiprocessing
+import shutil
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import records, run, runs, tables
+from experiments import records, run, runs, suggested, tables
 from experiments.realness import patchwork
 from experiments.runs import DATA, FOLDERS, RUNS, Run
 from experiments.stress import kill_test, soak
@@ -542,6 +543,54 @@ def test_figures_are_the_same_bytes_for_the_same_results(tmp_path: Path) -> None
         figures.draw(found, tmp_path / name)
     content = (tmp_path / "one" / "labels.svg").read_bytes()
     assert content == (tmp_path / "two" / "labels.svg").read_bytes() and b"</svg>" in content
+
+
+# Suggested labels
+
+
+def test_a_chain_of_suggestions_builds_on_the_round_before() -> None:
+    chain = suggested.Chain("house_numbers", 1, "suggested")
+    words = suggested.commands(chain)
+    assert [command[0] for command in words] == ["ssgan_tf.suggest", "ssgan_tf.train"] * 4
+    assert "--dataset=house_numbers" in words[0] and "--n=10" in words[0]
+    assert f"--run_dir={chain.directory(10)}" in words[2] and "--n=30" in words[2]
+    labels = chain.directory(10) / "suggested_labels.json"
+    assert f"--labels_from={labels}" in words[3] and "--labeled=40" in words[3]
+    for command in words[1::2]:
+        parse_config(command, "", "")  # a UserError fails this test
+    drawn = suggested.commands(chain._replace(choice="balanced"))
+    assert [command[0] for command in drawn] == ["ssgan_tf.train"] * 4
+    assert not any("labels_from" in word for command in drawn for word in command)
+
+
+def test_the_table_of_suggestions_has_mean_deviation_and_seeds(tmp_path: Path) -> None:
+    head = "data,seed,choice,labels,test_accuracy,classes,seconds,commit"
+    rows = [f"svhn_cropped,{seed},suggested,40,{0.7 + 0.1 * seed},10,9,x" for seed in (0, 1)]
+    (tmp_path / "suggested.csv").write_text("\n".join([head, *rows]) + "\n")
+    (found,) = cells(tables.suggested_table(tmp_path))
+    assert found == ["svhn_cropped", "40", "75.0 ± 7.1 (2)", "", ""]
+    assert tables.suggested_table(tmp_path / "nowhere") == tables.NOT_YET
+
+
+def test_results_of_chains_are_put_beside_those_that_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suggested, "PLACE", tmp_path)
+    path = tmp_path / "table.csv"
+    chain = suggested.Chain("cifar10", 0, "random")
+    for labels, accuracy in ((10, 0.2), (40, 0.3)):
+        directory = chain.directory(labels)
+        directory.mkdir()
+        results = {"test_accuracy": accuracy, "recall": {"a": 0.5, "b": 0.0, "c": None}}
+        results |= {"wall_seconds": 9.6, "versions": {"git_commit": "abc"}}
+        (directory / "results.json").write_text(json.dumps(results))
+        suggested.write(path)
+    shutil.rmtree(chain.directory(10))  # only its row is left
+    suggested.write(path)
+    assert path.read_text().splitlines()[1:] == [
+        "cifar10,0,random,10,0.2000,1,10,abc",
+        "cifar10,0,random,40,0.3000,1,10,abc",
+    ]
 
 
 def test_what_was_dropped_is_kept_with_the_commit_that_measured_it() -> None:
