@@ -129,3 +129,18 @@ def test_augment_does_what_the_flags_say_and_gradients_go_through() -> None:
     np.testing.assert_array_equal(found, expected)
     assert np.count_nonzero(tape.gradient(total, images)) > images.shape.num_elements() / 2
     np.testing.assert_array_equal(augment(images, config, Seeds()), images)
+
+
+def test_augment_can_be_compiled_with_its_gradient() -> None:
+    config = Config(augment_shift=0.125, augment_flip=True, augment_color=0.1, augment_cutout=0.25)
+    seeds = Seeds(*(tf.constant([1, seed]) for seed in range(4)))
+
+    @tf.function(jit_compile=True)
+    def gradient(images: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            total = tf.reduce_sum(augment(images, config, seeds))
+        return tape.gradient(total, images)
+
+    found = gradient(tf.constant(IMAGES / 255 - 0.5, tf.float32)).numpy()
+    assert np.isfinite(found).all() and np.count_nonzero(found) > IMAGES.size / 2

@@ -50,6 +50,12 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
 B, L, STEPS = 16, 8, 20
 preset, method = sys.argv[1].split()
+ALL = {
+    "labeled_batch_size": L,
+    "augment_cutout": 0.25,
+    "augment_fakes": True,
+    "distribution_alignment": True,
+}
 config = Config.from_preset(
     preset,
     method=method,
@@ -60,7 +66,7 @@ config = Config.from_preset(
     drop_rate=0.0,
     consistency_threshold=0.2,
     augment_flip=True,
-    **({"labeled_batch_size": L} if "tuned semi_supervised" in sys.argv else {}),
+    **(ALL if "tuned semi_supervised" in sys.argv else {}),
 )
 rng = np.random.default_rng(0)
 batches = [
