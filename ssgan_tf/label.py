@@ -5,11 +5,14 @@
 Each answer is in the folder's labels.csv, on the disk, before the next image is shown.
 """
 
+import shlex
 import sys
 
+from ssgan_tf.config import expand_user
 from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
 from ssgan_tf.labeling.opening import open_session
 from ssgan_tf.labeling.server import LabelingServer
+from ssgan_tf.runs import config_file
 from ssgan_tf.system import streams
 from ssgan_tf.system.streams import in_one_line
 
@@ -24,13 +27,22 @@ FLAGS = (
 )
 
 
+def _train_command(dataset: str, suggestions: str) -> str:
+    """As the run was trained that suggested the images; empty if none did."""
+    run = expand_user(suggestions).parent
+    if not suggestions or not (run / "config.json").exists():
+        return ""
+    return shlex.join(config_file.command_with_new_labels(run, dataset))
+
+
 @streams.used()
 def main(argv: list[str] | None = None) -> None:
     """The command line; ends when the page says so, or with Ctrl-C."""
     program, description = "python -m ssgan_tf.label", "Labels images of a folder in the browser."
     with errors_as_sentences():
         values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
-        session, notes = open_session(values.dataset, values.suggestions)
+        train = _train_command(values.dataset, values.suggestions)
+        session, notes = open_session(values.dataset, values.suggestions, train)
         server = LabelingServer(session, values.port)
         order = f"in the order of {values.suggestions}" if values.suggestions else "at random"
         print(f"Label:    {len(session):,} images, {in_one_line(order)}; {session.done:,} are done")

@@ -13,7 +13,7 @@ from PIL import Image
 
 from ssgan_tf import suggest
 from ssgan_tf.data import label_split
-from ssgan_tf.labeling.suggestions import COLUMNS
+from ssgan_tf.labeling.suggestions_csv import COLUMNS
 from ssgan_tf.runs import suggestions, without_labels
 
 

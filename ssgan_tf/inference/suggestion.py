@@ -167,8 +167,7 @@ def _stands_for(size: int, labels: int) -> str:
     """The reason for a typical image of a cluster."""
     if size == 1:
         return "like no other image"
-    has = {0: "none with a label", 1: "one with a label"}.get(labels, f"{labels:,} with a label")
-    return f"typical of {size:,} similar images, {has}"
+    return f"typical of {size:,} similar images, {labels or 'none'} labeled or suggested before"
 
 
 def _uncertain(

@@ -1,6 +1,7 @@
 """The images of a folder that are to be labeled: suggested ones, or all in a random order."""
 
 import hashlib
+import shlex
 from collections.abc import Iterable
 
 from ssgan_tf.config import FOLDER, UserError, expand_user, is_folder
@@ -8,16 +9,17 @@ from ssgan_tf.data.folder.answers import Answers
 from ssgan_tf.data.folder.layout import Item, read_layout
 from ssgan_tf.data.folder.names import listed
 from ssgan_tf.labeling.session import Session
-from ssgan_tf.labeling.suggestions import Suggestion, read_suggestions
+from ssgan_tf.labeling.suggestions_csv import Suggestion, read_suggestions
 
 
-def open_session(dataset: str, suggestions: str = "") -> tuple[Session, list[str]]:
+def open_session(dataset: str, suggestions: str = "", train: str = "") -> tuple[Session, list[str]]:
     """Reads a folder, and checks that labels can be written there.
 
     Args:
         dataset: folder:PATH.
         suggestions: the path of a suggestions.csv; empty: all images without a label, in a random
             order that is always the same.
+        train: the command to type next; empty: that of a first run.
 
     Returns:
         The session, and lines that the user should read.
@@ -27,6 +29,7 @@ def open_session(dataset: str, suggestions: str = "") -> tuple[Session, list[str
             or is not the one of the suggestions.
     """
     flag = f"--dataset={dataset}"
+    train = train or shlex.join(["python", "-m", "ssgan_tf.train", flag])
     if not is_folder(dataset):
         raise UserError(
             f"{flag}: is a data set of TensorFlow Datasets, whose images have their labels "
@@ -50,8 +53,8 @@ def open_session(dataset: str, suggestions: str = "") -> tuple[Session, list[str
             )
         if all(labels.get(one.path) for one in chosen):
             raise UserError(
-                f"{asked}: all {len(chosen):,} images have a label now; train with them: python -m "
-                f"ssgan_tf.train --dataset={dataset}."
+                f"{asked}: all {len(chosen):,} images have a label now; train with them, or leave "
+                f"the flag out to label the rest: {train}"
             )
     else:
         chosen = [Suggestion(name) for name in _shuffled(items) if not labels.get(name)]
@@ -60,7 +63,7 @@ def open_session(dataset: str, suggestions: str = "") -> tuple[Session, list[str
                 f"{flag}: has no image without a label; put some into {root}/unlabeled/."
             )
     paths = [items[one.path].path for one in chosen]
-    return Session(dataset, chosen, paths, layout.class_names, answers), notes
+    return Session(dataset, chosen, paths, layout.class_names, answers, train), notes
 
 
 def _may_be_labeled(item: Item, labels: dict[str, str]) -> bool:

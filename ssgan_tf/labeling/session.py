@@ -1,7 +1,6 @@
 """Labeling one folder: its images in their order, its classes, and the answers so far."""
 
 import io
-import shlex
 import threading
 import unicodedata
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from ssgan_tf.data.folder.layout import read_layout
 from ssgan_tf.data.folder.names import PARTS, TABLE, shown, why_no_class
 from ssgan_tf.data.folder.walk import natural_key
 from ssgan_tf.data.images.decoding import ImageError, read_whole
-from ssgan_tf.labeling.suggestions import Suggestion
+from ssgan_tf.labeling.suggestions_csv import Suggestion
 
 SIDE = 1600  # pixels, of the square into which images are shrunk
 _LOSSLESS = 512  # pixels, of the longer side of images that are sent as PNG
@@ -33,6 +32,7 @@ class Session:
         paths: Sequence[Path],
         class_names: Sequence[str],
         answers: Answers,
+        train: str,
     ) -> None:
         """
         Args:
@@ -41,8 +41,9 @@ class Session:
             paths: of their files.
             class_names: those that the folder has.
             answers: the labels in its labels.csv.
+            train: the command to type next.
         """
-        self.dataset, self.answers = dataset, answers
+        self.dataset, self.answers, self._train = dataset, answers, train
         self.given = 0  # answers, less those that were taken back
         self._paths = paths
         # labels.csv would make such a folder a class, with all images in it.
@@ -80,7 +81,7 @@ class Session:
         found: dict[str, Any] = {
             "table": str(self.table),
             "labels": sum(map(bool, self.answers.read().values())),
-            "next": shlex.join(["python", "-m", "ssgan_tf.train", f"--dataset={self.dataset}"]),
+            "next": self._train,
             "lacks": "",
         }
         try:

@@ -120,9 +120,18 @@ def closing_lines(config: Config, results: Results) -> str:
         "",
         f"Look at it:        {shlex.join(['tensorboard', f'--logdir={directory.parent}'])}",
         f"Classify images:   {shlex.join(predict)} IMAGE...",
+        *_label_more(config, directory, results),
         *_beside_the_other_method(config, results),
     ]
     return "\n".join(lines)
+
+
+def _label_more(config: Config, directory: Path, results: Results) -> list[str]:
+    """For a folder with images without a label: which of them should get one."""
+    if not is_folder(config.dataset) or results["labeled"] == results["train_images"]:
+        return []
+    suggest = ["python", "-m", "ssgan_tf.suggest", f"--run_dir={directory}"]
+    return [f"Label more images: {shlex.join(suggest)}"]
 
 
 def _recall(recall: dict[str, float | None]) -> list[str]:

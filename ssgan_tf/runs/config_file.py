@@ -156,6 +156,22 @@ def continued(directory: Path, config: Config) -> Config:
     return dataclasses.replace(config.chosen_as(then, chosen), **younger)
 
 
+def command_with_new_labels(directory: Path, dataset: str) -> list[str]:
+    """The words of the command that trains as the run in `directory`, on all labels of its folder.
+
+    Numbers that were chosen for the run are chosen again, and a new directory is taken.
+
+    Args:
+        directory: of the run.
+        dataset: the folder, where it is now.
+    """
+    chosen = read_json(directory / "config.json", {"config": dict}).get("chosen", [])
+    automatic = AUTOMATIC | {"steps": 0}
+    changes = {name: automatic[name] for name in chosen if name in automatic}
+    changes |= {"dataset": dataset, "labeled": "all", "labels_from": "", "run_dir": ""}
+    return dataclasses.replace(read_config(directory), **changes).command()
+
+
 def longer(then: Config, now: Config) -> bool:
     """Whether `now` is the run `then` with more epochs, and nothing that it did depends on those.
 

@@ -75,16 +75,16 @@ def placed(config: Config) -> Config:
 
 
 def _has_other_labels(directory: Path, config: Config) -> bool:
-    """Whether it has a finished run with these flags, of the same folder before it changed."""
+    """Whether it has a finished run on the same folder, which has changed since."""
     if not all((directory / name).exists() for name in ("results.json", "config.json")):
         return False
-    config = config_file.continued(directory, config)
     then = config_file.read_config(directory)
-    if config_file.changed_flags(then, config) or config_file.moved(then, config):
+    if config_file.moved(then, config):
         return False  # this is reported
+    then = dataclasses.replace(then, cache_dir=config.cache_dir)
     root = expand_user(config.dataset.removeprefix(FOLDER))
     since = (directory / "labels.json").stat().st_mtime
-    return changed_since(root, since) and not finished_run.has_data_of(directory, config)
+    return changed_since(root, since) and not finished_run.has_data_of(directory, then)
 
 
 def _admitted(config: Config, directory: Path) -> Config:

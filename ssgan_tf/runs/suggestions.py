@@ -10,13 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ssgan_tf.config import Config, UserError
+from ssgan_tf.config import UserError, expand_user
 from ssgan_tf.inference import suggestion
 from ssgan_tf.inference.suggestion import Choice
 from ssgan_tf.inference.suspicious_labels import Suspicious, find_suspicious
-from ssgan_tf.labeling.suggestions import COLUMNS
+from ssgan_tf.labeling.suggestions_csv import COLUMNS
 from ssgan_tf.reporting import contact_sheet
 from ssgan_tf.reporting.contact_sheet import Section, Tile
+from ssgan_tf.runs import config_file
 from ssgan_tf.runs.pool import Pool
 from ssgan_tf.system.files import write_json, written_aside
 
@@ -158,7 +159,10 @@ def write(directory: Path, pool: Pool, found: Found, run_dir: str) -> Written:
             f"--output_dir={directory}: cannot be written to ({error.strerror}); give another "
             "directory."
         ) from error
-    train = _with_all_labels(pool.config) if run_dir and pool.root else []
+    train = []
+    if run_dir and pool.root:
+        run = expand_user(run_dir)
+        train = config_file.command_with_new_labels(run, pool.config.dataset)
     return Written(directory / PAGE, directory / TABLE, shlex.join(command), shlex.join(train))
 
 
@@ -173,11 +177,6 @@ def _next_command(directory: Path, pool: Pool, found: Found) -> list[str]:
         *("python", "-m", "ssgan_tf.label", f"--suggestions={directory / TABLE}"),
         f"--dataset={pool.config.dataset}",
     ]
-
-
-def _with_all_labels(config: Config) -> list[str]:
-    """The command of a new run that takes the new labels too."""
-    return dataclasses.replace(config, labeled="all", labels_from="", run_dir="").command()
 
 
 def _predicted(pool: Pool, index: int) -> tuple[str, str]:

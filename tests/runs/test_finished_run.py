@@ -288,6 +288,9 @@ def test_a_folder_with_new_labels_is_trained_on_in_a_new_directory(
     assert (first / "results.json").read_bytes() == before
     train.main(flags)
     assert f"{second} is finished already" in capsys.readouterr().out
+    write_image(folder / "train/cat/one_more.png", 60)
+    train_and_evaluate(dataclasses.replace(config, steps=1))  # other flags, too
+    assert read_results(first.with_name(f"{first.name}-3"))["steps"] == 1
 
 
 def test_a_label_that_was_corrected_makes_other_data(usual: tuple[Path, Path, Config]) -> None:

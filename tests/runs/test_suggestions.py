@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ssgan_tf import suggest
+from ssgan_tf import label, suggest
 from ssgan_tf.config import Config
 from ssgan_tf.flags import parse_config
 from ssgan_tf.inference.suggestion import Choice
-from ssgan_tf.labeling.suggestions import Suggestion, read_suggestions
+from ssgan_tf.labeling.suggestions_csv import Suggestion, read_suggestions
+from ssgan_tf.runs import config_file
 from ssgan_tf.runs.pool import Pool
 from ssgan_tf.runs.suggestions import Found, Written, write
 
@@ -37,11 +38,17 @@ def test_after_labeling_the_run_is_trained_again_with_its_flags_in_a_new_directo
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     flags = {"augment_flip": False, "image_size": 64}
-    found = written(tmp_path, "runs/first", labels_from="some.json", labeled=20, **flags)
+    run = tmp_path / "first"
+    run.mkdir()
+    config = Config(dataset=f"folder:{tmp_path}", labeled=20, **flags)
+    config_file.write_config(run, config.fit_to(100), config.automatic())
+    found = written(tmp_path, str(run), **flags)
     words = shlex.split(found.train)
     assert words[:3] == ["python", "-m", "ssgan_tf.train"]
     again = parse_config(words[2:], "", "")
-    assert again == Config(dataset=f"folder:{tmp_path}", **flags)
+    assert again == Config(dataset=f"folder:{tmp_path}", **flags)  # what was chosen is not given
+    assert label._train_command(f"folder:{tmp_path}", str(run / "suggestions.csv")) == found.train
+    assert label._train_command(f"folder:{tmp_path}", "") == ""
     assert shlex.split(found.command)[2] == "ssgan_tf.label"
     monkeypatch.setattr(suggest, "suggest_images", lambda **_: found)
     suggest.main(["suggest", "--run_dir=runs/first"])
@@ -53,5 +60,5 @@ def test_without_a_run_there_is_no_command_of_it(tmp_path: Path) -> None:
 
 
 def test_label_reads_what_is_written(tmp_path: Path) -> None:
-    table = written(tmp_path, "runs/first").table
-    assert read_suggestions(table, "") == [Suggestion("unlabeled/ b.png", "dog", 0.75, "near")]
+    table = written(tmp_path, "").table
+    assert read_suggestions(table, "") == [Suggestion("unlabeled/ b.png", "", None, "near")]

@@ -330,7 +330,8 @@ class _Reading:
             )
         raise UserError(
             f"{self._flag}: has no folder train/, no {TABLE}, and {count} class folders; {needs}: "
-            f"{self._root}/train/<class name>/ or {self._root}/<class name>/{self._further_down()}."
+            f"{self._root}/train/<class name>/ or {self._root}/<class name>/; to label "
+            f"images in the browser, see python -m ssgan_tf.label{self._further_down()}."
         )
 
     def _further_down(self) -> str:

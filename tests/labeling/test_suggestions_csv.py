@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from ssgan_tf.config import UserError
-from ssgan_tf.labeling.suggestions import Suggestion, read_suggestions
+from ssgan_tf.labeling.suggestions_csv import Suggestion, read_suggestions
 
 HEADER = "rank,path,predicted,probability,reason\n"
 FLAG = "--suggestions=s.csv"
