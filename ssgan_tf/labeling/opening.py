@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ssgan_tf.config import FOLDER, UserError, expand_user, is_folder
 from ssgan_tf.data.folder.answers import Answers
-from ssgan_tf.data.folder.layout import Item, read_layout
+from ssgan_tf.data.folder.layout import Item, Layout, read_layout
 from ssgan_tf.data.folder.names import listed
 from ssgan_tf.labeling.session import Session
 from ssgan_tf.labeling.suggestions_csv import Suggestion, read_suggestions
@@ -63,7 +63,15 @@ def open_session(dataset: str, suggestions: str = "", train: str = "") -> tuple[
                 f"{flag}: has no image without a label; put some into {root}/unlabeled/."
             )
     paths = [items[one.path].path for one in chosen]
-    return Session(dataset, chosen, paths, layout.class_names, answers, train), notes
+    names = _class_names(layout, labels)
+    return Session(dataset, chosen, paths, names, answers, train), notes
+
+
+def _class_names(layout: Layout, labels: dict[str, str]) -> list[str]:
+    """Those of folders, then those of labels.csv as they came, so that keys stay the same."""
+    of_folders = {item.label for item in layout.items if not labels.get(item.id)}
+    names = [name for name in layout.class_names if name in of_folders]
+    return [name for name in dict.fromkeys([*names, *labels.values()]) if name]
 
 
 def _may_be_labeled(item: Item, labels: dict[str, str]) -> bool:

@@ -59,7 +59,8 @@ class Session:
                 guesses[name] = ""
         self._suggestions = [one._replace(predicted=guesses[one.predicted]) for one in suggestions]
         # New classes come at the end: the keys of the others stay.
-        self._classes = sorted({*class_names, *guesses.values()} - {""}, key=natural_key)
+        more = {*guesses.values()} - {*class_names, ""}
+        self._classes = [*class_names, *sorted(more, key=natural_key)]
         self._problems: dict[int, str] = {}  # images that cannot be shown, and why
 
     def __len__(self) -> int:
@@ -98,7 +99,8 @@ class Session:
         """
         labels = self.answers.read()
         with self._changing:
-            self._classes += sorted({*labels.values()} - {*self._classes, ""}, key=natural_key)
+            known = {*self._classes, ""}
+            self._classes += [name for name in dict.fromkeys(labels.values()) if name not in known]
         problems = {**self._problems}
         state: dict[str, Any] = {
             "total": len(self._suggestions),

@@ -47,7 +47,17 @@ def test_suggestions_lead_and_count_what_has_a_label(tmp_path: Path) -> None:
     ]
     state = session.state(session.following(0))
     assert state["image"]["path"] == names[0] and (state["done"], state["total"]) == (1, 3)
-    assert state["classes"] == ["circle", "oval", "square", "star"]
+    assert state["classes"] == ["circle", "square", "star", "oval"]  # folders, table, guess
+
+
+def test_the_keys_of_the_classes_are_the_same_after_a_restart(tmp_path: Path) -> None:
+    unlabeled(tmp_path, 6)
+    first, _ = open_session(f"folder:{tmp_path}")
+    for index, name in enumerate(("square", "triangle", "circle")):
+        first.answer(index, name, "")
+    again, _ = open_session(f"folder:{tmp_path}")
+    for session in (first, again):
+        assert session.state(0)["classes"] == ["square", "triangle", "circle"]
 
 
 def test_a_folder_without_any_label_can_be_labeled(tmp_path: Path) -> None:
