@@ -108,7 +108,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return cast(LabelingServer, self.server)
 
     def do_GET(self) -> None:
-        self._serve(self._get)
+        address = f"/{self._labeling.token}"
+        if secrets.compare_digest(self.path.encode(), address.encode()):  # without its last slash
+            self.send_response(HTTPStatus.MOVED_PERMANENTLY)
+            self.send_header("Location", f"{self.path}/")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        else:
+            self._serve(self._get)
 
     def do_POST(self) -> None:
         self._serve(self._post)

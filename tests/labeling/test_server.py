@@ -289,3 +289,10 @@ def test_a_port_that_is_taken_is_one_sentence(window: Window) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=f"--port={port}: cannot be used .*in use"):
             LabelingServer(window.server.session, port)
+
+
+def test_the_address_without_its_last_slash_leads_to_the_page(window: Window) -> None:
+    token = window.server.token
+    answer = window.ask("GET", f"/{token}")
+    assert (answer.status, answer.headers["Location"]) == (301, f"/{token}/")
+    assert window.ask("GET", f"/{token[:-1]}").status == 403
