@@ -19,7 +19,9 @@ STRATEGIES = ("auto", "typical", "uncertain", "random")
 FEW_LABELS = 25  # per class; with fewer, typical images help more than uncertain ones
 MOST_CLUSTERS = 500
 NEIGHBORS = 20
-SMALL_CLUSTER = 5  # images; smaller ones are outliers, which come last
+# Images; smaller clusters are outliers, which come last. Where the clusters are small on average,
+# those of at least the average size are none.
+SMALL_CLUSTER = 5
 _COMPARED_WITH = 5000  # images of a larger cluster, among which neighbors are looked for
 
 
@@ -144,10 +146,10 @@ def _typical(
     sizes, labels = np.bincount(clusters), np.bincount(clusters[labeled])
     labels = np.pad(labels, (0, len(sizes) - len(labels)))
     left = sizes - labels
+    outlier = sizes < min(SMALL_CLUSTER, sizes.sum() / np.count_nonzero(sizes))
     # Few labels first, then many images.
     queue = [
-        (bool(sizes[k] < SMALL_CLUSTER), int(labels[k]), -int(sizes[k]), int(k))
-        for k in np.flatnonzero(left)
+        (bool(outlier[k]), int(labels[k]), -int(sizes[k]), int(k)) for k in np.flatnonzero(left)
     ]
     heapq.heapify(queue)
     opened: dict[int, _Cluster] = {}

@@ -25,7 +25,7 @@ PAGE, TABLE = "suggestions.html", "suggestions.csv"
 SUSPICIOUS_TABLE, LABELS = "suspicious_labels.csv", "suggested_labels.json"
 MOST_ON_PAGE, MOST_SUSPICIOUS = 500, 50
 _MEANING = {
-    "typical": "Each one stands for many similar images without a label.",
+    "typical": "Each one stands for similar images without a label.",
     "uncertain": "The classifier hesitates between two classes; the closest decisions come first.",
     "random": "Drawn at random.",
 }

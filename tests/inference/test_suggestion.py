@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ssgan_tf.inference.suggestion import FEW_LABELS, cluster, resolve, suggest
+from ssgan_tf.inference.suggestion import FEW_LABELS, _typical, cluster, resolve, suggest
 
 SIZES = (60, 40, 20)
 CENTERS = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
@@ -124,3 +124,12 @@ def test_auto_is_typical_with_few_labels_and_uncertain_with_many(
     strategy: str, labels: int, classes: int, expected: str
 ) -> None:
     assert resolve(strategy, labels, classes) == expected
+
+
+def test_in_a_small_pool_each_cluster_comes_before_a_second_image_of_one() -> None:
+    # Clusters of 6, 4, 4 and 2 images: 4 on average, so that only the last one is an outlier.
+    clusters = np.repeat([0, 1, 2, 3], [6, 4, 4, 2])
+    features = np.eye(4, dtype=np.float32)[clusters]
+    found = _typical(features, np.zeros(16, bool), clusters, 16, seed=0)
+    order = [int(clusters[one.image]) for one in found]
+    assert order[:3] == [0, 1, 2] and order[-2:] == [3, 3]
