@@ -126,14 +126,7 @@ def load_data(directory: Path, config: Config) -> tuple["Dataset", "LabelSplit"]
     Raises:
         UserError: if it is not what it was in training.
     """
-    _start(config)
-    from ssgan_tf.data.load import load_dataset
-
-    dataset = load_dataset(config, prepare=False)
-    chosen = config
-    if config.labels_from:  # that file may be gone; the run has the same labels in its own
-        chosen = dataclasses.replace(config, labels_from=str(directory / "labels.json"))
-    split = label_split.split_labels(chosen, dataset)
+    dataset, split = _data_now(directory, config)
     label_split.check(directory / "labels.json", config, dataset, split)
     return dataset, split
 
@@ -144,12 +137,19 @@ def has_data_of(directory: Path, config: Config) -> bool:
     Raises:
         UserError: if they cannot be loaded, or the run's labels.json is damaged.
     """
+    dataset, split = _data_now(directory, config)
+    return label_split.is_same(directory / "labels.json", config, dataset, split)
+
+
+def _data_now(directory: Path, config: Config) -> tuple["Dataset", "LabelSplit"]:
+    """The data as it is now."""
     _start(config)
     from ssgan_tf.data.load import load_dataset
 
     dataset = load_dataset(config, prepare=False)
-    split = label_split.split_labels(config, dataset)
-    return label_split.is_same(directory / "labels.json", config, dataset, split)
+    if config.labels_from:  # that file may be gone; the run has the same labels in its own
+        config = dataclasses.replace(config, labels_from=str(directory / "labels.json"))
+    return dataset, label_split.split_labels(config, dataset)
 
 
 def _facts_of_models(

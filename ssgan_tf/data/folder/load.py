@@ -1,13 +1,14 @@
 """A folder of images as a data set; see `layout` for what it may look like."""
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
 from ssgan_tf.config import UserError, expand_user
 from ssgan_tf.data.cache import Decoded, decode_files, pixels_digest
 from ssgan_tf.data.dataset import UNKNOWN, Dataset, Split
-from ssgan_tf.data.folder.layout import Layout, read_layout
+from ssgan_tf.data.folder.layout import Item, Layout, read_layout
 from ssgan_tf.data.folder.summary import on_files, summarize
 from ssgan_tf.data.folder.train_test_split import Copies, find_copies, set_aside
 from ssgan_tf.data.images.resize import Fit
@@ -49,8 +50,7 @@ def load_folder(
     decoded = decode_files(root, files, image_size, channels, fit, cache_dir, memory_budget_gb)
     items = [layout.items[index] for index in decoded.kept]
     ids = [item.id for item in items]
-    label_of: dict[str | None, int] = {name: i for i, name in enumerate(layout.class_names)}
-    labels = np.array([label_of.get(item.label, UNKNOWN) for item in items], np.int64)
+    labels = _labels(items, layout.class_names)
     parts = np.array([item.part for item in items], dtype="U10")
     _check_readable(layout, decoded, labels, parts, flag)
 
@@ -112,8 +112,7 @@ def load_pool(
         raise UserError(f"{flag}: has no image that can be read; {_first(decoded.problems)}.")
     items = [layout.items[index] for index in decoded.kept]
     ids, parts = np.array([item.id for item in items]), np.array([item.part for item in items])
-    label_of: dict[str | None, int] = {name: i for i, name in enumerate(layout.class_names)}
-    labels = np.array([label_of.get(item.label, UNKNOWN) for item in items], np.int64)
+    labels = _labels(items, layout.class_names)
     copies = find_copies(decoded.digests, labels, parts.tolist(), ids.tolist())
     used = copies.keep & ~((labels != UNKNOWN) & (copies.labels == UNKNOWN))
     images = Split(decoded.images, copies.labels, ids)
@@ -125,6 +124,12 @@ def load_pool(
         (*layout.notes, *on_files(layout, decoded)),
         frozenset(ids[parts == "validation"].tolist()),
     )
+
+
+def _labels(items: Sequence[Item], class_names: Sequence[str]) -> np.ndarray:
+    """(N,) the places of the images' classes in `class_names`, or `UNKNOWN`."""
+    places: dict[str | None, int] = {name: place for place, name in enumerate(class_names)}
+    return np.array([places.get(item.label, UNKNOWN) for item in items], np.int64)
 
 
 def _first(problems: dict[int, str]) -> str:
