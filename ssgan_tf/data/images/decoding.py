@@ -282,7 +282,7 @@ def _image(file: IO[bytes]) -> ImageFile.ImageFile:
         return Image.open(file, formats=("AVIF",))
     if brand in _HEIC_BRANDS:
         try:
-            from pillow_heif import HeifImageFile
+            from pillow_heif import HeifImageFile  # pyright: ignore[reportMissingImports] - optional
         except ImportError as error:
             raise ImageError(
                 "is a HEIC file; it needs pip install 'ssgan-tf[heic]' (pillow-heif)"
