@@ -55,6 +55,7 @@ def test_other_parts_are_those_of_the_runs_label_split(part: str, run: Path) -> 
     assert not (run / f"evaluation_{part}.json").exists()
 
 
+@pytest.mark.slow
 def test_an_earlier_checkpoint_is_evaluated_when_asked_for(run: Path) -> None:
     steps = sorted(int(path.stem.split("-")[1]) for path in run.glob("checkpoints/*.index"))
     assert len(steps) > 1
@@ -86,6 +87,7 @@ def test_a_mistake_is_named(
         assert fill(word) in str(error.value)
 
 
+@pytest.mark.slow
 def test_real_and_generated_images_are_normalized_alike_for_the_auroc(copy: Path) -> None:
     """Also where accuracy is by the statistics of the batch: p_real of the export never is."""
     moving = evaluate.evaluate_run(copy, write=False)

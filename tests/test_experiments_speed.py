@@ -63,6 +63,7 @@ STEP_KEYS = {
 }
 
 
+@pytest.mark.slow
 def test_a_measured_step_has_its_numbers_and_they_belong_together() -> None:
     config = Config(generator_width=2, discriminator_width=2, batch_size=4, drop_rate=0.0)
     found = step.measure_step(config, 0.0)

@@ -79,6 +79,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, steps: set[int], signum: int) -> No
     monkeypatch.setattr(Progress, "advance", interrupted)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_twice_is_the_same_run_bit_for_bit(
     undisturbed: Path,
     data_dir: str,
@@ -112,6 +113,7 @@ def run_with_blanks(data_dir: str, directory: Path) -> None:
     train.main(["train", *flags, f"--data_dir={data_dir}", f"--run_dir={directory}"])
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_last_step_of_an_epoch_waits_for_its_evaluation(
     data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,6 +168,7 @@ def test_a_second_process_is_refused_while_another_is_at_work(
     assert not (tmp_path / "run").exists()  # nothing was in it
 
 
+@pytest.mark.slow
 def test_more_epochs_may_be_asked_for_under_the_exponential_schedule_alone(
     data_dir: str, tmp_path: Path
 ) -> None:
@@ -264,6 +267,7 @@ def test_a_full_disk_is_reported_and_the_run_goes_on_when_there_is_room(
     assert_same_run(directory, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_run_directory_that_is_deleted_ends_the_run_with_a_sentence(
     data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,7 +298,7 @@ def test_a_directory_that_may_not_be_written_to_is_reported_before_the_data_is_l
 @pytest.mark.parametrize(
     ("flags", "tag", "step"),
     [
-        ("--learning_rate=1e30", r"(losses|monitors)/\w+", 2),
+        pytest.param("--learning_rate=1e30", r"(losses|monitors)/\w+", 2, marks=pytest.mark.slow),
         ("--generator_loss=adversarial", "losses/generator", 1),
     ],
 )
@@ -321,7 +325,9 @@ def test_divergence_is_stopped_at_its_step_and_the_loss_named(
     assert not (tmp_path / "run" / "results.json").exists()
 
 
-@pytest.mark.parametrize("network", ["discriminator", "generator"])
+@pytest.mark.parametrize(
+    "network", [pytest.param("discriminator", marks=pytest.mark.slow), "generator"]
+)
 def test_a_gradient_that_is_no_number_stops_the_run_though_every_loss_is_one(
     network: str, data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -345,6 +351,7 @@ def test_a_gradient_that_is_no_number_stops_the_run_though_every_loss_is_one(
     assert not (tmp_path / "run" / "results.json").exists()
 
 
+@pytest.mark.slow
 def test_after_a_divergence_the_next_start_goes_on_from_the_last_good_checkpoint(
     undisturbed: Path,
     data_dir: str,
@@ -370,6 +377,7 @@ def test_after_a_divergence_the_next_start_goes_on_from_the_last_good_checkpoint
     assert_same_run(tmp_path, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_clock_that_jumps_back_does_no_harm(
     control: Path, data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -387,6 +395,7 @@ def test_a_clock_that_jumps_back_does_no_harm(
     assert seconds == sorted(seconds)
 
 
+@pytest.mark.slow
 @pytest.mark.writes_everything
 def test_an_export_that_is_interrupted_leaves_the_old_one_usable(
     control: Path, model: tuple, data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -414,6 +423,7 @@ def test_an_export_that_is_interrupted_leaves_the_old_one_usable(
     tf.saved_model.load(str(directory / "saved_model"))
 
 
+@pytest.mark.slow
 def test_every_tf_function_is_traced_once_however_long_the_run(
     data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

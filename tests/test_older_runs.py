@@ -139,7 +139,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("preset", ["article", "tuned"])
+@pytest.mark.parametrize("preset", [pytest.param("article", marks=pytest.mark.slow), "tuned"])
 def test_a_run_that_was_stopped_goes_on_from_its_checkpoint_to_the_same_end(
     preset: str, data_dir: str, tmp_path: Path
 ) -> None:
@@ -162,7 +162,7 @@ def test_a_run_that_was_stopped_goes_on_from_its_checkpoint_to_the_same_end(
     assert results["test_accuracy"] == pytest.approx(float(expected[-1]["test_accuracy"]), abs=0.1)
 
 
-@pytest.fixture(params=["supervised", "tuned"])
+@pytest.fixture(params=[pytest.param("supervised", marks=pytest.mark.slow), "tuned"])
 def finished(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A copy to be written into."""
     return Path(shutil.copytree(FIXTURES / f"run_04d6a2a_{request.param}", tmp_path / "run"))

@@ -77,6 +77,7 @@ def test_table_is_for_people_and_a_list_may_come_on_standard_input(
     assert [line.rpartition("/")[2] for line in lines[1:]] == ["1.png", "0.png"]
 
 
+@pytest.mark.slow
 def test_the_command_decodes_in_processes_and_says_the_same(
     model: tuple, folder: tuple, capsys: pytest.CaptureFixture
 ) -> None:
@@ -93,6 +94,7 @@ def test_the_command_decodes_in_processes_and_says_the_same(
     assert len(found) == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["good", "no model", "reader gone", "interrupted"])
 def test_the_decoders_are_ended_however_the_command_ends(
     end: str,
@@ -175,6 +177,7 @@ def command(model: tuple, *arguments: str | bytes, **keywords: Any) -> subproces
     return subprocess.run(words, env=environment, stderr=subprocess.PIPE, check=False, **keywords)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
 def test_a_full_disk_behind_the_output_is_reported(model: tuple, folder: tuple) -> None:
     with open("/dev/full", "w") as full:
@@ -185,6 +188,7 @@ def test_a_full_disk_behind_the_output_is_reported(model: tuple, folder: tuple) 
     assert b"Traceback" not in done.stderr and b"Exception ignored" not in done.stderr
 
 
+@pytest.mark.slow
 def test_names_that_are_not_utf_8_are_written_with_backslashes(model: tuple, folder: tuple) -> None:
     directory = os.fsencode(folder[0])
     os.rename(directory + b"/0.png", directory + b"/caf\xe9.png")
@@ -260,6 +264,7 @@ def test_the_command_in_a_bad_place(optimize: str, model: tuple, folder: tuple) 
 COMMANDS = ("train", "evaluate", "predict", "sample", "export", "report", "cache", "verify_gpu")
 
 
+@pytest.mark.slow
 def test_every_command_helps_without_docstrings_and_with_closed_streams() -> None:
     script = 'for name; do "$PYTHON" -OO -m ssgan_tf.$name --help 0<&- 2>&- || exit; done'
     done = subprocess.run(

@@ -20,6 +20,7 @@ def test_a_grid_and_a_folder_hold_the_same_images(run: Path, tmp_path: Path) -> 
     assert grid.width > grid.height  # 8 and 4
 
 
+@pytest.mark.slow
 def test_the_seed_says_which_images_and_more_of_them_begin_alike(run: Path) -> None:
     four, six, other = (sample.sample_run(run, n=n, seed=s) for n, s in ((4, 1), (6, 1), (4, 2)))
     np.testing.assert_array_equal(four, six[:4])

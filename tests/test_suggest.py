@@ -148,6 +148,7 @@ def test_wrong_labels_of_a_folder_are_listed(tmp_path: Path) -> None:
     assert "Labels to check" in (tmp_path / "o/suggestions.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_gan_trained_without_labels_gives_features(
     unlabeled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

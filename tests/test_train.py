@@ -212,6 +212,7 @@ def test_two_deterministic_runs_are_bit_identical_however_many_steps_a_call_take
     assert_same_run(tmp_path / "calls", finished)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_resumed_equals_one_that_was_not(
     control: Path, data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,6 +257,7 @@ def test_the_command_for_predict_in_the_closing_lines_works(
     assert "black.png" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_run_stopped_after_its_last_checkpoint_is_brought_to_its_end(
     data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,6 +293,7 @@ def test_an_unreadable_checkpoint_is_named(finished: Path, data_dir: str, tmp_pa
     assert "checkpoints" in fail(*flags.split())
 
 
+@pytest.mark.slow
 @pytest.mark.writes_everything
 def test_notebook_evaluates_with_the_statistics_of_the_batch_and_names_the_half_its_code_tested_on(
     data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -337,6 +340,7 @@ def test_the_control_takes_as_many_steps_without_a_generator_and_prints_one_line
     assert set(signatures) == {"serving_default", "encoded"}
 
 
+@pytest.mark.slow
 def test_all_labels_and_a_labeled_batch_and_steps_beyond_an_epoch(
     data_dir: str, tmp_path: Path
 ) -> None:

@@ -84,6 +84,7 @@ def test_the_run_of_the_check_can_be_divided_among_all_devices(
     assert len(seen) == 2
 
 
+@pytest.mark.slow
 def test_without_a_gpu_it_says_so_in_one_sentence(tmp_path: Path) -> None:
     done = run_elsewhere(tmp_path, "-m", "ssgan_tf.verify_gpu")
     assert done.returncode == 1

@@ -35,6 +35,7 @@ def test_an_image_depends_on_split_and_index_alone(split: str) -> None:
         assert label == same_label
 
 
+@pytest.mark.slow
 def test_no_two_images_of_either_split_are_equal() -> None:
     images = [
         house_numbers.render(split, index)[0].tobytes()

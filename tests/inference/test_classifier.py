@@ -74,6 +74,7 @@ def test_batches_change_nothing_and_files_are_taken_as_they_are_needed(
     assert len(taken) <= 13  # one batch at work, one being decoded, one waiting and one in hand
 
 
+@pytest.mark.slow
 def test_files_are_made_square_as_in_training(model: tuple, tmp_path: Path) -> None:
     wide = np.zeros((32, 96, 3), np.uint8)
     wide[:, 32:64] = 255
@@ -136,7 +137,14 @@ def test_a_directory_that_only_looks_like_a_model_is_named(tmp_path: Path) -> No
         load_classifier(tmp_path)
 
 
-@pytest.mark.parametrize("part", ["assets/class_names.txt", "variables/*", "saved_model.pb"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        "assets/class_names.txt",
+        pytest.param("variables/*", marks=pytest.mark.slow),
+        "saved_model.pb",
+    ],
+)
 def test_a_model_that_lacks_a_part_or_has_half_of_it_is_named(
     part: str, model: tuple, tmp_path: Path
 ) -> None:

@@ -49,6 +49,7 @@ def test_a_converted_model_gives_what_the_saved_model_gives(
         np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-4, err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_model_that_differs_is_refused_and_not_written(
     run: Path, copied: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,7 @@ def alone(run: Path, tmp_path: Path) -> Path:
     return directory
 
 
+@pytest.mark.slow
 def test_without_the_data_one_can_sample_export_and_predict(
     alone: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -67,6 +68,7 @@ def edit_config(directory: Path, **changes: object) -> None:
     (directory / "config.json").write_text(json.dumps(content))
 
 
+@pytest.mark.slow
 def test_a_generator_in_a_checkpoint_is_ignored_where_the_run_has_none(
     unused_generator: Path, run: Path
 ) -> None:
@@ -82,6 +84,7 @@ def test_a_generator_in_a_checkpoint_is_ignored_where_the_run_has_none(
         finished_run.load_models(unused_generator)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_a_checkpoint_with_a_generator_that_it_does_not_use(
     unused_generator: Path,
 ) -> None:
@@ -103,6 +106,7 @@ def made_older(directory: Path) -> None:
     (directory / "labels.json").write_text(json.dumps(content))
 
 
+@pytest.mark.slow
 def test_an_older_run_needs_its_data_only_without_its_exported_model(
     alone: Path, run: Path, data_dir: str
 ) -> None:
@@ -181,6 +185,7 @@ def copied(pets: tuple[Path, Path, Config], tmp_path: Path) -> tuple[Path, Path,
     return folder, directory, config
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_a_folder_that_has_moved(
     pets: tuple[Path, Path, Config], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -218,6 +223,7 @@ def test_a_finished_run_is_not_taken_for_that_of_other_images_below_the_same_nam
     assert config_file.read_config(directory).dataset == pets[2].dataset
 
 
+@pytest.mark.slow
 def test_validation_images_of_the_folder_calibrate(
     pets: tuple[Path, Path, Config], tmp_path: Path
 ) -> None:

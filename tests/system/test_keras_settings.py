@@ -154,6 +154,7 @@ def test_a_run_ends_well_with_strange_settings_and_with_streams_closed(
     assert "l\\xe4uft" in output.read_text()
 
 
+@pytest.mark.slow
 def test_keras_loads_pyplot_when_it_draws_and_scikit_learn_not_at_all() -> None:
     code = (
         "import sys\n"

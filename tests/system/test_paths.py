@@ -117,7 +117,14 @@ def discriminator() -> Discriminator:
     return Discriminator(width=2, num_classes=3, image_size=16)
 
 
-@pytest.mark.parametrize("name", ["a[1]?", "a\\b", os.fsdecode(b"caf\xe9")])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a[1]?",
+        pytest.param("a\\b", marks=pytest.mark.slow),
+        pytest.param(os.fsdecode(b"caf\xe9"), marks=pytest.mark.slow),
+    ],
+)
 def test_a_model_is_written_and_loaded(
     name: str, tmp_path: Path, discriminator: Discriminator
 ) -> None:
@@ -150,6 +157,7 @@ def main_of(module: object, *arguments: str) -> None:
     module.main([module.__name__, *arguments])
 
 
+@pytest.mark.slow
 def test_a_run_goes_all_its_ways_in_nasty_places(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -18,7 +18,7 @@ from ssgan_tf.training.step import Trainer
 NARROW = {"generator_width": 2, "discriminator_width": 2, "batch_size": 4, "image_size": 16}
 
 
-@pytest.mark.parametrize("preset", ["article", "tuned"])
+@pytest.mark.parametrize("preset", ["article", pytest.param("tuned", marks=pytest.mark.slow)])
 def test_several_steps_in_one_call_are_those_steps(preset: str) -> None:
     one, several = (make_trainer(preset=preset, drop_rate=0.3) for _ in range(2))
     extra = one.config.labeled_batch_size and 4
@@ -88,6 +88,7 @@ def assert_same(found: tuple[Trainer, dict], expected: tuple[Trainer, dict]) -> 
         np.testing.assert_array_equal(one.numpy(), other.numpy(), one.path)
 
 
+@pytest.mark.slow
 def test_auto_goes_on_without_xla_from_the_same_step_where_it_cannot_compile(
     plain: tuple, not_compilable: None, capsys: pytest.CaptureFixture
 ) -> None:
@@ -121,6 +122,7 @@ def test_the_first_call_leaves_nothing_to_compile(monkeypatch: pytest.MonkeyPatc
     assert int(found.step) == 3
 
 
+@pytest.mark.slow
 def test_auto_goes_on_without_xla_where_it_cannot_compile_the_loop_alone(
     plain: tuple, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -359,6 +359,7 @@ def test_moving_averages_are_the_first_batchs_after_the_first_step(method: str) 
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4, err_msg=path)
 
 
+@pytest.mark.slow
 def test_averages_that_follow_fakes_as_well_are_of_both_from_the_first_step() -> None:
     def after_a_step(**changes: str) -> dict[str, np.ndarray]:
         trainer = make_trainer(**changes)
@@ -401,7 +402,7 @@ def test_two_trainers_of_one_seed_stay_bit_identical() -> None:
 
 
 @pytest.mark.graph
-@pytest.mark.parametrize("preset", ["article", "tuned"])
+@pytest.mark.parametrize("preset", [pytest.param("article", marks=pytest.mark.slow), "tuned"])
 def test_a_trainer_restored_from_a_checkpoint_goes_on_as_if_never_interrupted(
     preset: str, tmp_path: Path
 ) -> None:
@@ -581,6 +582,7 @@ def test_the_ramp_scales_the_gans_terms_and_leaves_the_others() -> None:
     assert metrics["losses/discriminator"] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.graph
 def test_compiled_updates_are_those_updates() -> None:
     """With z given, since XLA draws other random numbers."""
@@ -597,6 +599,7 @@ def test_compiled_updates_are_those_updates() -> None:
     np.testing.assert_allclose(compiled.state.class_mean, plain.state.class_mean, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.graph
 def test_compiled_steps_count_and_average_as_others_do() -> None:
     trainer = make_trainer(method="supervised", ema_decay=0.9, jit_compile="true", **TINY)
@@ -607,6 +610,7 @@ def test_compiled_steps_count_and_average_as_others_do() -> None:
     assert np.isfinite(float(metrics["losses/discriminator"]))
 
 
+@pytest.mark.slow
 @pytest.mark.graph
 def test_compiled_steps_stop_at_what_is_not_a_number() -> None:
     trainer = make_trainer(method="supervised", jit_compile="true", **TINY)
@@ -616,7 +620,14 @@ def test_compiled_steps_stop_at_what_is_not_a_number() -> None:
     assert int(trainer.step) == 0
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize(
+    "precision",
+    [
+        "bfloat16",
+        pytest.param("float32", marks=pytest.mark.slow),
+        pytest.param("float16", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.graph
 def test_a_hundred_steps_of_each_precision_bring_the_loss_down(precision: str) -> None:
     flags = {"precision": precision, "schedule": "exponential", "image_size": 16}
@@ -677,6 +688,7 @@ def test_float16_stops_when_a_smaller_scale_is_of_no_use() -> None:
         trainer.train_step(make_batch())
 
 
+@pytest.mark.slow
 def test_models_to_export_are_float32_and_say_the_same() -> None:
     trainer = make_trainer(preset="tuned", precision="bfloat16")
     trainer.train_step(make_batch(4))

@@ -375,6 +375,7 @@ def test_a_run_on_a_folder_labels_all_by_default_and_keeps_the_class_names(
     assert not [name for name in labels["ids"] if name.startswith("unlabeled")]
 
 
+@pytest.mark.slow
 def test_a_folder_that_has_moved_is_found_by_data_dir(pictures: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     train_and_evaluate(
@@ -412,6 +413,7 @@ def test_a_batch_larger_than_the_folder_is_named_after_the_report(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_epochs_of_a_few_steps_go_together_and_the_run_ends_where_it_should(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
