@@ -119,6 +119,8 @@ def _finished(config: Config, directory: Path) -> Results | None:
         finished_run.load_data(directory, config)  # other images are another run
     images = f"{results['train_images']:,} training images of {results['dataset']}"
     print(f"{directory} is finished already, with {images}.")
+    if is_folder(config.dataset) and _has_other_labels(directory, config):
+        print("note: images or labels of the folder have changed since; give another --run_dir.")
     return results
 
 

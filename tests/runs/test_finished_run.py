@@ -335,7 +335,9 @@ def test_no_new_directory_is_made(
     else:
         shutil.rmtree(folder)
         train_and_evaluate(config)
-    assert case == "unfinished" or "finished already" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert case == "unfinished" or "finished already" in output
+    assert ("give another --run_dir" in output) == (case == "asked for")
     assert not first.with_name(f"{first.name}-2").exists()
 
 
