@@ -17,7 +17,12 @@ from ssgan_tf.runs.config_file import FREE
 # What says where a run is, which one of several it is, or how fast; a preset is its values.
 NOT_RECIPE = (*FREE, "preset", "seed")
 # Flags that are younger than results that count: at these values they change nothing.
-OFF = {"augment_cutout": 0.0, "augment_fakes": False, "distribution_alignment": False}
+OFF = {
+    "augment_cutout": 0.0,
+    "augment_fakes": False,
+    "distribution_alignment": False,
+    "discriminator": "article",
+}
 FOLDER_ROOT = "experiments/runs/folders"  # seen from the root of the repository
 
 

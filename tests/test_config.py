@@ -183,6 +183,7 @@ def test_a_given_value_beats_the_preset() -> None:
             ["--augment_fakes", "--unsupervised_weight=0"],
         ),
         ({"distribution_alignment": True}, ["--distribution_alignment", "--consistency_weight"]),
+        ({"conv7_input": "conv5", "discriminator": "pooled"}, ["--conv7_input=conv5", "pooled"]),
         ({"augment_shift": 9}, ["--augment_shift=9", "from 0 to 0.25"]),
     ],
 )

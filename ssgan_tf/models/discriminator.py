@@ -23,7 +23,7 @@ class DiscriminatorOutput(NamedTuple):
 
     Attributes:
         class_logits: (B, K) float32; everything else follows from them (`losses.gan_logit`).
-        features: (B, 2 m_d) float32, conv7 averaged over space; feature matching compares them.
+        features: (B, F) float32, conv7 averaged over space; feature matching compares them.
     """
 
     class_logits: tf.Tensor
@@ -48,9 +48,18 @@ class Discriminator(keras.Model):
     | global average pooling = `features`      |                     | 2m_d    |
     | Dense K = `class_logits`                 |                     | K       |
 
+    With `layers="pooled"` the maps stay larger for longer: conv2, conv3 and conv6 have stride 1,
+    and the outputs of conv3 and conv5 are halved by 2x2 max pooling. Where they are smaller they
+    have more filters, so that F = 4 m_d:
+
+    | conv1, conv2 | conv3 | conv4 | conv5 | conv6, conv7 |
+    |--------------|-------|-------|-------|--------------|
+    | m_d          | 2 m_d | 2 m_d | 4 m_d | 4 m_d        |
+    | 16 x 16      | 8 x 8 | 8 x 8 | 4 x 4 | 4 x 4        |
+
     Larger images go through one more stride-2 stage of m_d filters (BN, leaky ReLU) after conv1 for
-    each doubling of S: `conv1_2`, `conv1_3`; at S = 16 conv2 has stride 1. From conv2 on all is as
-    in the table.
+    each doubling of S: `conv1_2`, `conv1_3`; at S = 16 conv2 has stride 1 (if pooled: conv1). From
+    conv2 on all is as in the tables.
 
     conv7 has no batch norm on purpose: feature matching compares the means of the features, and
     batch norm would pin them.
@@ -65,6 +74,7 @@ class Discriminator(keras.Model):
         channels: int = 3,
         image_size: int = 32,
         precision: str = "float32",
+        layers: Literal["article", "pooled"] = "article",
     ) -> None:
         """
         Args:
@@ -77,31 +87,36 @@ class Discriminator(keras.Model):
             image_size: S, 16, 32, 64 or 128.
             precision: of the convolutions, "float32", "bfloat16" or "float16"; weights, features
                 and logits are float32 in any case.
+            layers: the article's, or those of the second table.
         """
         super().__init__(name="discriminator", dtype="float32")
         self.width, self.channels, self.image_size = width, channels, image_size
         self.drop_rate, self.conv7_input = drop_rate, conv7_input
+        self.pooled = layers == "pooled"
+        last = 4 * width if self.pooled else 2 * width
 
         def conv(filters: int, strides: int, name: str, padding: str = "same") -> Conv2D:
             dtype = policy(precision)
             return Conv2D(filters, 3, strides=strides, padding=padding, name=name, dtype=dtype)
 
-        self.conv1 = conv(width, 2, "conv1")
+        small = image_size == 16
+        self.conv1 = conv(width, 1 if small and self.pooled else 2, "conv1")
         self.extra_stages = max(0, image_size.bit_length() - 6)  # log2(S / 32)
         for stage in range(2, self.extra_stages + 2):  # conv1_2, bn1_2, conv1_3, ...
             setattr(self, f"conv1_{stage}", conv(width, 2, f"conv1_{stage}"))
             setattr(self, f"bn1_{stage}", BatchNorm(name=f"bn1_{stage}"))
-        self.conv2 = conv(width, 1 if image_size == 16 else 2, "conv2")
+        stride = 1 if self.pooled else 2
+        self.conv2 = conv(width, 1 if small else stride, "conv2")
         self.bn2 = BatchNorm(name="bn2")
-        self.conv3 = conv(width, 2, "conv3")
+        self.conv3 = conv(2 * width if self.pooled else width, stride, "conv3")
         self.bn3 = BatchNorm(name="bn3")
         self.conv4 = conv(2 * width, 1, "conv4")
         self.bn4 = BatchNorm(name="bn4")
-        self.conv5 = conv(2 * width, 1, "conv5")
+        self.conv5 = conv(last, 1, "conv5")
         self.bn5 = BatchNorm(name="bn5")
-        self.conv6 = conv(2 * width, 2, "conv6")
+        self.conv6 = conv(last, stride, "conv6")
         self.bn6 = BatchNorm(name="bn6")
-        self.conv7 = conv(2 * width, 1, "conv7", "same" if conv7_input == "conv6" else "valid")
+        self.conv7 = conv(last, 1, "conv7", "same" if conv7_input == "conv6" else "valid")
         self.classifier = Dense(num_classes, name="classifier", dtype="float32")
         self(tf.zeros((1, image_size, image_size, channels)))  # makes all weights, in this order
 
@@ -109,6 +124,13 @@ class Discriminator(keras.Model):
         """What stands between conv1 and conv2 for images larger than the article's."""
         for stage in range(2, self.extra_stages + 2):
             yield getattr(self, f"conv1_{stage}"), getattr(self, f"bn1_{stage}")
+
+    def _pool(self, x: tf.Tensor) -> tf.Tensor:
+        """(B, H, W, C) -> (B, H / 2, W / 2, C), if maps are pooled.
+
+        It comes before the leaky ReLU, which then has fewer numbers to do; the result is the same.
+        """
+        return tf.nn.max_pool2d(x, 2, 2, "VALID") if self.pooled else x
 
     def call(
         self,
@@ -137,9 +159,10 @@ class Discriminator(keras.Model):
         for conv, bn in self._extra_stages():  # none at S = 32
             x = leaky_relu(bn(conv(x), **norm))
         x = leaky_relu(self.bn2(self.conv2(x), **norm))  # (B, 8, 8, m_d)
-        x = dropout(leaky_relu(self.bn3(self.conv3(x), **norm)), rate, seeds[2])  # (B, 4, 4, ..)
+        x = leaky_relu(self._pool(self.bn3(self.conv3(x), **norm)))  # (B, 4, 4, m_d)
+        x = dropout(x, rate, seeds[2])
         x = leaky_relu(self.bn4(self.conv4(x), **norm))  # (B, 4, 4, 2 m_d)
-        x = leaky_relu(self.bn5(self.conv5(x), **norm))  # (B, 4, 4, 2 m_d)
+        x = leaky_relu(self._pool(self.bn5(self.conv5(x), **norm)))  # (B, 4, 4, 2 m_d)
         fifth = x
         if self.conv7_input == "conv6" or not self.built:  # its weights are made in any case
             x = leaky_relu(self.bn6(self.conv6(x), **norm))  # (B, 2, 2, 2 m_d)

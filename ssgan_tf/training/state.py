@@ -118,6 +118,7 @@ class State:
             self.channels,
             config.image_size,
             precision,
+            config.discriminator,
         )
 
     def _checkpoint(

@@ -142,3 +142,45 @@ def test_other_sizes_get_a_stage_per_doubling_and_are_the_same_from_conv2_on(
     assert discriminator.conv2(x).shape == (1, 8, 8, 8)
     assert discriminator.conv2.strides == ((1, 1) if size == 16 else (2, 2))
     assert discriminator(tf.zeros((2, size, size, 3))).features.shape == (2, 16)
+
+
+def test_pooled_layers_are_those_of_the_second_table() -> None:
+    discriminator = Discriminator(width=8, layers="pooled", num_classes=5)
+    convs = [getattr(discriminator, f"conv{index}") for index in range(1, 8)]
+    assert [conv.filters for conv in convs] == [8, 8, 16, 16, 32, 32, 32]
+    assert [conv.strides[0] for conv in convs] == [2, 1, 1, 1, 1, 1, 1]
+    assert discriminator(images(3)).features.shape == (3, 32)
+    assert discriminator.classifier.kernel.shape == (32, 5)
+
+
+def test_pooled_maps_are_halved_after_conv3_and_conv5() -> None:
+    discriminator = trained_looking(layers="pooled")
+
+    def layer(x: tf.Tensor, number: int) -> tf.Tensor:
+        x = getattr(discriminator, f"conv{number}")(x)
+        if 2 <= number <= 6:
+            x = getattr(discriminator, f"bn{number}")(x)
+        x = tf.nn.leaky_relu(x, 0.2)
+        if number in (3, 5):  # the largest of each 2 x 2, after the ReLU here
+            _, height, width, channels = x.shape
+            x = tf.reshape(x, (-1, height // 2, 2, width // 2, 2, channels))
+            x = tf.reduce_max(x, axis=(2, 4))
+        return x
+
+    x, sides = images(2), []
+    for number in range(1, 8):
+        x = layer(x, number)
+        sides.append(x.shape[1])
+    assert sides == [16, 16, 8, 8, 4, 4, 4]
+    expected = tf.reduce_mean(x, axis=(1, 2))
+    np.testing.assert_allclose(discriminator(images(2)).features, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [16, 64])
+def test_pooled_layers_take_other_sizes_as_well(size: int) -> None:
+    discriminator = Discriminator(width=8, image_size=size, layers="pooled")
+    x = discriminator.conv1(tf.zeros((1, size, size, 3)))
+    if size == 64:
+        x = discriminator.conv1_2(x)
+    assert discriminator.conv2(x).shape == (1, 16, 16, 8)
+    assert discriminator(tf.zeros((2, size, size, 3))).features.shape == (2, 32)
