@@ -26,6 +26,7 @@ class Case(NamedTuple):
         jit_compile: "true" or "false".
         strategy: the devices of a `MirroredStrategy`; (): none, in the scope of CPU:1.
         image_size: of the run.
+        discriminator: its layers.
     """
 
     preset: str
@@ -34,6 +35,7 @@ class Case(NamedTuple):
     jit_compile: str = "true"
     strategy: tuple[str, ...] = ()
     image_size: int = 16
+    discriminator: str = "article"
 
     def __str__(self) -> str:
         return "-".join(str(part) for part in self if part)
@@ -47,6 +49,10 @@ ALL_CASES = [
     Case("tuned", GAN, "float16"),
     Case("notebook", CONTROL, "bfloat16", image_size=64),
     Case("article", CONTROL, "float32", strategy=("CPU:1",)),
+    Case("tuned", GAN, "float32", image_size=32, discriminator="pooled"),
+    Case("tuned", CONTROL, "bfloat16", "false", discriminator="pooled"),
+    Case("tuned", GAN, "float16", "false", discriminator="pooled"),
+    Case("tuned", GAN, "float32", "false", ("CPU:0", "CPU:1"), discriminator="pooled"),
 ] + [
     Case(preset, method, precision, image_size=size)
     for preset in ("article", "notebook", "tuned")
@@ -137,6 +143,7 @@ def make(case: Case) -> tuple:
         jit_compile=case.jit_compile,
         augment_flip=case.preset == "tuned",  # as for folders
         image_size=case.image_size,
+        discriminator=case.discriminator,
         **narrow,
     )
     data = small_data(case.image_size)

@@ -620,6 +620,26 @@ def test_compiled_steps_stop_at_what_is_not_a_number() -> None:
     assert int(trainer.step) == 0
 
 
+@pytest.mark.parametrize("layer", ["conv1", "conv3", "conv5", "conv7"])
+def test_pooled_layers_do_not_hide_what_is_not_a_number(layer: str) -> None:
+    trainer = make_trainer(method="supervised", discriminator="pooled", **TINY)
+    bias = getattr(trainer.discriminator, layer).bias  # max pooling drops NaN, batch norm brings it
+    bias.assign(np.full(bias.shape, np.nan, np.float32))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"losses/|monitors/grad"):
+        update(trainer, make_batch(size=16))
+
+
+def test_a_step_with_pooled_layers_moves_every_weight_of_both_networks() -> None:
+    trainer = make_trainer(preset="tuned", labeled_batch_size=4, discriminator="pooled", **TINY)
+    before = [values(model) for model in (trainer.discriminator, trainer.generator)]
+    trainer.step.assign(50)  # the GAN's terms have their weight
+    metrics = update(trainer, make_batch(labeled=4, size=16))
+    assert all(np.isfinite(value) for value in metrics.values())
+    for model, old in zip((trainer.discriminator, trainer.generator), before, strict=True):
+        trained = {weight.path for weight in model.trainable_weights}
+        assert trained <= changed(model, old)
+
+
 @pytest.mark.parametrize(
     "precision",
     [
