@@ -67,10 +67,11 @@ def run_program(cases: list[Case]) -> dict[str, dict]:
     done = subprocess.run(
         [sys.executable, __file__, json.dumps(cases)],
         env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
-        stdout=subprocess.PIPE,
+        capture_output=True,
         text=True,
         check=True,
     )
+    assert "AutoGraph" not in done.stderr  # it would warn a user of what it cannot convert
     rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     return {row.pop("name"): row for row in rows}
 

@@ -42,9 +42,8 @@ def see(
         found = discriminator(scale(batch), statistics=statistics)
         return found.features, found.class_logits
 
-    length, num_classes = discriminator.classifier.kernel.shape
-    features = np.zeros((len(images), length), np.float32)
-    logits = np.zeros((len(images), num_classes), np.float32)
+    features = np.zeros((len(images), discriminator.num_features), np.float32)
+    logits = np.zeros((len(images), discriminator.classifier.units), np.float32)
     for start in range(0, len(images), _BATCH):
         part = slice(start, start + _BATCH)
         features[part], logits[part] = outputs(tf.constant(rows(images, part)))

@@ -14,6 +14,7 @@ from ssgan_tf.models.layers import (
     Statistics,
     dropout,
     leaky_relu,
+    max_pool,
     policy,
 )
 
@@ -93,7 +94,7 @@ class Discriminator(keras.Model):
         self.width, self.channels, self.image_size = width, channels, image_size
         self.drop_rate, self.conv7_input = drop_rate, conv7_input
         self.pooled = layers == "pooled"
-        last = 4 * width if self.pooled else 2 * width
+        self.num_features = last = 4 * width if self.pooled else 2 * width
 
         def conv(filters: int, strides: int, name: str, padding: str = "same") -> Conv2D:
             dtype = policy(precision)
@@ -130,7 +131,7 @@ class Discriminator(keras.Model):
 
         It comes before the leaky ReLU, which then has fewer numbers to do; the result is the same.
         """
-        return tf.nn.max_pool2d(x, 2, 2, "VALID") if self.pooled else x
+        return max_pool(x) if self.pooled else x
 
     def call(
         self,

@@ -100,7 +100,9 @@ class Trainer:
             with self._only_if_finite(metrics):  # compiled code does not raise
                 metrics = tf.nest.map_structure(tf.identity, metrics)
         else:
-            metrics = strategy.run(self._replica_step, args=(batch,))
+            # A strategy of several devices would convert it, for nothing.
+            step = tf.autograph.experimental.do_not_convert(self._replica_step)
+            metrics = strategy.run(step, args=(batch,))
             metrics = {  # all replicas have the same
                 tag: strategy.experimental_local_results(value)[0] for tag, value in metrics.items()
             }

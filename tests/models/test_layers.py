@@ -2,7 +2,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ssgan_tf.models.layers import BN_EPSILON, BN_MOMENTUM, BatchNorm, dropout, leaky_relu
+from ssgan_tf.models.layers import (
+    BN_EPSILON,
+    BN_MOMENTUM,
+    BatchNorm,
+    dropout,
+    leaky_relu,
+    max_pool,
+)
 from ssgan_tf.training.schedule import statistics_momentum
 
 
@@ -13,6 +20,25 @@ def test_leaky_relu_has_slope_one_fifth_and_that_gradient() -> None:
         y = leaky_relu(x)
     np.testing.assert_allclose(y, [-1.0, -0.2, 2.0], rtol=1e-6)
     np.testing.assert_allclose(tape.gradient(y, x), [0.2, 0.2, 1.0], rtol=1e-6)
+
+
+def test_max_pool_takes_the_largest_of_each_square_and_its_gradient_goes_there() -> None:
+    values = np.random.default_rng(0).normal(size=(2, 4, 6, 3)).astype(np.float32)
+    x = tf.constant(values)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = max_pool(x)
+    squares = values.reshape(2, 2, 2, 3, 2, 3)
+    largest = squares.max(axis=(2, 4), keepdims=True)
+    np.testing.assert_array_equal(y, largest[:, :, 0, :, 0])
+    gradient = tape.gradient(y, x).numpy().reshape(squares.shape)
+    np.testing.assert_array_equal(gradient, squares == largest)
+
+
+def test_max_pool_of_what_is_not_a_number_is_none() -> None:
+    x = np.zeros((1, 4, 4, 1), np.float32)
+    x[0, 1, 2] = np.nan
+    np.testing.assert_array_equal(np.isnan(max_pool(x))[0, :, :, 0], [[False, True], [False] * 2])
 
 
 def test_dropout_zeroes_its_rate_and_keeps_the_mean() -> None:

@@ -623,7 +623,7 @@ def test_compiled_steps_stop_at_what_is_not_a_number() -> None:
 @pytest.mark.parametrize("layer", ["conv1", "conv3", "conv5", "conv7"])
 def test_pooled_layers_do_not_hide_what_is_not_a_number(layer: str) -> None:
     trainer = make_trainer(method="supervised", discriminator="pooled", **TINY)
-    bias = getattr(trainer.discriminator, layer).bias  # max pooling drops NaN, batch norm brings it
+    bias = getattr(trainer.discriminator, layer).bias  # which TensorFlow's max pooling would drop
     bias.assign(np.full(bias.shape, np.nan, np.float32))
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"losses/|monitors/grad"):
         update(trainer, make_batch(size=16))
