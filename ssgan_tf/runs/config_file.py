@@ -204,17 +204,33 @@ def versions() -> dict[str, str]:
     for package in packages:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # e.g. tensorflow-cpu
             found[package] = importlib.metadata.version(package)
-    here = Path(__file__).resolve().parents[1]  # the package
-    try:
-        git = subprocess.run(
-            ["git", "-C", here, "describe", "--always", "--dirty", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except OSError:  # no git on this machine
-        return found
-    # Only if the package itself is a checkout, not if it is installed below somebody's repository.
-    if git.returncode == 0 and (here.parent / ".git").exists():
-        found["git_commit"] = git.stdout.strip()
+    if commit := git_commit(Path(__file__).resolve().parents[1]):
+        found["git_commit"] = commit
     return found
+
+
+def git_commit(package: Path) -> str | None:
+    """The commit of a package, with "-dirty" if a file of it has been changed since.
+
+    Args:
+        package: its folder, in the root of its repository.
+
+    Returns:
+        None if that is no checkout, or there is no git. A package that is installed below somebody
+        else's repository is no checkout of it.
+    """
+    if not (package.parent / ".git").exists():
+        return None
+
+    def git(*words: str) -> subprocess.CompletedProcess[str]:
+        command = ["git", "-C", str(package), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    try:
+        head = git("rev-parse", "--short", "HEAD")
+        changed = git("diff", "--quiet", "HEAD", "--", ".").returncode
+    except OSError:  # no git on this machine
+        return None
+    if head.returncode:
+        return None
+    return head.stdout.strip() + ("-dirty" if changed else "")

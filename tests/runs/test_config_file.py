@@ -1,6 +1,8 @@
 import dataclasses
 import json
 import math
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,27 @@ def test_versions_do_not_need_git(monkeypatch: pytest.MonkeyPatch) -> None:
     found = config_file.versions()
     assert "git_commit" not in found
     assert {"ssgan_tf", "python", "tensorflow", "keras"} <= found.keys()
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_only_a_changed_file_of_the_package_makes_its_commit_dirty(tmp_path: Path) -> None:
+    package = tmp_path / "repository/package"
+    package.mkdir(parents=True)
+    assert config_file.git_commit(package) is None
+    for path in (package / "code.py", package.parent / "results.csv"):
+        path.write_text("first")
+    for words in (
+        ["init", "-q"],
+        ["add", "."],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "first"],
+    ):
+        subprocess.run(["git", *words], cwd=package.parent, check=True)
+    commit = config_file.git_commit(package)
+    assert commit and commit.isalnum()
+    (package.parent / "results.csv").write_text("a row more")
+    assert config_file.git_commit(package) == commit
+    (package / "code.py").write_text("second")
+    assert config_file.git_commit(package) == f"{commit}-dirty"
 
 
 @pytest.mark.parametrize(
