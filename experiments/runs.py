@@ -246,7 +246,7 @@ RECIPE = [
 
 # Candidates for `tuned`, chosen on three data sets at once, by the mean gain over each one's
 # control with no loss on any. The validation part is not larger than the labeled part. The networks
-# are narrow, so that many runs are affordable; both kinds of layers take about the same time.
+# are narrow, so that many runs are affordable.
 _NO_GAN = "--unsupervised_weight=0"
 _ARTICLE_LAYERS = "--discriminator_width=32"
 _POOLED = "--discriminator=pooled --discriminator_width=16"
@@ -275,6 +275,12 @@ CANDIDATES = [
             "",
         ),
         ("pooled-no-gan", f"{_POOLED} {_NO_GAN}", "pooled layers, no GAN terms", "pooled-control"),
+        (
+            "pooled-no-gan-aligned",
+            f"{_POOLED} {_NO_GAN} --distribution_alignment",
+            "pooled layers, no GAN terms, aligned classes",
+            "pooled-control",
+        ),
         (
             "article-control",
             f"{_ARTICLE_LAYERS} --method=supervised",
