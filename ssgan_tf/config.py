@@ -17,6 +17,7 @@ from ssgan_tf.presets import (
     AUTOMATIC,
     FOLDER_DEFAULTS,
     FOLDER_PRESET,
+    FOLDER_RECIPE,
     LARGEST_BATCH,
     LEAST_STEPS,
     PASSES,
@@ -56,7 +57,7 @@ class Config:
     """The hyper-parameters of one run: `Config(preset="tuned", labeled=250)`.
 
     What is not given has the preset's value; the defaults are the article's, for folders of images
-    those of `FOLDER_DEFAULTS`.
+    those of `FOLDER_DEFAULTS` and, with their preset, `FOLDER_RECIPE`.
 
     Raises:
         UserError: on construction, if a value is not allowed; the message names the flag.
@@ -564,7 +565,7 @@ def starting_values(given: dict[str, Any]) -> dict[str, Any]:
     if is_folder(dataset):
         values |= FOLDER_DEFAULTS
         if preset == FOLDER_PRESET:
-            values |= {"epochs": 0, "labeled_batch_size": -1}
+            values |= FOLDER_RECIPE
     if given.get("method") == "supervised":  # the control has the rest of the preset
         values |= {name: _default(name) for name in SEMI_SUPERVISED_ONLY}
     return values

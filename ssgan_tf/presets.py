@@ -47,6 +47,15 @@ FOLDER_DEFAULTS: dict[str, Any] = {
     "precision": "auto",
     "augment_flip": True,
 }
+# What the recipe itself has there besides: sizes by the images, and layers that suit photos, which
+# the article's do not (docs/results.md, "Candidates for `tuned`").
+FOLDER_RECIPE: dict[str, Any] = {
+    "epochs": 0,
+    "labeled_batch_size": -1,
+    "discriminator": "pooled",
+    "discriminator_width": 16,
+    "augment_cutout": 0.375,
+}
 # Values that stand for "by the number of images".
 AUTOMATIC = {"batch_size": 0, "labeled_batch_size": -1, "epochs": 0}
 PASSES, LEAST_STEPS = 40, 3200  # over the training images, where nothing else is asked for

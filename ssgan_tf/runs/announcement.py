@@ -64,6 +64,11 @@ def reasons(asked: Config, config: Config, images: int, precision: str) -> list[
     found, automatic = [], asked.automatic()
     if is_folder(asked.dataset) and config.preset == FOLDER_PRESET:
         found.append(f"--preset={config.preset}: the recipe for few labels")
+    if is_folder(asked.dataset) and config.discriminator == "pooled":
+        found.append(
+            f"--discriminator=pooled --discriminator_width={config.discriminator_width}: better "
+            "on photos than the article's; wider: slower and better still, as on a GPU"
+        )
     if "batch_size" in automatic:
         why = f"at most half of the {images:,} images"
         if config.batch_size == LARGEST_BATCH:
