@@ -247,6 +247,7 @@ RECIPE = [
 # Candidates for `tuned`, chosen on three data sets at once, by the mean gain over each one's
 # control with no loss on any. The validation part is not larger than the labeled part. The networks
 # are narrow, so that many runs are affordable.
+_ALONE = "--method=supervised"
 _NO_GAN = "--unsupervised_weight=0"
 _ARTICLE_LAYERS = "--discriminator_width=32"
 _POOLED = "--discriminator=pooled --discriminator_width=16"
@@ -270,7 +271,7 @@ CANDIDATES = [
     for name, flags, what, control in (
         (
             "pooled-control",
-            f"{_POOLED} --method=supervised",
+            f"{_POOLED} {_ALONE}",
             "labels alone, pooled layers",
             "",
         ),
@@ -283,7 +284,7 @@ CANDIDATES = [
         ),
         (
             "article-control",
-            f"{_ARTICLE_LAYERS} --method=supervised",
+            f"{_ARTICLE_LAYERS} {_ALONE}",
             "labels alone, the article's layers",
             "",
         ),
@@ -302,8 +303,30 @@ CANDIDATES = [
     )
 ]
 
+# What four times as many steps bring on photos.
+CANDIDATES += [
+    Run(
+        f"candidate-cifar10-{name}-6400",
+        "cifar10",
+        "1000",
+        "--preset=tuned --steps=6400 --augment_cutout=0.375 --generator_width=16 --eval_every=2 "
+        f"{CANDIDATE_DATA['cifar10'][1]} {_POOLED} {flags}",
+        what,
+        1,
+        control,
+    )
+    for name, flags, what, control in (
+        ("pooled-control", _ALONE, "labels alone, pooled layers, 6,400 steps", ""),
+        (
+            "pooled-no-gan-aligned",
+            f"{_NO_GAN} --distribution_alignment",
+            "pooled layers, no GAN terms, aligned classes, 6,400 steps",
+            "candidate-cifar10-pooled-control-6400",
+        ),
+    )
+]
+
 # What the labels alone want, and what the GAN's terms add to each: controls must be strong.
-_ALONE = "--method=supervised"
 _PLAIN = "--learning_rate=1e-3 --drop_rate=0.2 --augment_color=0"
 _COLOR = "--learning_rate=1e-3 --drop_rate=0.2"
 _GAN = "--consistency_weight=0"
