@@ -463,8 +463,8 @@ class Config:
 
     def changes(self) -> dict[str, Any]:
         """The values that differ from those of the preset, by name, in the order of the fields."""
-        asked = {"dataset": self.dataset, "method": self.method, "preset": self.preset}
-        start = starting_values(asked) | {
+        known = ("dataset", "method", "preset", "unsupervised_weight")
+        start = starting_values({name: getattr(self, name) for name in known}) | {
             "dataset": _default("dataset"),
             "method": _default("method"),
             "preset": _preset(self.dataset),
@@ -557,7 +557,7 @@ def _preset(dataset: Any) -> str:
 
 
 def starting_values(given: dict[str, Any]) -> dict[str, Any]:
-    """What a configuration starts from, by the data set, preset and method that are given."""
+    """What a configuration starts from, by what is given of it: data set, preset, method ..."""
     dataset = given.get("dataset", _default("dataset"))
     preset = given.get("preset", _preset(dataset))
     values = {name: field.default for name, field in Config.__dataclass_fields__.items()}
@@ -566,6 +566,8 @@ def starting_values(given: dict[str, Any]) -> dict[str, Any]:
         values |= FOLDER_DEFAULTS
         if preset == FOLDER_PRESET:
             values |= FOLDER_RECIPE
+    if given.get("unsupervised_weight") == 0:
+        values["augment_fakes"] = False  # there are none
     if given.get("method") == "supervised":  # the control has the rest of the preset
         values |= {name: _default(name) for name in SEMI_SUPERVISED_ONLY}
     return values

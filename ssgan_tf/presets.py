@@ -54,7 +54,9 @@ FOLDER_RECIPE: dict[str, Any] = {
     "labeled_batch_size": -1,
     "discriminator": "pooled",
     "discriminator_width": 16,
+    "generator_width": 16,
     "augment_cutout": 0.375,
+    "augment_fakes": True,
 }
 # Values that stand for "by the number of images".
 AUTOMATIC = {"batch_size": 0, "labeled_batch_size": -1, "epochs": 0}

@@ -257,3 +257,20 @@ def test_json_brings_back_the_same_config(preset: str, changes: dict) -> None:
 def test_every_field_has_a_group_and_a_meaning() -> None:
     for field in dataclasses.fields(Config):
         assert field.metadata["group"] and field.metadata["meaning"].endswith((".", "SEED."))
+
+
+def test_a_folder_without_the_gans_terms_has_no_fakes_to_change() -> None:
+    folder = {"dataset": "folder:photos"}
+    assert Config(**folder).augment_fakes
+    without = Config(**folder, unsupervised_weight=0.0)
+    assert not without.augment_fakes
+    assert without.changes() == {"dataset": "folder:photos", "unsupervised_weight": 0.0}
+    assert not without.control().augment_fakes
+
+
+def test_only_a_folders_own_recipe_has_other_layers() -> None:
+    folder = {"dataset": "folder:photos"}
+    assert Config(**folder).discriminator == Config(**folder, method="supervised").discriminator
+    assert Config(**folder).discriminator == "pooled"
+    assert Config(**folder, preset="article").discriminator == "article"
+    assert Config(preset="tuned").discriminator == "article"
