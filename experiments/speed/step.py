@@ -26,7 +26,7 @@ def multiply_adds(model: keras.Model, input_shape: tuple[Any, ...]) -> int:
     each pixel of its input.
 
     Args:
-        model: a chain of layers, which has them in the order of the computation.
+        model: a chain of layers, which has them in the order of the computation; the article's.
         input_shape: with None for the batch: (None, S, S, channels) or (None, latent_dim).
     """
     total, shape = 0, input_shape

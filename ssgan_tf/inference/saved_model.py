@@ -64,7 +64,7 @@ class ExportedClassifier(tf.Module):
 
         Returns:
             `class_id` (N,) int64, `probabilities` (N, K) and `logits` (N, K) float32, `p_real` (N,)
-            float32: sigmoid(logsumexp(logits)), `features` (N, 2 m_d) float32. The temperature is
+            float32: sigmoid(logsumexp(logits)), `features` (N, F) float32. The temperature is
             in `probabilities` alone.
         """
         output = self.discriminator(scale(images), statistics="moving")

@@ -182,16 +182,19 @@ def check_checkpoint(setup: Setup) -> str:
 
 
 def check_against_cpu(setup: Setup) -> str:
-    """The gradients of one step, on the device and on the CPU."""
+    """The gradients of one step, on the device and on the CPU, with either kind of layers."""
     if setup.devices[-1].endswith("CPU:0"):
         raise Skipped("no GPU")
-    found = []
-    for device in (setup.devices[-1], "CPU:0"):
-        with comparable(given_noise=True), tf.device(device):
-            trainer = setup.trainer()
-            metrics = train(trainer, 1)[-1]
-            found.append(gradients_of(trainer) | metrics)
-    return assert_same(*found)
+    seen = []
+    for layers in ("article", "pooled"):
+        found = []
+        for device in (setup.devices[-1], "CPU:0"):
+            with comparable(given_noise=True), tf.device(device):
+                trainer = setup.trainer(discriminator=layers)
+                metrics = train(trainer, 1)[-1]
+                found.append(gradients_of(trainer) | metrics)
+        seen.append(f"{layers}: {assert_same(*found)}")
+    return "; ".join(seen)
 
 
 def check_precision(setup: Setup, precision: str) -> str:
