@@ -161,8 +161,8 @@ class Config:
     discriminator: Literal["article", "pooled"] = _field(
         "article",
         "Networks",
-        "The article's layers, or as many with larger maps, max pooling and more filters: more "
-        "accurate, above all on photos, and slower.",
+        "The article's layers, or as many whose maps are halved later, by max pooling, and that "
+        "have more filters.",
         choices=("article", "pooled"),
     )
     conv7_input: Literal["conv6", "conv5"] = _field(
@@ -420,8 +420,8 @@ class Config:
             )
         if self.conv7_input == "conv5" and self.discriminator != "article":
             raise UserError(
-                f"--conv7_input=conv5: goes with the article's layers alone, not with "
-                f"--discriminator={self.discriminator}; leave one of them out."
+                "--conv7_input=conv5: goes with the article's layers alone; give "
+                "--discriminator=article as well, or --conv7_input=conv6."
             )
         if self.learning_rate == 0:
             raise UserError("--learning_rate=0: nothing would be learned; the article has 0.0003.")
@@ -444,7 +444,8 @@ class Config:
             )
         if self.augment_fakes and not self.has_generator:
             raise UserError(
-                "--augment_fakes: there are no fakes at --unsupervised_weight=0; leave it out."
+                "--augment_fakes: there are no fakes at --unsupervised_weight=0; give "
+                "--augment_fakes=false."
             )
         if self.distribution_alignment and not self.consistency_weight:
             raise UserError(

@@ -248,7 +248,7 @@ def help_text(program: str, description: str) -> str:
             lines += _listed(f"--preset={name}:", changes)
     article = starting_values({})
     folder = starting_values({"dataset": FOLDER}).items()
-    lines += ["", f"Defaults for --dataset={FOLDER}PATH, where they are others:"]
+    lines += ["", f"Defaults for --dataset={FOLDER}PATH, where they are others, with its preset:"]
     lines += _listed("", {name: value for name, value in folder if value != article[name]})
     return "\n".join(lines)
 

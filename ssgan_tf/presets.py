@@ -47,8 +47,8 @@ FOLDER_DEFAULTS: dict[str, Any] = {
     "precision": "auto",
     "augment_flip": True,
 }
-# What the recipe itself has there besides: sizes by the images, and layers that suit photos, which
-# the article's do not (docs/results.md, "Candidates for `tuned`").
+# What the recipe itself has there besides: sizes by the images, and layers that did better on each
+# data set of docs/results.md, "Candidates for `tuned`".
 FOLDER_RECIPE: dict[str, Any] = {
     "epochs": 0,
     "labeled_batch_size": -1,

@@ -183,7 +183,14 @@ def test_a_given_value_beats_the_preset() -> None:
             ["--augment_fakes", "--unsupervised_weight=0"],
         ),
         ({"distribution_alignment": True}, ["--distribution_alignment", "--consistency_weight"]),
-        ({"conv7_input": "conv5", "discriminator": "pooled"}, ["--conv7_input=conv5", "pooled"]),
+        (
+            {"preset": "notebook", "discriminator": "pooled"},
+            ["--conv7_input=conv5", "--discriminator=article", "--conv7_input=conv6"],
+        ),
+        (
+            {"preset": "tuned", "dataset": "folder:photos", "conv7_input": "conv5"},
+            ["--conv7_input=conv5", "--discriminator=article"],
+        ),
         ({"augment_shift": 9}, ["--augment_shift=9", "from 0 to 0.25"]),
     ],
 )

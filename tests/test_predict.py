@@ -77,7 +77,6 @@ def test_table_is_for_people_and_a_list_may_come_on_standard_input(
     assert [line.rpartition("/")[2] for line in lines[1:]] == ["1.png", "0.png"]
 
 
-@pytest.mark.slow
 def test_the_command_decodes_in_processes_and_says_the_same(
     model: tuple, folder: tuple, capsys: pytest.CaptureFixture
 ) -> None:

@@ -42,13 +42,14 @@ class Case(NamedTuple):
 
 
 GAN, CONTROL = "semi_supervised", "supervised"
-CASES = [Case("article", GAN, "float32")]
+CASES = [Case("article", GAN, "float32", discriminator="pooled")]
 ALL_CASES = [
     Case("tuned", CONTROL, "float32", "false", ("CPU:0", "CPU:1")),
     Case("tuned", GAN, "bfloat16", "false"),
     Case("tuned", GAN, "float16"),
     Case("notebook", CONTROL, "bfloat16", image_size=64),
     Case("article", CONTROL, "float32", strategy=("CPU:1",)),
+    Case("article", GAN, "float32"),
     Case("tuned", GAN, "float32", image_size=32, discriminator="pooled"),
     Case("tuned", CONTROL, "bfloat16", "false", discriminator="pooled"),
     Case("tuned", GAN, "float16", "false", discriminator="pooled"),

@@ -212,7 +212,6 @@ def test_two_deterministic_runs_are_bit_identical_however_many_steps_a_call_take
     assert_same_run(tmp_path / "calls", finished)
 
 
-@pytest.mark.slow
 def test_an_interrupted_run_resumed_equals_one_that_was_not(
     control: Path, data_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,9 +49,8 @@ class Discriminator(keras.Model):
     | global average pooling = `features`      |                     | 2m_d    |
     | Dense K = `class_logits`                 |                     | K       |
 
-    With `layers="pooled"` the maps stay larger for longer: conv2, conv3 and conv6 have stride 1,
-    and the outputs of conv3 and conv5 are halved by 2x2 max pooling. Where they are smaller they
-    have more filters, so that F = 4 m_d:
+    With `layers="pooled"` the maps are halved later: conv2, conv3 and conv6 have stride 1, and 2x2
+    max pooling follows conv3 and conv5. The smaller maps have more filters, so that F = 4 m_d:
 
     | conv1, conv2 | conv3 | conv4 | conv5 | conv6, conv7 |
     |--------------|-------|-------|-------|--------------|
@@ -129,7 +128,7 @@ class Discriminator(keras.Model):
     def _pool(self, x: tf.Tensor) -> tf.Tensor:
         """(B, H, W, C) -> (B, H / 2, W / 2, C), if maps are pooled.
 
-        It comes before the leaky ReLU, which then has fewer numbers to do; the result is the same.
+        It comes before the leaky ReLU, which then has a quarter of the numbers to work on.
         """
         return max_pool(x) if self.pooled else x
 
@@ -152,6 +151,7 @@ class Discriminator(keras.Model):
         Returns:
             Class logits and features, see `DiscriminatorOutput`.
         """
+        # Shapes are the article's, at S = 32.
         rate, norm = self.drop_rate, {"statistics": statistics, "momentum": momentum}
         seeds = [None] * 4 if dropout_seed is None else _split(dropout_seed, 4)
 

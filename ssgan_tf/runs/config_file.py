@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ssgan_tf import __version__
-from ssgan_tf.config import AUTOMATIC, Config, UserError, is_folder
+from ssgan_tf.config import Config, UserError, is_folder, written
+from ssgan_tf.presets import AUTOMATIC, FOLDER_PRESET, FOLDER_RECIPE
 from ssgan_tf.system.files import read_json, write_json
 
 # Flags that may differ between a run and its resumption: where things are, when they are written,
@@ -153,7 +154,27 @@ def continued(directory: Path, config: Config) -> Config:
     shift = known.get("augment_shift")
     if type(shift) is int and shift and "augment_shift" not in given:
         younger["augment_shift"] = then.augment_shift  # it was in pixels, now as a fraction
-    return dataclasses.replace(config.chosen_as(then, chosen), **younger)
+    if former := _former_recipe(then, config):
+        words = " ".join(f"--{name}={written(value)}" for name, value in former.items())
+        print(
+            f"note: {directory} is of an earlier version, with {words}, which stay; for the recipe "
+            "of this version give another --run_dir."
+        )
+    return dataclasses.replace(config.chosen_as(then, chosen), **younger | former)
+
+
+def _former_recipe(then: Config, now: Config) -> dict[str, Any]:
+    """What `FOLDER_RECIPE` has changed since a run on a folder, if that has none of it."""
+    layers = [name for name in FOLDER_RECIPE if name not in AUTOMATIC]
+    asked = {name: getattr(now, name) for name in ("preset", "method", "unsupervised_weight")}
+    recipe, plain = Config(dataset=now.dataset, **asked), Config(**asked)
+    is_of_now = all(getattr(now, name) == getattr(recipe, name) for name in layers)
+    is_former = all(getattr(then, name) == getattr(plain, name) for name in layers)
+    if not (is_folder(now.dataset) and now.preset == FOLDER_PRESET and is_of_now and is_former):
+        return {}
+    return {
+        name: getattr(then, name) for name in layers if getattr(then, name) != getattr(now, name)
+    }
 
 
 def command_with_new_labels(directory: Path, dataset: str) -> list[str]:

@@ -119,8 +119,13 @@ def _finished(config: Config, directory: Path) -> Results | None:
         finished_run.load_data(directory, config)  # other images are another run
     images = f"{results['train_images']:,} training images of {results['dataset']}"
     print(f"{directory} is finished already, with {images}.")
-    if is_folder(config.dataset) and _has_other_labels(directory, config):
-        print("note: images or labels of the folder have changed since; give another --run_dir.")
+    if config.run_dir and is_folder(config.dataset) and worker()[1] == 1:
+        with contextlib.suppress(UserError, OSError):  # the run is finished all the same
+            if _has_other_labels(directory, config):
+                print(
+                    "note: images or labels of the folder have changed since; to train on them, "
+                    "give another --run_dir."
+                )
     return results
 
 

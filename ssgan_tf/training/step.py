@@ -96,7 +96,8 @@ class Trainer:
         """
         strategy = self.state.strategy
         if self.jit_compile:
-            metrics = tf.function(self._replica_step, jit_compile=True)(batch)
+            compiled = tf.function(self._replica_step, jit_compile=True, autograph=False)
+            metrics = compiled(batch)
             with self._only_if_finite(metrics):  # compiled code does not raise
                 metrics = tf.nest.map_structure(tf.identity, metrics)
         else:

@@ -274,7 +274,6 @@ def test_the_control_has_no_generate_signature(hot: Path) -> None:
     assert set(signatures) == {"serving_default", "encoded"}
 
 
-@pytest.mark.slow
 def test_a_fresh_process_needs_tensorflow_alone(exported: tuple, tmp_path: Path) -> None:
     path, discriminator, _ = exported
     images = make_dataset(test=3).test.images

@@ -176,11 +176,13 @@ def test_pooled_maps_are_halved_after_conv3_and_conv5() -> None:
     np.testing.assert_allclose(discriminator(images(2)).features, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [16, 64])
-def test_pooled_layers_take_other_sizes_as_well(size: int) -> None:
-    discriminator = Discriminator(width=8, image_size=size, layers="pooled")
-    x = discriminator.conv1(tf.zeros((1, size, size, 3)))
-    if size == 64:
-        x = discriminator.conv1_2(x)
-    assert discriminator.conv2(x).shape == (1, 16, 16, 8)
-    assert discriminator(tf.zeros((2, size, size, 3))).features.shape == (2, 32)
+@pytest.mark.parametrize(("size", "extra"), [(16, []), (64, [2]), (128, [2, 3])])
+def test_pooled_layers_take_other_sizes_and_gray_images_as_well(
+    size: int, extra: list[int]
+) -> None:
+    discriminator = Discriminator(width=2, image_size=size, channels=1, layers="pooled")
+    x = discriminator.conv1(tf.zeros((1, size, size, 1)))
+    for stage in extra:
+        x = getattr(discriminator, f"conv1_{stage}")(x)
+    assert discriminator.conv2(x).shape == (1, 16, 16, 2)
+    assert discriminator(tf.zeros((2, size, size, 1))).features.shape == (2, 8)

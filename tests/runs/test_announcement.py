@@ -157,7 +157,8 @@ def test_what_was_chosen_for_a_folder_is_shown_with_the_reason_and_what_was_give
         assert flag in text
     assert "--precision=bfloat16: what this device is fast at" in text
     assert "--augment_flip=true" in text
-    assert "--discriminator=pooled --discriminator_width=16: better on photos" in text
+    assert "--discriminator=pooled --discriminator_width=16 --generator_width=16: " in text
+    assert "--augment_cutout=0.375 --augment_fakes=true: part of the recipe" in text
     asked = Config(
         dataset="folder:photos",
         discriminator="article",
@@ -171,6 +172,9 @@ def test_what_was_chosen_for_a_folder_is_shown_with_the_reason_and_what_was_give
         "--preset=tuned",
         "--precision=float32",
     ]
+    control = Config(dataset="folder:photos", method="supervised")
+    text = "\n".join(announcement.reasons(control, control.fit_to(900), 900, "float32"))
+    assert "--augment_cutout=0.375: part of the recipe" in text and "generator" not in text
     article = Config(dataset="folder:photos", preset="article", augment_flip=False)
     text = "\n".join(announcement.reasons(article, article.fit_to(900), 900, "float32"))
     assert "--preset" not in text and "usual size" in text

@@ -44,6 +44,41 @@ def test_versions_do_not_need_git(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {"ssgan_tf", "python", "tensorflow", "keras"} <= found.keys()
 
 
+@pytest.mark.parametrize("method", ["semi_supervised", "supervised"])
+def test_a_folders_run_of_an_earlier_recipe_goes_on_with_that_and_says_so(
+    method: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    former = Config(
+        dataset="folder:photos",
+        method=method,
+        discriminator="article",
+        discriminator_width=64,
+        generator_width=32,
+        augment_cutout=0.0,
+        augment_fakes=False,
+    )
+    config_file.write_config(tmp_path, former)
+    path = tmp_path / "config.json"
+    content = json.loads(path.read_text())
+    del content["config"]["discriminator"]  # younger than the run
+    path.write_text(json.dumps(content))
+    plain = Config(dataset="folder:photos", method=method)
+    assert config_file.continued(tmp_path, plain) == former
+    assert "--discriminator_width=64" in capsys.readouterr().out
+    run_dir.claim(tmp_path, former)  # is not refused
+    wide = dataclasses.replace(plain, discriminator_width=128)
+    assert config_file.continued(tmp_path, wide).discriminator_width == 128  # claim reports it
+
+
+def test_a_folders_run_of_this_recipe_says_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    config = Config(dataset="folder:photos")
+    config_file.write_config(tmp_path, config)
+    assert config_file.continued(tmp_path, config) == config
+    assert not capsys.readouterr().out
+
+
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 def test_only_a_changed_file_of_the_package_makes_its_commit_dirty(tmp_path: Path) -> None:
     package = tmp_path / "repository/package"

@@ -354,16 +354,16 @@ def test_a_class_may_be_a_digit_that_is_no_number(pictures: Path) -> None:
 def test_a_run_on_a_folder_labels_all_by_default_and_keeps_the_class_names(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    config = Config.from_preset(
-        "article",
+    config = Config(  # the recipe that folders get
         **NARROW,
         dataset=f"folder:{pictures}",
         image_size=16,
         batch_size=8,
+        labeled_batch_size=4,
         steps=3,
         run_dir=str(tmp_path / "run"),
     )
-    assert config.labeled == "all"
+    assert (config.labeled, config.discriminator, config.augment_fakes) == ("all", "pooled", True)
     results = train_and_evaluate(config)
     assert results["labeled"] == 16
     shown = capsys.readouterr().out
