@@ -46,8 +46,11 @@ def server(tmp_path: Path, names: list[str]) -> Iterator[LabelingServer]:
 
 def press(page: browser.Page, *keys: str) -> None:
     for key in keys:
+        # The key may reach the page later than the next question to it: on a busy machine.
+        counted = "document.addEventListener('keyup', () => handled++, true)"
+        before = page.run(f"globalThis.handled ??= ({counted}, 0)")
         page.press(key)
-        page.wait(READY)
+        page.wait(f"handled > {before} && {READY}")
 
 
 def open_page(page: browser.Page, server: LabelingServer) -> None:
