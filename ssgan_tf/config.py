@@ -566,7 +566,7 @@ def starting_values(given: dict[str, Any]) -> dict[str, Any]:
     if is_folder(dataset):
         values |= FOLDER_DEFAULTS
         if preset == FOLDER_PRESET:
-            values |= FOLDER_RECIPE
+            values |= FOLDER_RECIPE | AUTOMATIC
     if given.get("unsupervised_weight") == 0:
         values["augment_fakes"] = False  # there are none
     if given.get("method") == "supervised":  # the control has the rest of the preset

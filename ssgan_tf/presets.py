@@ -47,11 +47,9 @@ FOLDER_DEFAULTS: dict[str, Any] = {
     "precision": "auto",
     "augment_flip": True,
 }
-# What the recipe itself has there besides: sizes by the images, and layers that did better on each
-# data set of docs/results.md, "Candidates for `tuned`".
+# What the recipe itself has there besides, with sizes by the images (`AUTOMATIC`): layers that did
+# better on each data set of docs/results.md, "Candidates for `tuned`".
 FOLDER_RECIPE: dict[str, Any] = {
-    "epochs": 0,
-    "labeled_batch_size": -1,
     "discriminator": "pooled",
     "discriminator_width": 16,
     "generator_width": 16,

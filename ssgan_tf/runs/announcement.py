@@ -6,15 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ssgan_tf.config import Config, UserError, is_folder, written
-from ssgan_tf.presets import (
-    AUTOMATIC,
-    FOLDER_PRESET,
-    FOLDER_RECIPE,
-    LARGEST_BATCH,
-    LEAST_STEPS,
-    PASSES,
-    SEMI_SUPERVISED_ONLY,
-)
+from ssgan_tf.presets import FOLDER_PRESET, FOLDER_RECIPE, LARGEST_BATCH, LEAST_STEPS, PASSES
 from ssgan_tf.runs import config_file, run_dir
 from ssgan_tf.runs.results import Results, read_results, same_test_images
 from ssgan_tf.system import streams
@@ -72,7 +64,11 @@ def reasons(asked: Config, config: Config, images: int, precision: str) -> list[
     found, automatic = [], asked.automatic()
     if is_folder(asked.dataset) and config.preset == FOLDER_PRESET:
         found.append(f"--preset={config.preset}: the recipe for few labels")
-        found += _layers(config)
+        recipe = {k: v for k, v in FOLDER_RECIPE.items() if getattr(config, k) == v}
+        if not config.has_generator:
+            recipe.pop("generator_width", None)
+        if flags := " ".join(f"--{name}={written(value)}" for name, value in recipe.items()):
+            found.append(f"{flags}: what it has for folders; on a GPU, try more width")
     if "batch_size" in automatic:
         why = f"at most half of the {images:,} images"
         if config.batch_size == LARGEST_BATCH:
@@ -93,21 +89,6 @@ def reasons(asked: Config, config: Config, images: int, precision: str) -> list[
     return [
         "settings for these images and this device; change any with its flag:",
         *(f"  {line}" for line in found),
-    ]
-
-
-def _layers(config: Config) -> list[str]:
-    """What a folder's recipe has and the preset has not, as far as it is as it stands there."""
-    names = [name for name in FOLDER_RECIPE if name not in AUTOMATIC]
-    if config.method == "supervised":
-        names = [name for name in names if name not in (*SEMI_SUPERVISED_ONLY, "generator_width")]
-    if any(getattr(config, name) != FOLDER_RECIPE[name] for name in names):
-        return []
-    flags = {name: f"--{name}={written(FOLDER_RECIPE[name])}" for name in names}
-    networks = [flags.pop(name) for name in names if name.startswith(("discr", "generator"))]
-    return [
-        f"{' '.join(networks)}: larger maps, few filters; on a GPU, try more of them",
-        f"{' '.join(flags.values())}: part of the recipe",
     ]
 
 

@@ -165,16 +165,13 @@ def continued(directory: Path, config: Config) -> Config:
 
 def _former_recipe(then: Config, now: Config) -> dict[str, Any]:
     """What `FOLDER_RECIPE` has changed since a run on a folder, if that has none of it."""
-    layers = [name for name in FOLDER_RECIPE if name not in AUTOMATIC]
     asked = {name: getattr(now, name) for name in ("preset", "method", "unsupervised_weight")}
     recipe, plain = Config(dataset=now.dataset, **asked), Config(**asked)
-    is_of_now = all(getattr(now, name) == getattr(recipe, name) for name in layers)
-    is_former = all(getattr(then, name) == getattr(plain, name) for name in layers)
+    is_of_now = all(getattr(now, name) == getattr(recipe, name) for name in FOLDER_RECIPE)
+    is_former = all(getattr(then, name) == getattr(plain, name) for name in FOLDER_RECIPE)
     if not (is_folder(now.dataset) and now.preset == FOLDER_PRESET and is_of_now and is_former):
         return {}
-    return {
-        name: getattr(then, name) for name in layers if getattr(then, name) != getattr(now, name)
-    }
+    return {name: getattr(then, name) for name in changed_flags(then, now) if name in FOLDER_RECIPE}
 
 
 def command_with_new_labels(directory: Path, dataset: str) -> list[str]:
