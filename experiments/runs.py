@@ -20,6 +20,7 @@ NOT_RECIPE = (*FREE, "preset", "seed")
 OFF = {
     "augment_cutout": 0.0,
     "augment_fakes": False,
+    "consistency_share_power": 0.0,
     "distribution_alignment": False,
     "discriminator": "article",
 }

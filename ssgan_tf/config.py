@@ -235,6 +235,13 @@ class Config:
         minimum=0,
         maximum=1,
     )
+    consistency_share_power: float = _field(
+        0.0,
+        "Losses",
+        "Multiply the consistency term by this power of the share of images of which the averaged "
+        "classifier is that sure; 0: do not.",
+        minimum=0,
+    )
     distribution_alignment: bool = _field(
         False,
         "Losses",

@@ -6,6 +6,7 @@ from typing import Any
 SEMI_SUPERVISED_ONLY = (
     "labeled_batch_size",
     "consistency_weight",
+    "consistency_share_power",
     "distribution_alignment",
     "augment_fakes",
 )

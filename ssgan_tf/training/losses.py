@@ -76,20 +76,23 @@ def unsupervised_fake_loss(fake_gan_logit: tf.Tensor) -> tf.Tensor:
 
 
 def consistency_loss(
-    class_logits: tf.Tensor, teacher_logits: tf.Tensor, threshold: float
+    class_logits: tf.Tensor, teacher_logits: tf.Tensor, threshold: float, share_power: float = 0.0
 ) -> tf.Tensor:
     """An image seen twice should get one class:
 
-        mean_i [max_k softmax(t_i)_k >= threshold] * (-log softmax(l_i)[argmax_k t_i])
+        share^p * mean_i sure_i * (-log softmax(l_i)[argmax_k t_i])
+        with sure_i = [max_k softmax(t_i)_k >= threshold] and share = mean_i sure_i
 
     The confident pseudo-label of Sohn et al. 2020 ("FixMatch", equation 4), given by averaged
-    weights as in Tarvainen and Valpola 2017 ("Mean teachers are better role models").
+    weights as in Tarvainen and Valpola 2017 ("Mean teachers are better role models"). The power of
+    the share is our own: where the teacher is sure of few images, it is often wrong of those, too.
 
     Args:
         class_logits: (B, K) float, l, of the images as the discriminator is trained on them.
         teacher_logits: (B, K) float, t, of the same images. No gradient flows there: argmax and
             comparison have none.
         threshold: 0 to 1; images of which the teacher is less sure do not count.
+        share_power: p, >= 0; 0 is as published.
 
     Returns:
         Scalar, >= 0.
@@ -98,7 +101,8 @@ def consistency_loss(
     sure = tf.cast(tf.reduce_max(teacher, axis=-1) >= threshold, class_logits.dtype)  # (B,)
     taught = tf.argmax(teacher, axis=-1)
     cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(taught, class_logits)
-    return tf.reduce_mean(sure * cross_entropy)
+    loss = tf.reduce_mean(sure * cross_entropy)
+    return loss * tf.reduce_mean(sure) ** share_power if share_power else loss
 
 
 def aligned_logits(

@@ -140,7 +140,7 @@ class Trainer:
             discriminator_loss = supervised + self._weight("unsupervised") * (real_loss + fake_loss)
 
             # Not in the article, so off by default:
-            # consistency = mean([max softmax(t) >= threshold] * softmax_xent(l, argmax t))
+            # consistency = share^p mean([max softmax(t) >= threshold] * softmax_xent(l, argmax t))
             extra: Metrics = {}
             if config.consistency_weight:
                 extra["losses/consistency"] = consistency = self._consistency(real, batch, noise)
@@ -182,7 +182,7 @@ class Trainer:
             # supervised = sum(m * softmax_xent) / max(1, sum(m))
             discriminator_loss = supervised = losses.supervised_loss(*labeled)
 
-            # consistency = mean([max softmax(t) >= threshold] * softmax_xent(l, argmax t))
+            # consistency = share^p mean([max softmax(t) >= threshold] * softmax_xent(l, argmax t))
             extra: Metrics = {}
             if config.consistency_weight:
                 extra["losses/consistency"] = consistency = self._consistency(real, batch, noise)
@@ -254,7 +254,12 @@ class Trainer:
             found = tf.reduce_mean(tf.nn.softmax(t), axis=0)  # (K,)
             mean.assign_sub((1.0 - MEAN_DECAY) * (mean - found))
             t = losses.aligned_logits(t, self.state.class_prior, mean)
-        return losses.consistency_loss(real.class_logits, t, self.config.consistency_threshold)
+        return losses.consistency_loss(
+            real.class_logits,
+            t,
+            self.config.consistency_threshold,
+            self.config.consistency_share_power,
+        )
 
     def noise(self, batch_size: int | tf.Tensor) -> Noise:
         """Random inputs of the current step; see `draw_noise`."""

@@ -115,6 +115,17 @@ def test_consistency_loss_counts_the_images_of_which_the_teacher_is_sure() -> No
     assert losses.consistency_loss(logits, teacher, threshold=0.8).numpy() == 0
 
 
+def test_consistency_loss_is_multiplied_by_a_power_of_the_share_of_confident_images() -> None:
+    # The teacher gives one image of four 3/4 for a class: share 1/4, so 1/16 with power 2.
+    teacher = tf.constant([[0.0, LOG3], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
+    logits = tf.random.stateless_normal((4, 2), (0, 1))
+    plain = losses.consistency_loss(logits, teacher, 0.7).numpy()
+    assert plain > 0
+    found = losses.consistency_loss(logits, teacher, 0.7, share_power=2.0).numpy()
+    assert found == pytest.approx(plain / 16, rel=1e-6)
+    assert losses.consistency_loss(logits, teacher, 0.8, share_power=0.5).numpy() == 0
+
+
 def test_aligned_logits_bring_the_average_back_to_the_prior() -> None:
     # softmax(t) = (3/4, 1/4); times prior / mean = (1/2) / (3/4), (1/2) / (1/4): 1/2 each.
     teacher = tf.constant([[LOG3, 0.0]])
