@@ -304,29 +304,6 @@ CANDIDATES = [
     )
 ]
 
-# What four times as many steps bring on photos.
-CANDIDATES += [
-    Run(
-        f"candidate-cifar10-{name}-6400",
-        "cifar10",
-        "1000",
-        "--preset=tuned --steps=6400 --augment_cutout=0.375 --generator_width=16 --eval_every=2 "
-        f"{CANDIDATE_DATA['cifar10'][1]} {_POOLED} {flags}",
-        what,
-        1,
-        control,
-    )
-    for name, flags, what, control in (
-        ("pooled-control", _ALONE, "labels alone, pooled layers, 6,400 steps", ""),
-        (
-            "pooled-no-gan-aligned",
-            f"{_NO_GAN} --distribution_alignment",
-            "pooled layers, no GAN terms, aligned classes, 6,400 steps",
-            "candidate-cifar10-pooled-control-6400",
-        ),
-    )
-]
-
 # What the labels alone want, and what the GAN's terms add to each: controls must be strong.
 _PLAIN = "--learning_rate=1e-3 --drop_rate=0.2 --augment_color=0"
 _COLOR = "--learning_rate=1e-3 --drop_rate=0.2"

@@ -471,7 +471,7 @@ class Config:
 
     def changes(self) -> dict[str, Any]:
         """The values that differ from those of the preset, by name, in the order of the fields."""
-        known = ("dataset", "method", "preset", "unsupervised_weight")
+        known = ("dataset", "method", "preset", "unsupervised_weight", "consistency_weight")
         start = starting_values({name: getattr(self, name) for name in known}) | {
             "dataset": _default("dataset"),
             "method": _default("method"),
@@ -576,6 +576,8 @@ def starting_values(given: dict[str, Any]) -> dict[str, Any]:
             values |= FOLDER_RECIPE | AUTOMATIC
     if given.get("unsupervised_weight") == 0:
         values["augment_fakes"] = False  # there are none
+    if given.get("consistency_weight") == 0:
+        values["distribution_alignment"] = False  # there is nothing to align
     if given.get("method") == "supervised":  # the control has the rest of the preset
         values |= {name: _default(name) for name in SEMI_SUPERVISED_ONLY}
     return values

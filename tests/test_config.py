@@ -275,6 +275,14 @@ def test_a_folder_without_the_gans_terms_has_no_fakes_to_change() -> None:
     assert not without.control().augment_fakes
 
 
+def test_a_folder_without_pseudo_labels_has_nothing_to_align() -> None:
+    folder = {"dataset": "folder:photos"}
+    assert Config(**folder).distribution_alignment
+    without = Config(**folder, consistency_weight=0.0)
+    assert not without.distribution_alignment
+    assert without.changes() == {"dataset": "folder:photos", "consistency_weight": 0.0}
+
+
 def test_only_a_folders_own_recipe_has_other_layers() -> None:
     folder = {"dataset": "folder:photos"}
     assert Config(**folder).discriminator == Config(**folder, method="supervised").discriminator

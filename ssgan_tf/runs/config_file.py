@@ -12,7 +12,7 @@ from typing import Any
 
 from ssgan_tf import __version__
 from ssgan_tf.config import Config, UserError, is_folder, written
-from ssgan_tf.presets import AUTOMATIC, FOLDER_PRESET, FOLDER_RECIPE
+from ssgan_tf.presets import AUTOMATIC, FOLDER_PRESET, FOLDER_RECIPE, FORMER_FOLDER_RECIPES
 from ssgan_tf.system.files import read_json, write_json
 
 # Flags that may differ between a run and its resumption: where things are, when they are written,
@@ -164,12 +164,25 @@ def continued(directory: Path, config: Config) -> Config:
 
 
 def _former_recipe(then: Config, now: Config) -> dict[str, Any]:
-    """What `FOLDER_RECIPE` has changed since a run on a folder, if that has none of it."""
-    asked = {name: getattr(now, name) for name in ("preset", "method", "unsupervised_weight")}
+    """What `FOLDER_RECIPE` has changed since a run on a folder, if that has a former recipe."""
+    names = ("preset", "method", "unsupervised_weight", "consistency_weight")
+    asked = {name: getattr(now, name) for name in names}
     recipe, plain = Config(dataset=now.dataset, **asked), Config(**asked)
-    is_of_now = all(getattr(now, name) == getattr(recipe, name) for name in FOLDER_RECIPE)
-    is_former = all(getattr(then, name) == getattr(plain, name) for name in FOLDER_RECIPE)
-    if not (is_folder(now.dataset) and now.preset == FOLDER_PRESET and is_of_now and is_former):
+
+    def has(config: Config, values: dict[str, Any]) -> bool:
+        return all(getattr(config, name) == value for name, value in values.items())
+
+    used = {name: getattr(recipe, name) for name in FOLDER_RECIPE}
+    unused = {name: getattr(plain, name) for name in FOLDER_RECIPE}
+    # What is switched off now, such as the changes of fakes where there are none, was so then.
+    off = {name: used[name] for name in FOLDER_RECIPE if used[name] != FOLDER_RECIPE[name]}
+    formers = [unused | former | off for former in FORMER_FOLDER_RECIPES]
+    if not (
+        is_folder(now.dataset)
+        and now.preset == FOLDER_PRESET
+        and has(now, used)
+        and any(has(then, former) for former in formers)
+    ):
         return {}
     return {name: getattr(then, name) for name in changed_flags(then, now) if name in FOLDER_RECIPE}
 

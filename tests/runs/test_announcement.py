@@ -158,8 +158,9 @@ def test_what_was_chosen_for_a_folder_is_shown_with_the_reason_and_what_was_give
     assert "--precision=bfloat16: what this device is fast at" in text
     assert "--augment_flip=true" in text
     assert (
-        "--discriminator=pooled --discriminator_width=16 --generator_width=16 "
-        "--augment_cutout=0.375 --augment_fakes=true: what it has for folders" in text
+        "--discriminator=pooled --discriminator_width=32 --generator_width=16 "
+        "--augment_cutout=0.375 --augment_fakes=true --consistency_share_power=2.0 "
+        "--distribution_alignment=true: what it has for folders" in text
     )
     asked = Config(
         dataset="folder:photos",
@@ -172,12 +173,13 @@ def test_what_was_chosen_for_a_folder_is_shown_with_the_reason_and_what_was_give
     lines = announcement.reasons(asked, asked.fit_to(900), 900, "float32")
     assert [line.split(":")[0].strip() for line in lines[1:]] == [
         "--preset=tuned",
-        "--discriminator_width=16 --generator_width=16 --augment_cutout=0.375 --augment_fakes=true",
+        "--discriminator_width=32 --generator_width=16 --augment_cutout=0.375 --augment_fakes=true "
+        "--consistency_share_power=2.0 --distribution_alignment=true",
         "--precision=float32",
     ]
     control = Config(dataset="folder:photos", method="supervised")
     text = "\n".join(announcement.reasons(control, control.fit_to(900), 900, "float32"))
-    assert "--discriminator_width=16 --augment_cutout=0.375: what it has for folders" in text
+    assert "--discriminator_width=32 --augment_cutout=0.375: what it has for folders" in text
     assert "generator" not in text
     article = Config(dataset="folder:photos", preset="article", augment_flip=False)
     text = "\n".join(announcement.reasons(article, article.fit_to(900), 900, "float32"))

@@ -44,6 +44,36 @@ def test_versions_do_not_need_git(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {"ssgan_tf", "python", "tensorflow", "keras"} <= found.keys()
 
 
+def forget_younger_flags(directory: Path, config: Config, names: list[str]) -> None:
+    """Writes `config.json` as a version did that did not have these flags."""
+    config_file.write_config(directory, config)
+    path = directory / "config.json"
+    content = json.loads(path.read_text())
+    for name in names:
+        del content["config"][name]
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    "asked", [{}, {"method": "supervised"}, {"unsupervised_weight": 0.0}], ids=str
+)
+def test_a_folders_run_of_the_first_pooled_recipe_goes_on_with_that(
+    asked: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    plain = Config(dataset="folder:photos", **asked)
+    former = dataclasses.replace(
+        plain,
+        discriminator_width=16,
+        generator_width=16,
+        consistency_share_power=0.0,
+        distribution_alignment=False,
+    )
+    forget_younger_flags(tmp_path, former, ["consistency_share_power"])
+    assert config_file.continued(tmp_path, plain) == former
+    assert "--discriminator_width=16" in capsys.readouterr().out
+    run_dir.claim(tmp_path, former)  # is not refused
+
+
 @pytest.mark.parametrize("method", ["semi_supervised", "supervised"])
 def test_a_folders_run_of_an_earlier_recipe_goes_on_with_that_and_says_so(
     method: str, tmp_path: Path, capsys: pytest.CaptureFixture
@@ -56,12 +86,10 @@ def test_a_folders_run_of_an_earlier_recipe_goes_on_with_that_and_says_so(
         generator_width=32,
         augment_cutout=0.0,
         augment_fakes=False,
+        consistency_share_power=0.0,
+        distribution_alignment=False,
     )
-    config_file.write_config(tmp_path, former)
-    path = tmp_path / "config.json"
-    content = json.loads(path.read_text())
-    del content["config"]["discriminator"]  # younger than the run
-    path.write_text(json.dumps(content))
+    forget_younger_flags(tmp_path, former, ["discriminator", "consistency_share_power"])
     plain = Config(dataset="folder:photos", method=method)
     assert config_file.continued(tmp_path, plain) == former
     assert "--discriminator_width=64" in capsys.readouterr().out
