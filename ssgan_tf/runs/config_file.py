@@ -165,24 +165,21 @@ def continued(directory: Path, config: Config) -> Config:
 
 def _former_recipe(then: Config, now: Config) -> dict[str, Any]:
     """What `FOLDER_RECIPE` has changed since a run on a folder, if that has a former recipe."""
+    if not is_folder(now.dataset) or now.preset != FOLDER_PRESET:
+        return {}
     names = ("preset", "method", "unsupervised_weight", "consistency_weight")
     asked = {name: getattr(now, name) for name in names}
     recipe, plain = Config(dataset=now.dataset, **asked), Config(**asked)
-
-    def has(config: Config, values: dict[str, Any]) -> bool:
-        return all(getattr(config, name) == value for name, value in values.items())
-
     used = {name: getattr(recipe, name) for name in FOLDER_RECIPE}
     unused = {name: getattr(plain, name) for name in FOLDER_RECIPE}
     # What is switched off now, such as the changes of fakes where there are none, was so then.
     off = {name: used[name] for name in FOLDER_RECIPE if used[name] != FOLDER_RECIPE[name]}
     formers = [unused | former | off for former in FORMER_FOLDER_RECIPES]
-    if not (
-        is_folder(now.dataset)
-        and now.preset == FOLDER_PRESET
-        and has(now, used)
-        and any(has(then, former) for former in formers)
-    ):
+
+    def has(config: Config, values: dict[str, Any]) -> bool:
+        return all(getattr(config, name) == value for name, value in values.items())
+
+    if not has(now, used) or not any(has(then, former) for former in formers):
         return {}
     return {name: getattr(then, name) for name in changed_flags(then, now) if name in FOLDER_RECIPE}
 
