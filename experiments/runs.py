@@ -304,6 +304,37 @@ CANDIDATES = [
     )
 ]
 
+# The recipe of folders and what it reaches without its parts, on validation images as above.
+_FOLDER = "--preset=tuned --discriminator=pooled --augment_cutout=0.375 --precision=auto"
+_FOLDER_GAN = "--generator_width=16 --augment_fakes"
+_FOLDER_CONSISTENCY = "--consistency_share_power=2 --distribution_alignment"
+PARTS = [
+    Run(
+        f"parts-{data}-{name}",
+        data,
+        labels,
+        f"{_FOLDER} --steps=3200 --discriminator_width=32 --eval_every=40 {extra} {flags}",
+        what,
+        3,
+        "" if name == "control" else f"parts-{data}-control",
+    )
+    for data, (labels, extra) in CANDIDATE_DATA.items()
+    for name, flags, what in (
+        ("control", _ALONE, "labels alone, layers of folders"),
+        ("whole", f"{_FOLDER_GAN} {_FOLDER_CONSISTENCY}", "recipe of folders"),
+        (
+            "no-gan",
+            f"{_NO_GAN} {_FOLDER_CONSISTENCY}",
+            "recipe of folders without the GAN terms",
+        ),
+        (
+            "no-pseudo-labels",
+            f"{_FOLDER_GAN} --consistency_weight=0",
+            "recipe of folders without pseudo-labels",
+        ),
+    )
+]
+
 # What the labels alone want, and what the GAN's terms add to each: controls must be strong.
 _PLAIN = "--learning_rate=1e-3 --drop_rate=0.2 --augment_color=0"
 _COLOR = "--learning_rate=1e-3 --drop_rate=0.2"
@@ -394,6 +425,7 @@ _ALL = [
     *ARTICLE,
     *RECIPE,
     *CANDIDATES,
+    *PARTS,
     *ABLATION,
     *LONG,
     *CONTROLS,

@@ -264,6 +264,7 @@ def document(found: Found, folder: Path = HERE) -> str:
         "folders": table(found, runs.FOLDER_RUNS, on),
         "recipe": table(found, runs.RECIPE, part="validation"),
         "candidates": table(found, runs.CANDIDATES, on, part="validation"),
+        "parts": table(found, runs.PARTS, on, part="validation"),
         "controls": table(found, runs.CONTROLS, part="validation"),
         "ablation": table(found, [article[1], *runs.ABLATION]),
         "long": long_table(found),
