@@ -238,8 +238,8 @@ class Config:
     consistency_share_power: float = _field(
         0.0,
         "Losses",
-        "Multiply the consistency term by this power of the share of images of which the averaged "
-        "classifier is that sure; 0: do not.",
+        "Weaken the consistency term while few images reach --consistency_threshold: multiply it "
+        "by their share to this power; 0: off.",
         minimum=0,
     )
     distribution_alignment: bool = _field(
@@ -459,6 +459,11 @@ class Config:
                 "--distribution_alignment: corrects what the consistency term teaches, so give "
                 "--consistency_weight as well, such as 3."
             )
+        if self.consistency_share_power and not self.consistency_weight:
+            raise UserError(
+                f"--consistency_share_power={self.consistency_share_power}: weakens the "
+                "consistency term, so give --consistency_weight as well, such as 3."
+            )
 
     @classmethod
     def from_preset(cls, preset: str = "article", **changes: Any) -> Self:
@@ -577,7 +582,7 @@ def starting_values(given: dict[str, Any]) -> dict[str, Any]:
     if given.get("unsupervised_weight") == 0:
         values["augment_fakes"] = False  # there are none
     if given.get("consistency_weight") == 0:
-        values["distribution_alignment"] = False  # there is nothing to align
+        values["consistency_share_power"] = 0.0  # there is nothing to weaken
     if given.get("method") == "supervised":  # the control has the rest of the preset
         values |= {name: _default(name) for name in SEMI_SUPERVISED_ONLY}
     return values

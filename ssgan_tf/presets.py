@@ -48,7 +48,7 @@ FOLDER_DEFAULTS: dict[str, Any] = {
     "precision": "auto",
     "augment_flip": True,
 }
-# What the recipe itself has there besides, with sizes by the images (`AUTOMATIC`): layers that did
+# What the recipe itself has there besides, with sizes by the images (`AUTOMATIC`). The layers did
 # better on each data set of docs/results.md, "Candidates for `tuned`".
 FOLDER_RECIPE: dict[str, Any] = {
     "discriminator": "pooled",
@@ -57,19 +57,7 @@ FOLDER_RECIPE: dict[str, Any] = {
     "augment_cutout": 0.375,
     "augment_fakes": True,
     "consistency_share_power": 2.0,
-    "distribution_alignment": True,
 }
-# What earlier versions had in its place; where nothing is said, the preset's values.
-FORMER_FOLDER_RECIPES: tuple[dict[str, Any], ...] = (
-    {},
-    {
-        "discriminator": "pooled",
-        "discriminator_width": 16,
-        "generator_width": 16,
-        "augment_cutout": 0.375,
-        "augment_fakes": True,
-    },
-)
 # Values that stand for "by the number of images".
 AUTOMATIC = {"batch_size": 0, "labeled_batch_size": -1, "epochs": 0}
 PASSES, LEAST_STEPS = 40, 3200  # over the training images, where nothing else is asked for

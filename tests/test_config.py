@@ -183,6 +183,7 @@ def test_a_given_value_beats_the_preset() -> None:
             ["--augment_fakes", "--unsupervised_weight=0"],
         ),
         ({"distribution_alignment": True}, ["--distribution_alignment", "--consistency_weight"]),
+        ({"consistency_share_power": 2.0}, ["--consistency_share_power=2.0", "--consistency_we"]),
         (
             {"preset": "notebook", "discriminator": "pooled"},
             ["--conv7_input=conv5", "--discriminator=article", "--conv7_input=conv6"],
@@ -275,12 +276,14 @@ def test_a_folder_without_the_gans_terms_has_no_fakes_to_change() -> None:
     assert not without.control().augment_fakes
 
 
-def test_a_folder_without_pseudo_labels_has_nothing_to_align() -> None:
+def test_a_folder_without_pseudo_labels_has_nothing_to_weaken() -> None:
     folder = {"dataset": "folder:photos"}
-    assert Config(**folder).distribution_alignment
+    assert Config(**folder).consistency_share_power
     without = Config(**folder, consistency_weight=0.0)
-    assert not without.distribution_alignment
+    assert not without.consistency_share_power
     assert without.changes() == {"dataset": "folder:photos", "consistency_weight": 0.0}
+    alone = dataclasses.replace(without, unsupervised_weight=0.0, augment_fakes=False)
+    assert parse_config(alone.command()[2:], "", "") == alone
 
 
 def test_only_a_folders_own_recipe_has_other_layers() -> None:

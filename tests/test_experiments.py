@@ -104,7 +104,12 @@ def test_a_default_that_is_changed_makes_another_recipe(
 
 def test_a_flag_that_is_younger_than_a_result_counts_where_it_is_on() -> None:
     assert {name: getattr(Config(), name) for name in runs.OFF} == runs.OFF
-    for flag in ("--augment_cutout=0.25", "--augment_fakes", "--distribution_alignment"):
+    for flag in (
+        "--augment_cutout=0.25",
+        "--augment_fakes",
+        "--distribution_alignment",
+        "--consistency_share_power=2",
+    ):
         other = dataclasses.replace(TUNED, flags=f"{TUNED.flags} {flag}")
         assert other.recipe != TUNED.recipe
         off = dataclasses.replace(other, flags=f"{TUNED.flags} {flag.split('=')[0]}=0")

@@ -12,7 +12,7 @@ from typing import Any
 
 from ssgan_tf import __version__
 from ssgan_tf.config import Config, UserError, is_folder, written
-from ssgan_tf.presets import AUTOMATIC, FOLDER_PRESET, FOLDER_RECIPE, FORMER_FOLDER_RECIPES
+from ssgan_tf.presets import AUTOMATIC, FOLDER_PRESET, FOLDER_RECIPE
 from ssgan_tf.system.files import read_json, write_json
 
 # Flags that may differ between a run and its resumption: where things are, when they are written,
@@ -31,6 +31,7 @@ FREE = (
     "strategy",
 )
 
+YOUNGEST = "consistency_share_power"  # flag: what a run without it has of the recipe is former
 # A run of an earlier version has no value for these; what it did was this.
 _BEFORE_IT_WAS_A_FLAG: dict[str, Any] = {"balance_classes": "false", "bn_start": "tf1"}
 # Presets that are gone. Their values stand in the file, so what is left is the name.
@@ -154,7 +155,7 @@ def continued(directory: Path, config: Config) -> Config:
     shift = known.get("augment_shift")
     if type(shift) is int and shift and "augment_shift" not in given:
         younger["augment_shift"] = then.augment_shift  # it was in pixels, now as a fraction
-    if former := _former_recipe(then, config):
+    if former := _former_recipe(then, config, known):
         words = " ".join(f"--{name}={written(value)}" for name, value in former.items())
         print(
             f"note: {directory} is of an earlier version, with {words}, which stay; for the recipe "
@@ -163,25 +164,17 @@ def continued(directory: Path, config: Config) -> Config:
     return dataclasses.replace(config.chosen_as(then, chosen), **younger | former)
 
 
-def _former_recipe(then: Config, now: Config) -> dict[str, Any]:
-    """What `FOLDER_RECIPE` has changed since a run on a folder, if that has a former recipe."""
-    if not is_folder(now.dataset) or now.preset != FOLDER_PRESET:
+def _former_recipe(then: Config, now: Config, known: dict[str, Any]) -> dict[str, Any]:
+    """What `FOLDER_RECIPE` has changed since a run on a folder, where now nothing else is asked."""
+    if not is_folder(now.dataset) or now.preset != FOLDER_PRESET or YOUNGEST in known:
         return {}
     names = ("preset", "method", "unsupervised_weight", "consistency_weight")
-    asked = {name: getattr(now, name) for name in names}
-    recipe, plain = Config(dataset=now.dataset, **asked), Config(**asked)
-    used = {name: getattr(recipe, name) for name in FOLDER_RECIPE}
-    unused = {name: getattr(plain, name) for name in FOLDER_RECIPE}
-    # What is switched off now, such as the changes of fakes where there are none, was so then.
-    off = {name: used[name] for name in FOLDER_RECIPE if used[name] != FOLDER_RECIPE[name]}
-    formers = [unused | former | off for former in FORMER_FOLDER_RECIPES]
-
-    def has(config: Config, values: dict[str, Any]) -> bool:
-        return all(getattr(config, name) == value for name, value in values.items())
-
-    if not has(now, used) or not any(has(then, former) for former in formers):
-        return {}
-    return {name: getattr(then, name) for name in changed_flags(then, now) if name in FOLDER_RECIPE}
+    recipe = Config(dataset=now.dataset, **{name: getattr(now, name) for name in names})
+    return {
+        name: getattr(then, name)
+        for name in changed_flags(then, now)
+        if name in FOLDER_RECIPE and getattr(now, name) == getattr(recipe, name)
+    }
 
 
 def command_with_new_labels(directory: Path, dataset: str) -> list[str]:

@@ -55,7 +55,16 @@ def forget_younger_flags(directory: Path, config: Config, names: list[str]) -> N
 
 
 @pytest.mark.parametrize(
-    "asked", [{}, {"method": "supervised"}, {"unsupervised_weight": 0.0}], ids=str
+    "asked",
+    [
+        {},
+        {"method": "supervised"},
+        {"unsupervised_weight": 0.0},
+        {"consistency_weight": 0.0},
+        {"unsupervised_weight": 0.0, "consistency_weight": 0.0},
+        {"augment_cutout": 0.0},
+    ],
+    ids=str,
 )
 def test_a_folders_run_of_the_first_pooled_recipe_goes_on_with_that(
     asked: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture
@@ -66,7 +75,6 @@ def test_a_folders_run_of_the_first_pooled_recipe_goes_on_with_that(
         discriminator_width=16,
         generator_width=16,
         consistency_share_power=0.0,
-        distribution_alignment=False,
     )
     forget_younger_flags(tmp_path, former, ["consistency_share_power"])
     assert config_file.continued(tmp_path, plain) == former
@@ -87,7 +95,6 @@ def test_a_folders_run_of_an_earlier_recipe_goes_on_with_that_and_says_so(
         augment_cutout=0.0,
         augment_fakes=False,
         consistency_share_power=0.0,
-        distribution_alignment=False,
     )
     forget_younger_flags(tmp_path, former, ["discriminator", "consistency_share_power"])
     plain = Config(dataset="folder:photos", method=method)
@@ -96,6 +103,17 @@ def test_a_folders_run_of_an_earlier_recipe_goes_on_with_that_and_says_so(
     run_dir.claim(tmp_path, former)  # is not refused
     wide = dataclasses.replace(plain, discriminator_width=128)
     assert config_file.continued(tmp_path, wide).discriminator_width == 128  # claim reports it
+
+
+def test_a_run_of_this_version_with_another_width_is_not_taken_for_a_former_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    plain = Config(dataset="folder:photos", method="supervised")
+    config_file.write_config(tmp_path, dataclasses.replace(plain, discriminator_width=16))
+    assert config_file.continued(tmp_path, plain) == plain
+    assert not capsys.readouterr().out
+    with pytest.raises(UserError, match="discriminator_width"):
+        run_dir.claim(tmp_path, plain)
 
 
 def test_a_folders_run_of_this_recipe_says_nothing(

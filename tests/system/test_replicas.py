@@ -55,6 +55,7 @@ ALL = {
     "augment_cutout": 0.25,
     "augment_fakes": True,
     "distribution_alignment": True,
+    "consistency_share_power": 2.0,
 }
 config = Config.from_preset(
     preset,
