@@ -29,6 +29,7 @@ from pathlib import Path
 from experiments import records, tables
 from experiments.records import HERE, Row
 from experiments.runs import DATA, FOLDERS, RUNS, Run
+from ssgan_tf.runs import config_file
 
 Job = tuple[Run, int]  # a run and its seed
 
@@ -148,6 +149,7 @@ class Workers:
                 with self.making:
                     self.call(["experiments.folders", run.data], log, cores)
             print(f"{name}: {run.command} --seed={seed}", flush=True)
+            check_recipe(run, seed, directory)
             words = [*run.command.split()[2:], f"--seed={seed}", "--keep_checkpoints=1"]
             self.call([*words, f"--run_dir={directory}"], log, cores)
             results, curve = records.read_run(directory)
@@ -194,6 +196,20 @@ class Workers:
         self.stopped = True
         for process in list(self.processes):
             process.terminate()
+
+
+def check_recipe(run: Run, seed: int, directory: Path) -> None:
+    """Refuses a directory of a former recipe, with which `ssgan_tf.train` would go on.
+
+    Raises:
+        RunError: if a run is there that differs from what is declared.
+    """
+    if not (directory / "config.json").exists():
+        return
+    expected = run.fitted(seed)
+    if changed := config_file.changed_flags(config_file.read_config(directory), expected):
+        flags = ", ".join(f"--{name}" for name in changed)
+        raise RunError(f"{directory} has a run with another {flags}; delete it")
 
 
 def execute(jobs: Sequence[Job], run_root: Path, workers: int, folder: Path = HERE) -> list[str]:

@@ -123,12 +123,17 @@ class Run:
             del values["bn_start"]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
+    def fitted(self, seed: int = 0) -> Config:
+        """The configuration with what is chosen by the number of training images."""
+        return self.config(seed).fit_to(self._images())
+
     def steps(self) -> int:
         """Train steps, as the number of training images and the flags give them."""
+        return self.fitted().length(self._images())[1]
+
+    def _images(self) -> int:
         images = DATA[self.data].train_images
-        config = self.config()
-        images -= round(images * config.validation_fraction)
-        return config.fit_to(images).length(images)[1]
+        return images - round(images * self.config().validation_fraction)
 
 
 # The methods of the tables of accuracy. `article-control` has what suits the labels alone better

@@ -23,6 +23,7 @@ from experiments.stress import kill_test, soak
 from ssgan_tf.config import Config
 from ssgan_tf.flags import parse_config
 from ssgan_tf.presets import ARTICLE_CONTROL, PRESETS
+from ssgan_tf.runs import config_file
 
 ROOT = Path(__file__).resolve().parent.parent
 EXPERIMENTS = ROOT / "experiments"
@@ -352,6 +353,24 @@ def test_a_folder_of_images_is_made_before_the_run_that_needs_it(
         f"--dataset=folder:experiments/runs/folders/{name}",
     ]
     assert DATA[name].train_images == FOLDERS[name].labeled + FOLDERS[name].unlabeled
+
+
+def test_a_directory_of_a_former_recipe_gives_no_result(
+    training: list[list[str]], tmp_path: Path
+) -> None:
+    declared_run = RUNS["house_numbers-250-tuned"]  # of the data of `RESULTS`
+    directory, fitted = tmp_path / "runs" / f"{declared_run.name}-0", declared_run.fitted(0)
+    directory.mkdir(parents=True)
+    config_file.write_config(directory, fitted)
+    assert not run.execute([(declared_run, 0)], tmp_path / "runs", 1, tmp_path)
+    assert [words[0] for words in training].count("ssgan_tf.train") == 1
+    other = tmp_path / "other"
+    directory = other / f"{declared_run.name}-0"
+    directory.mkdir(parents=True)
+    config_file.write_config(directory, dataclasses.replace(fitted, ema_decay=0.9))
+    (message,) = run.execute([(declared_run, 0)], other, 1, tmp_path)
+    assert "has a run with another --ema_decay; delete it" in message
+    assert [words[0] for words in training].count("ssgan_tf.train") == 1
 
 
 PROGRAM = """

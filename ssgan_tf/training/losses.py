@@ -85,7 +85,7 @@ def consistency_loss(
 
     The confident pseudo-label of Sohn et al. 2020 ("FixMatch", equation 4), given by averaged
     weights as in Tarvainen and Valpola 2017 ("Mean teachers are better role models"). The power of
-    the share is our own: where the teacher is sure of few images, it is often wrong about those, too.
+    the share is our own: a teacher that is sure of few images is often wrong about those, too.
 
     Args:
         class_logits: (B, K) float, l, of the images as the discriminator is trained on them.
