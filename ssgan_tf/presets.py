@@ -56,7 +56,7 @@ FOLDER_RECIPE: dict[str, Any] = {
     "generator_width": 16,
     "augment_cutout": 0.375,
     "augment_fakes": True,
-    "consistency_share_power": 2.0,
+    "consistency_share_power": 1.0,
 }
 # Values that stand for "by the number of images".
 AUTOMATIC = {"batch_size": 0, "labeled_batch_size": -1, "epochs": 0}
