@@ -582,7 +582,7 @@ def starting_values(given: dict[str, Any]) -> dict[str, Any]:
     if given.get("unsupervised_weight") == 0:
         values["augment_fakes"] = False  # there are none
     if given.get("consistency_weight") == 0:
-        values["consistency_share_power"] = 0.0  # there is nothing to weaken
+        values |= {"distribution_alignment": False, "consistency_share_power": 0.0}
     if given.get("method") == "supervised":  # the control has the rest of the preset
         values |= {name: _default(name) for name in SEMI_SUPERVISED_ONLY}
     return values

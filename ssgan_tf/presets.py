@@ -56,7 +56,8 @@ FOLDER_RECIPE: dict[str, Any] = {
     "generator_width": 16,
     "augment_cutout": 0.375,
     "augment_fakes": True,
-    "consistency_share_power": 1.0,
+    "consistency_share_power": 2.0,
+    "distribution_alignment": True,
 }
 # Values that stand for "by the number of images".
 AUTOMATIC = {"batch_size": 0, "labeled_batch_size": -1, "epochs": 0}
