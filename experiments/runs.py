@@ -312,7 +312,7 @@ CANDIDATES = [
 # The recipe of folders and what it reaches without its parts, on validation images as above.
 _FOLDER = "--preset=tuned --discriminator=pooled --augment_cutout=0.375 --precision=auto"
 _FOLDER_GAN = "--generator_width=16 --augment_fakes"
-_FOLDER_CONSISTENCY = "--consistency_share_power=1"
+_FOLDER_CONSISTENCY = "--consistency_share_power=2 --distribution_alignment"
 PARTS = [
     Run(
         f"parts-{data}-{name}",

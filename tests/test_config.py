@@ -276,11 +276,11 @@ def test_a_folder_without_the_gans_terms_has_no_fakes_to_change() -> None:
     assert not without.control().augment_fakes
 
 
-def test_a_folder_without_pseudo_labels_has_nothing_to_weaken() -> None:
+def test_a_folder_without_pseudo_labels_has_nothing_to_align_or_weaken() -> None:
     folder = {"dataset": "folder:photos"}
-    assert Config(**folder).consistency_share_power
+    assert Config(**folder).distribution_alignment and Config(**folder).consistency_share_power
     without = Config(**folder, consistency_weight=0.0)
-    assert not without.consistency_share_power
+    assert not without.distribution_alignment and not without.consistency_share_power
     assert without.changes() == {"dataset": "folder:photos", "consistency_weight": 0.0}
     alone = dataclasses.replace(without, unsupervised_weight=0.0, augment_fakes=False)
     assert parse_config(alone.command()[2:], "", "") == alone

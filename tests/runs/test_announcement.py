@@ -159,8 +159,8 @@ def test_what_was_chosen_for_a_folder_is_shown_with_the_reason_and_what_was_give
     assert "--augment_flip=true" in text
     assert (
         "--discriminator=pooled --discriminator_width=32 --generator_width=16 "
-        "--augment_cutout=0.375 --augment_fakes=true --consistency_share_power=1.0: "
-        "what it has for folders" in text
+        "--augment_cutout=0.375 --augment_fakes=true --consistency_share_power=2.0 "
+        "--distribution_alignment=true: what it has for folders" in text
     )
     asked = Config(
         dataset="folder:photos",
@@ -174,7 +174,7 @@ def test_what_was_chosen_for_a_folder_is_shown_with_the_reason_and_what_was_give
     assert [line.split(":")[0].strip() for line in lines[1:]] == [
         "--preset=tuned",
         "--discriminator_width=32 --generator_width=16 --augment_cutout=0.375 --augment_fakes=true "
-        "--consistency_share_power=1.0",
+        "--consistency_share_power=2.0 --distribution_alignment=true",
         "--discriminator_width=16 would take less than half the time",
         "--precision=float32",
     ]

@@ -75,6 +75,7 @@ def test_a_folders_run_of_the_first_pooled_recipe_goes_on_with_that(
         discriminator_width=16,
         generator_width=16,
         consistency_share_power=0.0,
+        distribution_alignment=False,
     )
     forget_younger_flags(tmp_path, former, ["consistency_share_power"])
     assert config_file.continued(tmp_path, plain) == former
@@ -95,6 +96,7 @@ def test_a_folders_run_of_an_earlier_recipe_goes_on_with_that_and_says_so(
         augment_cutout=0.0,
         augment_fakes=False,
         consistency_share_power=0.0,
+        distribution_alignment=False,
     )
     forget_younger_flags(tmp_path, former, ["discriminator", "consistency_share_power"])
     plain = Config(dataset="folder:photos", method=method)
