@@ -81,6 +81,20 @@ def test_another_run_is_put_beside_it_and_names_are_escaped(
     assert "run &lt;1&gt; &amp; co" in text and "run <1>" not in text
 
 
+def test_the_report_has_the_configuration_that_the_run_was_trained_with(copy: Path) -> None:
+    for name, change in (
+        ("config.json", lambda content: content["config"].update(precision="auto")),
+        ("results.json", lambda content: content.update(precision="bfloat16")),
+    ):
+        content = json.loads((copy / name).read_text())
+        change(content)
+        (copy / name).write_text(json.dumps(content))
+    report.main(["report", f"--run_dir={copy}"])  # computes in float32
+    text = (copy / "report.html").read_text()
+    assert "<code>--precision</code></th><td><code>auto</code>" in text
+    assert re.search(r"hardware.*bfloat16", text, re.S)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -193,7 +193,7 @@ def _facts(results: dict[str, Any]) -> list[tuple[str, str]]:
     facts = [
         ("data", f"{results['dataset']}: {results['train_images']:,} training images"),
         ("time", f"{clock(results['wall_seconds'])}, loading and evaluations included"),
-        ("hardware", results["device"]),
+        ("hardware", ", ".join(filter(None, (results["device"], results.get("precision"))))),
         ("versions", ", ".join(f"{k} {v}" for k, v in results["versions"].items())),
         ("labeled images", f"{results['train_labeled_accuracy']:.1%} classified correctly"),
     ]

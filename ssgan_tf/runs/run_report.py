@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.runs import finished_run
+from ssgan_tf.runs.config_file import read_config
 from ssgan_tf.runs.results import read_metrics, read_results, same_test_images
 from ssgan_tf.system.files import written_aside
 
@@ -48,6 +49,8 @@ def write_report(
         Record(path.absolute().name, found, read_metrics(path, found["steps"]))
         for path, found in ((directory, results), *((path, read_results(path)) for path in compare))
     ]
+    if (directory / "config.json").exists():
+        config = read_config(directory)  # as it was trained, whatever the report is computed with
     text = page.render(runs, _samples(directory), config, dataset, split, evaluation)
     path = directory / "report.html"
     with written_aside(path) as partial:
