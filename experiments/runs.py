@@ -10,8 +10,9 @@ import json
 import shlex
 from typing import NamedTuple
 
-from ssgan_tf.config import Config
+from ssgan_tf.config import Config, written
 from ssgan_tf.flags import parse_config
+from ssgan_tf.presets import FOLDER_RECIPE
 from ssgan_tf.runs.config_file import FREE
 
 # What says where a run is, which one of several it is, or how fast; a preset is its values.
@@ -310,31 +311,40 @@ CANDIDATES = [
 ]
 
 # The recipe of folders and what it reaches without its parts, on validation images as above.
-_FOLDER = "--preset=tuned --discriminator=pooled --augment_cutout=0.375 --precision=auto"
-_FOLDER_GAN = "--generator_width=16 --augment_fakes"
-_FOLDER_CONSISTENCY = "--consistency_share_power=2 --distribution_alignment"
+_OF_THE_GAN = ("generator_width", "augment_fakes")
+_OF_THE_PSEUDO_LABELS = ("consistency_share_power", "distribution_alignment")
+
+
+def _folder_recipe(*without: str) -> str:
+    return " ".join(f"--{k}={written(v)}" for k, v in FOLDER_RECIPE.items() if k not in without)
+
+
 PARTS = [
     Run(
         f"parts-{data}-{name}",
         data,
         labels,
-        f"{_FOLDER} --steps=3200 --discriminator_width=32 --eval_every=40 {extra} {flags}",
+        f"--preset=tuned --precision=auto --steps=3200 --eval_every=40 {extra} {flags}",
         what,
         3,
         "" if name == "control" else f"parts-{data}-control",
     )
     for data, (labels, extra) in CANDIDATE_DATA.items()
     for name, flags, what in (
-        ("control", _ALONE, "labels alone, layers of folders"),
-        ("whole", f"{_FOLDER_GAN} {_FOLDER_CONSISTENCY}", "recipe of folders"),
+        (
+            "control",
+            f"{_ALONE} {_folder_recipe(*_OF_THE_GAN, *_OF_THE_PSEUDO_LABELS)}",
+            "labels alone, layers of folders",
+        ),
+        ("whole", _folder_recipe(), "recipe of folders"),
         (
             "no-gan",
-            f"{_NO_GAN} {_FOLDER_CONSISTENCY}",
+            f"{_NO_GAN} {_folder_recipe(*_OF_THE_GAN)}",
             "recipe of folders without the GAN terms",
         ),
         (
             "no-pseudo-labels",
-            f"{_FOLDER_GAN} --consistency_weight=0",
+            f"--consistency_weight=0 {_folder_recipe(*_OF_THE_PSEUDO_LABELS)}",
             "recipe of folders without pseudo-labels",
         ),
     )

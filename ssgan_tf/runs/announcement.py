@@ -70,7 +70,7 @@ def reasons(asked: Config, config: Config, images: int, precision: str) -> list[
         if flags := " ".join(f"--{name}={written(value)}" for name, value in recipe.items()):
             found.append(f"{flags}: what it has for folders")
             if "discriminator_width" in recipe:
-                found.append("--discriminator_width=16 would take less than half the time")
+                found.append("--discriminator_width=16 would take about half the time")
     if "batch_size" in automatic:
         why = f"at most half of the {images:,} images"
         if config.batch_size == LARGEST_BATCH:

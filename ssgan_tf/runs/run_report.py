@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.runs import finished_run
-from ssgan_tf.runs.config_file import read_config
 from ssgan_tf.runs.results import read_metrics, read_results, same_test_images
 from ssgan_tf.system.files import written_aside
 
@@ -29,7 +28,7 @@ def write_report(
 
     Args:
         directory: of the run; its `metrics.csv` and `samples/` are read.
-        config: of the run.
+        config: of the run, as it was trained.
         dataset: its data.
         split: which of its images were labeled.
         evaluation: of its classifier on the test images.
@@ -49,8 +48,6 @@ def write_report(
         Record(path.absolute().name, found, read_metrics(path, found["steps"]))
         for path, found in ((directory, results), *((path, read_results(path)) for path in compare))
     ]
-    if (directory / "config.json").exists():
-        config = read_config(directory)  # as it was trained, whatever the report is computed with
     text = page.render(runs, _samples(directory), config, dataset, split, evaluation)
     path = directory / "report.html"
     with written_aside(path) as partial:
@@ -79,7 +76,7 @@ def report_run(directory: Path, compare: Sequence[Path] = (), data_dir: str = ""
     Raises:
         UserError: if one of the directories holds no finished run, or its data is not there.
     """
-    finished_run.read_config(directory)
+    trained = finished_run.read_config(directory)
     results, *others = [read_results(path) for path in (directory, *compare)]
     for path, other in zip(compare, others, strict=True):
         if not same_test_images(results, other):
@@ -92,4 +89,4 @@ def report_run(directory: Path, compare: Sequence[Path] = (), data_dir: str = ""
     from ssgan_tf.inference.evaluation import Evaluator
 
     evaluation = Evaluator(state.classifier, config.bn_inference, config.batch_size)(dataset.test)
-    return write_report(directory, config, dataset, split, evaluation, results, compare)
+    return write_report(directory, trained, dataset, split, evaluation, results, compare)

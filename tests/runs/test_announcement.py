@@ -175,7 +175,7 @@ def test_what_was_chosen_for_a_folder_is_shown_with_the_reason_and_what_was_give
         "--preset=tuned",
         "--discriminator_width=32 --generator_width=16 --augment_cutout=0.375 --augment_fakes=true "
         "--consistency_share_power=2.0 --distribution_alignment=true",
-        "--discriminator_width=16 would take less than half the time",
+        "--discriminator_width=16 would take about half the time",
         "--precision=float32",
     ]
     control = Config(dataset="folder:photos", method="supervised")
