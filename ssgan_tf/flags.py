@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import difflib
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -38,10 +39,7 @@ def parse_config(argv: Sequence[str], program: str, description: str) -> Config:
     values = flags.FlagValues()
     for field in dataclasses.fields(Config):
         _define(field, values)
-    try:
-        rest = values(list(argv), known_only=False)[1:]
-    except (flags.Error, ValueError) as error:  # absl raises both
-        raise UserError(f"{error} (--help lists all flags)") from error
+    rest = _parsed(values, argv)
     if rest:
         raise UserError(f"{rest[0]!r} is not a flag; flags look like --labeled=1000.")
     given: dict[str, Any] = {name: values[name].value for name in values if values[name].present}
@@ -49,6 +47,21 @@ def parse_config(argv: Sequence[str], program: str, description: str) -> Config:
         with contextlib.suppress(ValueError):  # Config says what is wrong with it
             given["labeled"] = int(given["labeled"])
     return Config(**given)
+
+
+def _parsed(values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
+    """Sets `values`, and returns what was given beside the flags."""
+    try:
+        return values(list(argv))[1:]
+    except flags.UnrecognizedFlagError as error:
+        name = error.flagname
+        close = difflib.get_close_matches(name, list(values), n=1)
+        meant = f"; did you mean --{close[0]}?" if close else "."
+        raise UserError(
+            f"--{name}: there is no such flag{meant} (--help lists all flags)"
+        ) from error
+    except (flags.Error, ValueError) as error:  # absl raises both
+        raise UserError(f"{error} (--help lists all flags)") from error
 
 
 def _asks_for_help(argv: Sequence[str]) -> bool:
@@ -155,10 +168,7 @@ def parse_command(
             type(flag.default), flags.DEFINE_string
         )
         define(flag.name, flag.default, flag.meaning, flag_values=values)
-    try:
-        rest = values(list(argv))[1:]
-    except (flags.Error, ValueError) as error:
-        raise UserError(f"{error} (--help lists all flags)") from error
+    rest = _parsed(values, argv)
     if rest and not positional:
         raise UserError(f"{rest[0]!r} is not a flag; flags look like {_usage(command_flags[0])}.")
     for flag in command_flags:

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from ssgan_tf.config import Config, UserError
-from ssgan_tf.flags import errors_as_sentences, help_text, parse_config
+from ssgan_tf.flags import RUN_FLAGS, errors_as_sentences, help_text, parse_command, parse_config
 from ssgan_tf.runs.interruption import Interrupted
 
 
@@ -50,6 +50,15 @@ def test_a_bad_command_line_is_one_sentence_that_names_it(argument: str, words: 
     assert "\n" not in str(error.value)
     for word in words:
         assert word in str(error.value)
+
+
+def test_a_misspelled_flag_is_answered_with_the_closest_one() -> None:
+    with pytest.raises(UserError) as error:
+        parse("--labled=3")
+    assert str(error.value).startswith("--labled: there is no such flag; did you mean --labeled?")
+    with pytest.raises(UserError) as error:
+        parse_command(["evaluate", "--rundir=x"], "evaluate", "", RUN_FLAGS)
+    assert "did you mean --run_dir?" in str(error.value)
 
 
 def test_help_as_a_value_is_a_value() -> None:
