@@ -14,6 +14,8 @@ COLORS = {
     "article": "tab:blue",
     "tuned-control": "tab:red",
     "tuned": "tab:red",
+    "pooled-control": "tab:green",
+    "pooled": "tab:green",
 }
 
 

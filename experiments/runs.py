@@ -10,9 +10,8 @@ import json
 import shlex
 from typing import NamedTuple
 
-from ssgan_tf.config import Config, written
+from ssgan_tf.config import Config
 from ssgan_tf.flags import parse_config
-from ssgan_tf.presets import FOLDER_RECIPE
 from ssgan_tf.runs.config_file import FREE
 
 # What says where a run is, which one of several it is, or how fast; a preset is its values.
@@ -147,6 +146,8 @@ METHODS = {
     "article": ("`article`", ""),
     "tuned-control": ("labels alone, `tuned`", "--preset=tuned --method=supervised"),
     "tuned": ("`tuned`", "--preset=tuned"),
+    "pooled-control": ("labels alone, `pooled`", "--preset=pooled --method=supervised"),
+    "pooled": ("`pooled`", "--preset=pooled"),
 }
 LABELS = ("100", "250", "500", "1000", "2500", "all")
 
@@ -170,7 +171,7 @@ HOUSE_NUMBERS = [
 ]
 CIFAR10 = [
     _method(method, "cifar10", "4000", 3, "--augment_flip --steps=6400")
-    for method in ("tuned-control", "tuned")
+    for method in ("tuned-control", "tuned", "pooled-control", "pooled")
 ]
 
 ARTICLE = [
@@ -310,43 +311,23 @@ CANDIDATES = [
     )
 ]
 
-# The recipe of folders and what it reaches without its parts, on validation images as above.
-_OF_THE_GAN = ("generator_width", "augment_fakes")
-_OF_THE_PSEUDO_LABELS = ("consistency_share_power", "distribution_alignment")
-
-
-def _folder_recipe(*without: str) -> str:
-    return " ".join(f"--{k}={written(v)}" for k, v in FOLDER_RECIPE.items() if k not in without)
-
-
+# What `pooled` reaches without its parts, on validation images as above.
 PARTS = [
     Run(
         f"parts-{data}-{name}",
         data,
         labels,
-        f"--preset=tuned --precision=auto --steps=3200 --eval_every=40 {extra} {flags}",
+        f"--preset=pooled --steps=3200 --eval_every=40 {extra} {flags}".strip(),
         what,
         3,
         "" if name == "control" else f"parts-{data}-control",
     )
     for data, (labels, extra) in CANDIDATE_DATA.items()
     for name, flags, what in (
-        (
-            "control",
-            f"{_ALONE} {_folder_recipe(*_OF_THE_GAN, *_OF_THE_PSEUDO_LABELS)}",
-            "labels alone, layers of folders",
-        ),
-        ("whole", _folder_recipe(), "recipe of folders"),
-        (
-            "no-gan",
-            f"{_NO_GAN} {_folder_recipe(*_OF_THE_GAN)}",
-            "recipe of folders without the GAN terms",
-        ),
-        (
-            "no-pseudo-labels",
-            f"--consistency_weight=0 {_folder_recipe(*_OF_THE_PSEUDO_LABELS)}",
-            "recipe of folders without pseudo-labels",
-        ),
+        ("control", _ALONE, "labels alone, `pooled`"),
+        ("whole", "", "`pooled`"),
+        ("no-gan", _NO_GAN, "`pooled` without the GAN terms"),
+        ("no-pseudo-labels", "--consistency_weight=0", "`pooled` without pseudo-labels"),
     )
 ]
 

@@ -17,7 +17,6 @@ from ssgan_tf.presets import (
     AUTOMATIC,
     FOLDER_DEFAULTS,
     FOLDER_PRESET,
-    FOLDER_RECIPE,
     LARGEST_BATCH,
     LEAST_STEPS,
     PASSES,
@@ -57,7 +56,7 @@ class Config:
     """The hyper-parameters of one run: `Config(preset="tuned", labeled=250)`.
 
     What is not given has the preset's value; the defaults are the article's, for folders of images
-    those of `FOLDER_DEFAULTS` and, with their preset, `FOLDER_RECIPE`.
+    those of `FOLDER_DEFAULTS`.
 
     Raises:
         UserError: on construction, if a value is not allowed; the message names the flag.
@@ -66,8 +65,8 @@ class Config:
     preset: str = _field(
         "article",
         "Method",
-        "Starting values: the article's text, its code with every quirk, or the best recipe found "
-        "(the default for folders).",
+        "Starting values: the article's text, its code with every quirk, or the best recipe found, "
+        "for the same networks (tuned) or with other layers (pooled, the default for folders).",
         choices=tuple(PRESETS),
     )
     method: str = _field(
@@ -343,10 +342,10 @@ class Config:
     )
 
     precision: str = _field(
-        "float32",
+        "auto",
         "Speed",
         "Number format of convolutions and products; weights, losses and statistics stay float32. "
-        "auto: what the device is fast at.",
+        "auto: what the device is fast at; with --deterministic float32.",
         choices=("float32", "bfloat16", "float16", "auto"),
     )
     jit_compile: str = _field(
@@ -476,7 +475,8 @@ class Config:
 
     def changes(self) -> dict[str, Any]:
         """The values that differ from those of the preset, by name, in the order of the fields."""
-        known = ("dataset", "method", "preset", "unsupervised_weight", "consistency_weight")
+        known = ("dataset", "method", "preset", "deterministic")
+        known += ("unsupervised_weight", "consistency_weight")
         start = starting_values({name: getattr(self, name) for name in known}) | {
             "dataset": _default("dataset"),
             "method": _default("method"),
@@ -577,12 +577,14 @@ def starting_values(given: dict[str, Any]) -> dict[str, Any]:
     values |= PRESETS.get(str(preset), {}) | {"preset": preset}
     if is_folder(dataset):
         values |= FOLDER_DEFAULTS
-        if preset == FOLDER_PRESET:
-            values |= FOLDER_RECIPE | AUTOMATIC
+        if values["labeled_batch_size"]:
+            values |= AUTOMATIC
     if given.get("unsupervised_weight") == 0:
         values["augment_fakes"] = False  # there are none
     if given.get("consistency_weight") == 0:
         values |= {"distribution_alignment": False, "consistency_share_power": 0.0}
+    if given.get("deterministic"):  # the same numbers on a machine that is fast at others
+        values["precision"] = "float32"
     if given.get("method") == "supervised":  # the control has the rest of the preset
         values |= {name: _default(name) for name in SEMI_SUPERVISED_ONLY}
     return values

@@ -256,10 +256,10 @@ def help_text(program: str, description: str) -> str:
     for name, changes in PRESETS.items():
         if changes:
             lines += _listed(f"--preset={name}:", changes)
-    article = starting_values({})
-    folder = starting_values({"dataset": FOLDER}).items()
-    lines += ["", f"Defaults for --dataset={FOLDER}PATH, where they are others, with its preset:"]
-    lines += _listed("", {name: value for name, value in folder if value != article[name]})
+    folder = starting_values({"dataset": FOLDER})
+    preset = starting_values({"preset": folder["preset"]}) | {"preset": ""}
+    lines += ["", f"Defaults for --dataset={FOLDER}PATH, where they are others:"]
+    lines += _listed("", {name: value for name, value in folder.items() if value != preset[name]})
     return "\n".join(lines)
 
 

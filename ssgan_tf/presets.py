@@ -15,7 +15,8 @@ ARTICLE_CONTROL = {"schedule": "linear", "drop_rate": 0.5}
 
 # What each preset changes in the defaults of `Config`. `article` does what the text describes,
 # `notebook` what its published code did, with every bug (docs/article.md). `tuned` is the best
-# recipe found for the same networks within 40 epochs (docs/results.md).
+# recipe found for the same networks within 40 epochs, `pooled` the best one found with other layers
+# (docs/results.md).
 PRESETS: dict[str, dict[str, Any]] = {
     "article": {},
     "notebook": {
@@ -38,19 +39,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "ema_decay": 0.995,
     },
 }
-
-# What a folder of images has instead of the defaults: the recipe that gains most, and sizes that
-# are chosen by the number of images (`fit_to`).
-FOLDER_PRESET = "tuned"
-FOLDER_DEFAULTS: dict[str, Any] = {
-    "labeled": "all",
-    "batch_size": 0,
-    "precision": "auto",
-    "augment_flip": True,
-}
-# What the recipe itself has there besides, with sizes by the images (`AUTOMATIC`). The layers did
-# better on each data set of docs/results.md, "Candidates for `tuned`".
-FOLDER_RECIPE: dict[str, Any] = {
+POOLED: dict[str, Any] = {  # besides what `tuned` has
     "discriminator": "pooled",
     "discriminator_width": 32,
     "generator_width": 16,
@@ -58,6 +47,16 @@ FOLDER_RECIPE: dict[str, Any] = {
     "augment_fakes": True,
     "consistency_share_power": 2.0,
     "distribution_alignment": True,
+}
+PRESETS["pooled"] = PRESETS["tuned"] | POOLED
+
+# What a folder of images has instead of the defaults. With presets that have a labeled batch its
+# sizes, too, are chosen by the number of images (`AUTOMATIC`).
+FOLDER_PRESET = "pooled"
+FOLDER_DEFAULTS: dict[str, Any] = {
+    "labeled": "all",
+    "batch_size": 0,
+    "augment_flip": True,
 }
 # Values that stand for "by the number of images".
 AUTOMATIC = {"batch_size": 0, "labeled_batch_size": -1, "epochs": 0}

@@ -37,6 +37,16 @@ NAMES = ["zero", "one", "two"]  # of the classes of `exported`
 
 
 @pytest.fixture(scope="session", autouse=True)
+def same_numbers_on_all_processors() -> Iterator[None]:
+    """`--precision=auto`, the default, stands for float32 on CPUs."""
+    from ssgan_tf.system import device
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(device, "FAST_AT_BFLOAT16", frozenset())
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Decoded images go to a directory of the tests; matplotlib keeps its list of fonts."""
     usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -40,9 +40,18 @@ def test_a_preset_by_its_name_is_that_preset() -> None:
     assert Config(preset="tuned", seed=1) == dataclasses.replace(Config(preset="tuned"), seed=1)
 
 
+def test_the_number_format_is_chosen_by_the_device_but_not_where_runs_must_be_repeatable() -> None:
+    for dataset in ("svhn_cropped", "folder:a"):
+        assert Config(dataset=dataset).precision == "auto"
+        repeatable = Config(dataset=dataset, deterministic=True)
+        assert repeatable.precision == "float32"
+        assert "precision" not in repeatable.changes()
+        assert repeatable.control().precision == "float32"
+
+
 def test_a_folder_has_the_recipe_that_gains_most_and_sizes_by_its_images() -> None:
     plain = Config(dataset="folder:a/")
-    assert (plain.preset, plain.labeled, plain.precision) == ("tuned", "all", "auto")
+    assert (plain.preset, plain.labeled) == ("pooled", "all")
     assert plain.augment_flip and plain.dataset == "folder:a"
     sizes = ("batch_size", "labeled_batch_size", "steps")
 
@@ -189,7 +198,7 @@ def test_a_given_value_beats_the_preset() -> None:
             ["--conv7_input=conv5", "--discriminator=article", "--conv7_input=conv6"],
         ),
         (
-            {"preset": "tuned", "dataset": "folder:photos", "conv7_input": "conv5"},
+            {"preset": "pooled", "conv7_input": "conv5"},
             ["--conv7_input=conv5", "--discriminator=article"],
         ),
         ({"augment_shift": 9}, ["--augment_shift=9", "from 0 to 0.25"]),

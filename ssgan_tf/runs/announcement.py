@@ -5,8 +5,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ssgan_tf.config import Config, UserError, is_folder, written
-from ssgan_tf.presets import FOLDER_PRESET, FOLDER_RECIPE, LARGEST_BATCH, LEAST_STEPS, PASSES
+from ssgan_tf.config import Config, UserError, is_folder
+from ssgan_tf.presets import FOLDER_PRESET, LARGEST_BATCH, LEAST_STEPS, PASSES, POOLED
 from ssgan_tf.runs import config_file, run_dir
 from ssgan_tf.runs.results import Results, read_results, same_test_images
 from ssgan_tf.system import streams
@@ -63,14 +63,9 @@ def reasons(asked: Config, config: Config, images: int, precision: str) -> list[
     """What was chosen by the images and the device, each with its reason; empty if nothing was."""
     found, automatic = [], asked.automatic()
     if is_folder(asked.dataset) and config.preset == FOLDER_PRESET:
-        found.append(f"--preset={config.preset}: the recipe for few labels")
-        recipe = {k: v for k, v in FOLDER_RECIPE.items() if getattr(config, k) == v}
-        if not config.has_generator:
-            recipe.pop("generator_width", None)
-        if flags := " ".join(f"--{name}={written(value)}" for name, value in recipe.items()):
-            found.append(f"{flags}: what it has for folders")
-            if "discriminator_width" in recipe:
-                found.append("--discriminator_width=16 would take about half the time")
+        found.append(f"--preset={config.preset}: the recipe for few labels; --help lists its flags")
+        if config.discriminator_width == POOLED["discriminator_width"]:
+            found.append("--discriminator_width=16 would take about half the time")
     if "batch_size" in automatic:
         why = f"at most half of the {images:,} images"
         if config.batch_size == LARGEST_BATCH:
@@ -82,7 +77,7 @@ def reasons(asked: Config, config: Config, images: int, precision: str) -> list[
     if "steps" in automatic:
         passes = f"{PASSES} passes over the images"
         found.append(f"--steps={config.steps}: {passes}, but at least {LEAST_STEPS:,} steps")
-    if asked.precision == "auto":
+    if asked.precision == "auto" and precision != "float32":
         found.append(f"--precision={precision}: what this device is fast at")
     if is_folder(asked.dataset) and asked.augment_flip:
         found.append("--augment_flip=true: for photos; give false for digits, letters, left/right")

@@ -12,7 +12,7 @@ from typing import Any
 
 from ssgan_tf import __version__
 from ssgan_tf.config import Config, UserError, is_folder, written
-from ssgan_tf.presets import AUTOMATIC, FOLDER_PRESET, FOLDER_RECIPE
+from ssgan_tf.presets import AUTOMATIC, FOLDER_PRESET, POOLED
 from ssgan_tf.system.files import read_json, write_json
 
 # Flags that may differ between a run and its resumption: where things are, when they are written,
@@ -31,7 +31,6 @@ FREE = (
     "strategy",
 )
 
-YOUNGEST = "consistency_share_power"  # flag: what a run without it has of the recipe is former
 # A run of an earlier version has no value for these; what it did was this.
 _BEFORE_IT_WAS_A_FLAG: dict[str, Any] = {"balance_classes": "false", "bn_start": "tf1"}
 # Presets that are gone. Their values stand in the file, so what is left is the name.
@@ -137,8 +136,8 @@ def write_config(directory: Path, config: Config, chosen: Sequence[str] = ()) ->
 def continued(directory: Path, config: Config) -> Config:
     """`config` with what the run in `directory` already decided, if there is a run.
 
-    Numbers that were chosen for the run are chosen again, and a flag that is younger than the run
-    and not given now has the run's value.
+    Numbers that were chosen for the run are chosen again. A flag that is younger than the run and
+    not given now has the run's value; so has `--precision`.
     """
     path = directory / "config.json"
     if not path.exists():
@@ -150,30 +149,31 @@ def continued(directory: Path, config: Config) -> Config:
     younger = {
         name: value
         for name, value in then.to_dict().items()
-        if name not in known and name not in given
+        if (name not in known or name == "precision") and name not in given
     }
     shift = known.get("augment_shift")
     if type(shift) is int and shift and "augment_shift" not in given:
         younger["augment_shift"] = then.augment_shift  # it was in pixels, now as a fraction
-    if former := _former_recipe(then, config, known):
+    former = _former_recipe(then, config)
+    if former.keys() - {"preset"}:
         words = " ".join(f"--{name}={written(value)}" for name, value in former.items())
         print(
-            f"note: {directory} is of an earlier version, with {words}, which stay; for the recipe "
-            "of this version give another --run_dir."
+            f"note: {directory} has {words}, which stay; for --preset={config.preset} give another "
+            "--run_dir."
         )
     return dataclasses.replace(config.chosen_as(then, chosen), **younger | former)
 
 
-def _former_recipe(then: Config, now: Config, known: dict[str, Any]) -> dict[str, Any]:
-    """What `FOLDER_RECIPE` has changed since a run on a folder, where now nothing else is asked."""
-    if not is_folder(now.dataset) or now.preset != FOLDER_PRESET or YOUNGEST in known:
+def _former_recipe(then: Config, now: Config) -> dict[str, Any]:
+    """What a folder's run of the former preset has otherwise, where now nothing else is asked."""
+    if not is_folder(now.dataset) or now.preset != FOLDER_PRESET or then.preset == FOLDER_PRESET:
         return {}
-    names = ("preset", "method", "unsupervised_weight", "consistency_weight")
-    recipe = Config(dataset=now.dataset, **{name: getattr(now, name) for name in names})
+    names = ("method", "unsupervised_weight", "consistency_weight")
+    plain = Config(dataset=now.dataset, **{name: getattr(now, name) for name in names})
     return {
         name: getattr(then, name)
         for name in changed_flags(then, now)
-        if name in FOLDER_RECIPE and getattr(now, name) == getattr(recipe, name)
+        if name in ("preset", *POOLED) and getattr(now, name) == getattr(plain, name)
     }
 
 

@@ -181,6 +181,9 @@ def check_divisible(config: Config, replicas: int) -> None:
             )
 
 
+FAST_AT_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16"})  # instruction sets of processors
+
+
 def resolve_precision(precision: str) -> str:
     """The precision to use; `auto` is the format in which this device is fast.
 
@@ -197,8 +200,7 @@ def resolve_precision(precision: str) -> str:
         return (
             "bfloat16" if capability >= (8, 0) else "float16" if capability >= (7, 0) else "float32"
         )
-    fast = {"avx512_bf16", "amx_bf16"} & set(_cpuinfo().split())
-    return "bfloat16" if fast else "float32"
+    return "float32" if FAST_AT_BFLOAT16.isdisjoint(_cpuinfo().split()) else "bfloat16"
 
 
 def resolve_jit_compile(jit_compile: str, replicas: int) -> bool:

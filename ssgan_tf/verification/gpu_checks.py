@@ -83,6 +83,7 @@ def make_setup(cpu_devices: int, quick: bool) -> Setup:
     batch, labeled = (8, 4) if quick else (128, 64)
     config = Config.from_preset(
         "tuned",  # the preset with everything in it
+        precision="float32",
         batch_size=-(-batch // len(devices)) * len(devices),
         labeled_batch_size=-(-labeled // len(devices)) * len(devices),
         jit_compile="false",

@@ -153,15 +153,10 @@ def test_what_was_chosen_for_a_folder_is_shown_with_the_reason_and_what_was_give
     asked = Config(dataset="folder:photos")
     lines = announcement.reasons(asked, asked.fit_to(900), 900, "bfloat16")
     text = "\n".join(lines)
-    for flag in ("--preset=tuned", "--batch_size=128", "--labeled_batch_size=64", "--steps=3200"):
+    for flag in ("--preset=pooled", "--batch_size=128", "--labeled_batch_size=64", "--steps=3200"):
         assert flag in text
     assert "--precision=bfloat16: what this device is fast at" in text
     assert "--augment_flip=true" in text
-    assert (
-        "--discriminator=pooled --discriminator_width=32 --generator_width=16 "
-        "--augment_cutout=0.375 --augment_fakes=true --consistency_share_power=2.0 "
-        "--distribution_alignment=true: what it has for folders" in text
-    )
     asked = Config(
         dataset="folder:photos",
         discriminator="article",
@@ -172,16 +167,12 @@ def test_what_was_chosen_for_a_folder_is_shown_with_the_reason_and_what_was_give
     )
     lines = announcement.reasons(asked, asked.fit_to(900), 900, "float32")
     assert [line.split(":")[0].strip() for line in lines[1:]] == [
-        "--preset=tuned",
-        "--discriminator_width=32 --generator_width=16 --augment_cutout=0.375 --augment_fakes=true "
-        "--consistency_share_power=2.0 --distribution_alignment=true",
+        "--preset=pooled",
         "--discriminator_width=16 would take about half the time",
-        "--precision=float32",
     ]
-    control = Config(dataset="folder:photos", method="supervised")
-    text = "\n".join(announcement.reasons(control, control.fit_to(900), 900, "float32"))
-    assert "--discriminator_width=32 --augment_cutout=0.375: what it has for folders" in text
-    assert "generator" not in text
+    narrow = Config(dataset="folder:photos", discriminator_width=16)
+    text = "\n".join(announcement.reasons(narrow, narrow.fit_to(900), 900, "float32"))
+    assert "--preset=pooled" in text and "half the time" not in text
     article = Config(dataset="folder:photos", preset="article", augment_flip=False)
     text = "\n".join(announcement.reasons(article, article.fit_to(900), 900, "float32"))
     assert "--preset" not in text and "usual size" in text
@@ -189,6 +180,7 @@ def test_what_was_chosen_for_a_folder_is_shown_with_the_reason_and_what_was_give
     text = "\n".join(announcement.reasons(few, few.fit_to(90), 90, "float32"))
     assert "--batch_size=32: at most half of the 90 images" in text
     assert announcement.reasons(Config(), Config().fit_to(900), 900, "float32") == []
+    assert "--precision=float16" in announcement.reasons(Config(), Config(), 900, "float16")[1]
 
 
 def test_the_header_has_the_command_to_give_back_and_the_counts() -> None:

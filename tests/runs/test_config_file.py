@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ssgan_tf.config import Config, UserError
+from ssgan_tf.presets import POOLED
 from ssgan_tf.runs import config_file, run_dir
 
 
@@ -44,16 +45,6 @@ def test_versions_do_not_need_git(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {"ssgan_tf", "python", "tensorflow", "keras"} <= found.keys()
 
 
-def forget_younger_flags(directory: Path, config: Config, names: list[str]) -> None:
-    """Writes `config.json` as a version did that did not have these flags."""
-    config_file.write_config(directory, config)
-    path = directory / "config.json"
-    content = json.loads(path.read_text())
-    for name in names:
-        del content["config"][name]
-    path.write_text(json.dumps(content))
-
-
 @pytest.mark.parametrize(
     "asked",
     [
@@ -66,48 +57,33 @@ def forget_younger_flags(directory: Path, config: Config, names: list[str]) -> N
     ],
     ids=str,
 )
-def test_a_folders_run_of_the_first_pooled_recipe_goes_on_with_that(
-    asked: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture
+@pytest.mark.parametrize("discriminator", ["article", "pooled"])
+def test_a_folders_run_of_the_former_preset_goes_on_with_that_and_says_so(
+    discriminator: str, asked: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
+    former = Config(dataset="folder:photos", preset="tuned", discriminator=discriminator, **asked)
+    config_file.write_config(tmp_path, former)
     plain = Config(dataset="folder:photos", **asked)
-    former = dataclasses.replace(
-        plain,
-        discriminator_width=16,
-        generator_width=16,
-        consistency_share_power=0.0,
-        distribution_alignment=False,
-    )
-    forget_younger_flags(tmp_path, former, ["consistency_share_power"])
-    assert config_file.continued(tmp_path, plain) == former
-    assert "--discriminator_width=16" in capsys.readouterr().out
-    run_dir.claim(tmp_path, former)  # is not refused
-
-
-@pytest.mark.parametrize("method", ["semi_supervised", "supervised"])
-def test_a_folders_run_of_an_earlier_recipe_goes_on_with_that_and_says_so(
-    method: str, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    former = Config(
-        dataset="folder:photos",
-        method=method,
-        discriminator="article",
-        discriminator_width=64,
-        generator_width=32,
-        augment_cutout=0.0,
-        augment_fakes=False,
-        consistency_share_power=0.0,
-        distribution_alignment=False,
-    )
-    forget_younger_flags(tmp_path, former, ["discriminator", "consistency_share_power"])
-    plain = Config(dataset="folder:photos", method=method)
-    assert config_file.continued(tmp_path, plain) == former
+    again = config_file.continued(tmp_path, plain)
+    assert again == former
     assert "--discriminator_width=64" in capsys.readouterr().out
-    run_dir.claim(tmp_path, former)  # is not refused
+    run_dir.claim(tmp_path, again)  # is not refused
     wide = dataclasses.replace(plain, discriminator_width=128)
     assert config_file.continued(tmp_path, wide).discriminator_width == 128  # claim reports it
 
 
-def test_a_run_of_this_version_with_another_width_is_not_taken_for_a_former_one(
+def test_a_folders_run_of_the_former_preset_with_the_present_recipe_says_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    former = Config(dataset="folder:photos", **(POOLED | {"preset": "tuned"}))
+    config_file.write_config(tmp_path, former)
+    again = config_file.continued(tmp_path, Config(dataset="folder:photos"))
+    assert again == former
+    assert not capsys.readouterr().out
+    run_dir.claim(tmp_path, again)
+
+
+def test_a_run_of_this_preset_with_another_width_is_not_taken_for_a_former_one(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     plain = Config(dataset="folder:photos", method="supervised")
@@ -116,15 +92,6 @@ def test_a_run_of_this_version_with_another_width_is_not_taken_for_a_former_one(
     assert not capsys.readouterr().out
     with pytest.raises(UserError, match="discriminator_width"):
         run_dir.claim(tmp_path, plain)
-
-
-def test_a_folders_run_of_this_recipe_says_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    config = Config(dataset="folder:photos")
-    config_file.write_config(tmp_path, config)
-    assert config_file.continued(tmp_path, config) == config
-    assert not capsys.readouterr().out
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
@@ -199,6 +166,12 @@ def test_a_run_goes_on_with_the_values_of_flags_that_are_younger_than_it(tmp_pat
     other = config_file.continued(tmp_path, dataclasses.replace(config, augment_flip=True))
     with pytest.raises(UserError, match="--augment_flip=False, not --augment_flip=True"):
         run_dir.claim(tmp_path, other)
+
+
+def test_a_run_goes_on_in_its_number_format_unless_another_is_asked_for(tmp_path: Path) -> None:
+    config_file.write_config(tmp_path, Config(precision="float32"))
+    assert config_file.continued(tmp_path, Config()).precision == "float32"
+    assert config_file.continued(tmp_path, Config(precision="float16")).precision == "float16"
 
 
 def test_a_run_that_does_not_say_what_was_chosen_goes_on_by_the_same_command(

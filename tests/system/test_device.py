@@ -13,6 +13,7 @@ from ssgan_tf.data.load import load_named
 from ssgan_tf.models import convolutions
 from ssgan_tf.system import device
 
+FAST = device.FAST_AT_BFLOAT16  # before the tests make it empty
 NARROW = {"generator_width": 2, "discriminator_width": 2, "batch_size": 4, "image_size": 16}
 
 
@@ -53,3 +54,16 @@ def test_cores_are_those_that_this_process_may_use(
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert device.cores() == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "precision"),
+    [("fpu avx2 avx512f", "float32"), ("avx512f avx512_bf16", "bfloat16"), ("", "float32")],
+)
+def test_auto_is_bfloat16_on_a_processor_with_instructions_for_it(
+    flags: str, precision: str, hidden_gpu: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "FAST_AT_BFLOAT16", FAST)
+    monkeypatch.setattr(device, "_cpuinfo", lambda: f"model name : X\nflags : {flags}\n")
+    assert device.resolve_precision("auto") == precision
+    assert device.resolve_precision("float16") == "float16"
