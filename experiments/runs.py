@@ -252,7 +252,7 @@ RECIPE = [
     )
 ]
 
-# Candidates for `tuned`, chosen on three data sets at once, by the mean gain over each one's
+# Candidates for `pooled`, chosen on three data sets at once, by the mean gain over each one's
 # control with no loss on any. The validation part is not larger than the labeled part. The networks
 # are narrow, so that many runs are affordable.
 _ALONE = "--method=supervised"

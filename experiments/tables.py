@@ -190,6 +190,8 @@ def suggested_table(folder: Path) -> str:
             if any(cells):
                 shown = [f"{spread(cell)} ({len(cell)})" if cell else "" for cell in cells]
                 rows.append((data, str(labels), *shown))
+    if not rows:
+        return "Not measured yet: `python -m experiments.suggested`."
     return markdown(("data", "labels", *suggested.CHOICES), rows)
 
 

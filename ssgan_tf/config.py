@@ -65,8 +65,8 @@ class Config:
     preset: str = _field(
         "article",
         "Method",
-        "Starting values: the article's text, its code with every quirk, or the best recipe found, "
-        "for the same networks (tuned) or with other layers (pooled, the default for folders).",
+        "Starting values: the article's text, its code with every quirk, the best recipe found for "
+        "the same networks (tuned), or one with other layers (pooled, the default for folders).",
         choices=tuple(PRESETS),
     )
     method: str = _field(
@@ -345,7 +345,7 @@ class Config:
         "auto",
         "Speed",
         "Number format of convolutions and products; weights, losses and statistics stay float32. "
-        "auto: what the device is fast at; with --deterministic float32.",
+        "auto: what the device is fast at. The default with --deterministic is float32.",
         choices=("float32", "bfloat16", "float16", "auto"),
     )
     jit_compile: str = _field(

@@ -55,7 +55,8 @@ def _parsed(values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
         return values(list(argv))[1:]
     except flags.UnrecognizedFlagError as error:
         name = error.flagname
-        close = difflib.get_close_matches(name, list(values), n=1)
+        switches = [f"no{flag}" for flag in values if values[flag].flag_type() == "bool"]
+        close = difflib.get_close_matches(name, [*values, *switches], n=1)
         meant = f"; did you mean --{close[0]}?" if close else "."
         raise UserError(
             f"--{name}: there is no such flag{meant} (--help lists all flags)"

@@ -15,8 +15,8 @@ ARTICLE_CONTROL = {"schedule": "linear", "drop_rate": 0.5}
 
 # What each preset changes in the defaults of `Config`. `article` does what the text describes,
 # `notebook` what its published code did, with every bug (docs/article.md). `tuned` is the best
-# recipe found for the same networks within 40 epochs, `pooled` the best one found with other layers
-# (docs/results.md).
+# recipe found for the same networks within 40 epochs, `pooled` the one with other layers that
+# gained most on photos and digits together (docs/results.md).
 PRESETS: dict[str, dict[str, Any]] = {
     "article": {},
     "notebook": {
@@ -53,6 +53,7 @@ PRESETS["pooled"] = PRESETS["tuned"] | POOLED
 # What a folder of images has instead of the defaults. With presets that have a labeled batch its
 # sizes, too, are chosen by the number of images (`AUTOMATIC`).
 FOLDER_PRESET = "pooled"
+FORMER_FOLDER_PRESET = "tuned"  # of earlier versions, with changing flags besides
 FOLDER_DEFAULTS: dict[str, Any] = {
     "labeled": "all",
     "batch_size": 0,

@@ -50,10 +50,10 @@ ALL_CASES = [
     Case("notebook", CONTROL, "bfloat16", image_size=64),
     Case("article", CONTROL, "float32", strategy=("CPU:1",)),
     Case("article", GAN, "float32"),
-    Case("tuned", GAN, "float32", image_size=32, discriminator="pooled"),
-    Case("tuned", CONTROL, "bfloat16", "false", discriminator="pooled"),
-    Case("tuned", GAN, "float16", "false", discriminator="pooled"),
-    Case("tuned", GAN, "float32", "false", ("CPU:0", "CPU:1"), discriminator="pooled"),
+    Case("pooled", GAN, "float32", image_size=32, discriminator="pooled"),
+    Case("pooled", CONTROL, "bfloat16", "false", discriminator="pooled"),
+    Case("pooled", GAN, "float16", "false", discriminator="pooled"),
+    Case("pooled", GAN, "float32", "false", ("CPU:0", "CPU:1"), discriminator="pooled"),
 ] + [
     Case(preset, method, precision, image_size=size)
     for preset in ("article", "notebook", "tuned")
@@ -136,14 +136,14 @@ def make(case: Case) -> tuple:
     from ssgan_tf.training.step import Trainer
 
     narrow = {"generator_width": 2, "discriminator_width": 2, "batch_size": 4, "labeled": 20}
-    if case.preset == "tuned" and case.method == GAN:
+    if case.preset in ("tuned", "pooled") and case.method == GAN:
         narrow["labeled_batch_size"] = 4
     config = Config.from_preset(
         case.preset,
         method=case.method,
         precision=case.precision,
         jit_compile=case.jit_compile,
-        augment_flip=case.preset == "tuned",  # as for folders
+        augment_flip=case.preset in ("tuned", "pooled"),  # as for folders
         image_size=case.image_size,
         discriminator=case.discriminator,
         **narrow,

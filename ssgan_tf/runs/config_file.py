@@ -12,7 +12,7 @@ from typing import Any
 
 from ssgan_tf import __version__
 from ssgan_tf.config import Config, UserError, is_folder, written
-from ssgan_tf.presets import AUTOMATIC, FOLDER_PRESET, POOLED
+from ssgan_tf.presets import AUTOMATIC, FOLDER_PRESET, FORMER_FOLDER_PRESET, POOLED
 from ssgan_tf.system.files import read_json, write_json
 
 # Flags that may differ between a run and its resumption: where things are, when they are written,
@@ -31,8 +31,13 @@ FREE = (
     "strategy",
 )
 
+_DECIDE = ("unsupervised_weight", "consistency_weight")  # at 0: which other flags have no use
 # A run of an earlier version has no value for these; what it did was this.
-_BEFORE_IT_WAS_A_FLAG: dict[str, Any] = {"balance_classes": "false", "bn_start": "tf1"}
+_BEFORE_IT_WAS_A_FLAG: dict[str, Any] = {
+    "balance_classes": "false",
+    "bn_start": "tf1",
+    "precision": "float32",
+}
 # Presets that are gone. Their values stand in the file, so what is left is the name.
 _RENAMED_PRESETS = {"tuned_large": "tuned"}
 # Flags that are gone, with their defaults: a run that did not change them can still be read.
@@ -166,10 +171,12 @@ def continued(directory: Path, config: Config) -> Config:
 
 def _former_recipe(then: Config, now: Config) -> dict[str, Any]:
     """What a folder's run of the former preset has otherwise, where now nothing else is asked."""
-    if not is_folder(now.dataset) or now.preset != FOLDER_PRESET or then.preset == FOLDER_PRESET:
+    same = {name: getattr(now, name) for name in ("method", *_DECIDE)}
+    if (then.preset, now.preset) != (FORMER_FOLDER_PRESET, FOLDER_PRESET):
         return {}
-    names = ("method", "unsupervised_weight", "consistency_weight")
-    plain = Config(dataset=now.dataset, **{name: getattr(now, name) for name in names})
+    if not is_folder(now.dataset) or any(getattr(then, k) != v for k, v in same.items()):
+        return {}
+    plain = Config(dataset=now.dataset, **same)
     return {
         name: getattr(then, name)
         for name in changed_flags(then, now)

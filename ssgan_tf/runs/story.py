@@ -10,6 +10,7 @@ from pathlib import Path
 from ssgan_tf.config import FOLDER, Config, UserError, expand_user, is_folder
 from ssgan_tf.data import label_split
 from ssgan_tf.data.folder.walk import changed_since
+from ssgan_tf.presets import FOLDER_PRESET, FORMER_FOLDER_PRESET
 from ssgan_tf.runs import config_file, finished_run, preparation, run_dir
 from ssgan_tf.runs.interruption import Interrupted, Interruption
 from ssgan_tf.runs.results import Results, read_results
@@ -69,9 +70,19 @@ def placed(config: Config) -> Config:
         number += 1
         directory = first.with_name(f"{first.name}-{number}")
     if directory == first:
+        _mention_former(config, directory)
         return config
     print(f"note: {first} is of other images or labels of this folder; it stays as it is.")
     return dataclasses.replace(config, run_dir=str(directory))
+
+
+def _mention_former(config: Config, directory: Path) -> None:
+    """Says so where an earlier version stopped in the directory that the former preset gives."""
+    if config.preset != FOLDER_PRESET or directory.exists():
+        return
+    former = run_dir.directory_of(dataclasses.replace(config, preset=FORMER_FOLDER_PRESET))
+    if (former / "config.json").exists() and not (former / "results.json").exists():
+        print(f"note: {former} is not finished; --run_dir={former} goes on with it.")
 
 
 def _has_other_labels(directory: Path, config: Config) -> bool:

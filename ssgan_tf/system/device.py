@@ -181,11 +181,12 @@ def check_divisible(config: Config, replicas: int) -> None:
             )
 
 
+PRECISIONS = ("float32", "bfloat16", "float16")
 FAST_AT_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16"})  # instruction sets of processors
 
 
 def resolve_precision(precision: str) -> str:
-    """The precision to use; `auto` is the format in which this device is fast.
+    """The precision to use; `auto` is the format in which this device, or each of several, is fast.
 
     Returns:
         "float32", "bfloat16" or "float16".
@@ -195,8 +196,8 @@ def resolve_precision(precision: str) -> str:
     import tensorflow as tf
 
     if found := gpus():
-        details = tf.config.experimental.get_device_details(found[0])
-        capability = details.get("compute_capability", (0, 0))
+        details = [tf.config.experimental.get_device_details(gpu) for gpu in found]
+        capability = min(each.get("compute_capability", (0, 0)) for each in details)
         return (
             "bfloat16" if capability >= (8, 0) else "float16" if capability >= (7, 0) else "float32"
         )

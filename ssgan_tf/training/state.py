@@ -9,7 +9,7 @@ from keras.optimizers import LossScaleOptimizer
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.models.discriminator import Discriminator
 from ssgan_tf.models.generator import Generator
-from ssgan_tf.system.device import resolve_precision, worker
+from ssgan_tf.system.device import PRECISIONS, resolve_precision, worker
 from ssgan_tf.system.replicas import gather
 from ssgan_tf.training import optimizer, schedule
 
@@ -193,14 +193,19 @@ class State:
             return
 
         def of_one() -> tf.Tensor:
-            mine = tf.stack([self.step, tf.constant(data, tf.int64)])[tf.newaxis]  # (1, 2)
-            return gather([mine])[0]
+            values = [self.step, data, PRECISIONS.index(self.precision)]
+            return gather([tf.stack(tf.cast(values, tf.int64))[tf.newaxis]])[0]  # (1, 3)
 
         @tf.function
         def of_all() -> tf.Tensor:
             return self.strategy.experimental_local_results(self.strategy.run(of_one))[0]
 
-        steps, datas = of_all().numpy().T
+        steps, datas, precisions = of_all().numpy().T
+        if len(set(precisions.tolist())) > 1:
+            raise UserError(
+                "--precision: the machines are fast at other number formats; give all of them the "
+                "same, such as --precision=float32."
+            )
         if len(set(datas.tolist())) > 1:
             raise UserError(
                 "--dataset: the machines have other images, labels or steps to go; give all of "

@@ -19,7 +19,7 @@ from ssgan_tf.data.dataset import Batch
 from ssgan_tf.data.images.resize import scale
 from ssgan_tf.inference import saved_model
 from ssgan_tf.runs.story import train_and_evaluate
-from ssgan_tf.system.device import describe_device, gpus, prepare_device, quiet_start
+from ssgan_tf.system.device import PRECISIONS, describe_device, gpus, prepare_device, quiet_start
 from ssgan_tf.training.loop import Loop
 from ssgan_tf.training.step import Trainer
 from ssgan_tf.verification.comparison import (
@@ -31,7 +31,6 @@ from ssgan_tf.verification.comparison import (
     tensors_of,
 )
 
-PRECISIONS = ("float32", "bfloat16", "float16")
 # The article's. At that of `tuned` a difference of rounding grows to a tenth within 20 steps.
 COMPARED_RATE = 3e-4
 
@@ -82,7 +81,7 @@ def make_setup(cpu_devices: int, quick: bool) -> Setup:
         strategy = tf.distribute.MirroredStrategy(devices) if several else None
     batch, labeled = (8, 4) if quick else (128, 64)
     config = Config.from_preset(
-        "tuned",  # the preset with everything in it
+        "tuned",  # with a labeled batch, pseudo-labels and averaged weights, too
         precision="float32",
         batch_size=-(-batch // len(devices)) * len(devices),
         labeled_batch_size=-(-labeled // len(devices)) * len(devices),

@@ -72,6 +72,24 @@ def test_a_folders_run_of_the_former_preset_goes_on_with_that_and_says_so(
     assert config_file.continued(tmp_path, wide).discriminator_width == 128  # claim reports it
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [{"method": "supervised"}, {"unsupervised_weight": 0.0}, {"consistency_weight": 0.0}],
+    ids=str,
+)
+@pytest.mark.parametrize("preset", ["tuned", "article"])
+def test_what_is_asked_for_beside_a_former_run_is_named(
+    preset: str, asked: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    values = POOLED if preset == "tuned" else {}
+    config_file.write_config(tmp_path, Config(dataset="folder:a", **(values | {"preset": preset})))
+    again = config_file.continued(tmp_path, Config(dataset="folder:a", **asked))
+    assert not capsys.readouterr().out
+    name = "preset" if preset == "article" else next(iter(asked))
+    with pytest.raises(UserError, match=f"holds a run with .*--{name}="):
+        run_dir.claim(tmp_path, again)
+
+
 def test_a_folders_run_of_the_former_preset_with_the_present_recipe_says_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ssgan_tf.config import Config, UserError
-from ssgan_tf.runs import config_file, run_dir
+from ssgan_tf.runs import config_file, run_dir, story
 
 
 def test_a_folder_that_is_named_by_dots_has_its_own_name(
@@ -16,6 +16,23 @@ def test_a_folder_that_is_named_by_dots_has_its_own_name(
     for path in ("..", "../", "../sub/.."):
         name = run_dir.directory_of(Config(dataset=f"folder:{path}")).name
         assert name.startswith("photos-all-pooled")
+
+
+def test_a_run_that_an_earlier_version_stopped_is_mentioned_where_the_default_directory_is_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    former = Path("runs/photos-all-tuned-semi_supervised-0")
+    former.mkdir(parents=True)
+    config = Config(dataset="folder:photos")
+    assert story.placed(config) == config and not capsys.readouterr().out
+    config_file.write_config(former, Config(dataset="folder:photos", preset="tuned"))
+    story.placed(config)
+    assert f"--run_dir={former} goes on with it" in capsys.readouterr().out
+    (former / "results.json").touch()  # it is finished
+    story.placed(config)
+    assert not capsys.readouterr().out
 
 
 def test_the_home_of_nobody_is_named() -> None:
