@@ -26,7 +26,7 @@ NOT_YET = "Not measured yet; `python -m experiments.run --list` has the commands
 # What is reached, beside what the labels alone reach: the first five that are measured.
 HEADLINE = (
     "svhn-1000-article",
-    "svhn-1000-tuned",
+    "svhn-250-pooled",
     "house_numbers-1000-article",
     "folder-digits-10000",
     "folder-photos-300",

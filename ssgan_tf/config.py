@@ -342,10 +342,10 @@ class Config:
     )
 
     precision: str = _field(
-        "auto",
+        "float32",
         "Speed",
         "Number format of convolutions and products; weights, losses and statistics stay float32. "
-        "auto: what the device is fast at. The default with --deterministic is float32.",
+        "auto: what the device is fast at.",
         choices=("float32", "bfloat16", "float16", "auto"),
     )
     jit_compile: str = _field(

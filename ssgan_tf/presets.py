@@ -47,6 +47,7 @@ POOLED: dict[str, Any] = {  # besides what `tuned` has
     "augment_fakes": True,
     "consistency_share_power": 2.0,
     "distribution_alignment": True,
+    "precision": "auto",
 }
 PRESETS["pooled"] = PRESETS["tuned"] | POOLED
 
@@ -57,6 +58,7 @@ FORMER_FOLDER_PRESET = "tuned"  # of earlier versions, with changing flags besid
 FOLDER_DEFAULTS: dict[str, Any] = {
     "labeled": "all",
     "batch_size": 0,
+    "precision": "auto",
     "augment_flip": True,
 }
 # Values that stand for "by the number of images".

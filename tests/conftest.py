@@ -38,7 +38,7 @@ NAMES = ["zero", "one", "two"]  # of the classes of `exported`
 
 @pytest.fixture(scope="session", autouse=True)
 def same_numbers_on_all_processors() -> Iterator[None]:
-    """`--precision=auto`, the default, stands for float32 on CPUs."""
+    """`--precision=auto`, the default for folders, stands for float32 on CPUs."""
     from ssgan_tf.system import device
 
     with pytest.MonkeyPatch.context() as patch:

@@ -40,10 +40,13 @@ def test_a_preset_by_its_name_is_that_preset() -> None:
     assert Config(preset="tuned", seed=1) == dataclasses.replace(Config(preset="tuned"), seed=1)
 
 
-def test_the_number_format_is_chosen_by_the_device_but_not_where_runs_must_be_repeatable() -> None:
-    for dataset in ("svhn_cropped", "folder:a"):
-        assert Config(dataset=dataset).precision == "auto"
-        repeatable = Config(dataset=dataset, deterministic=True)
+def test_pooled_and_folders_choose_the_number_format_but_not_where_runs_must_be_repeatable() -> (
+    None
+):
+    assert Config().precision == Config(preset="tuned").precision == "float32"
+    for flags in ({"dataset": "folder:a"}, {"preset": "pooled"}):
+        assert Config(**flags).precision == "auto"
+        repeatable = Config(**flags, deterministic=True)
         assert repeatable.precision == "float32"
         assert "precision" not in repeatable.changes()
         assert repeatable.control().precision == "float32"

@@ -33,11 +33,7 @@ FREE = (
 
 _DECIDE = ("unsupervised_weight", "consistency_weight")  # at 0: which other flags have no use
 # A run of an earlier version has no value for these; what it did was this.
-_BEFORE_IT_WAS_A_FLAG: dict[str, Any] = {
-    "balance_classes": "false",
-    "bn_start": "tf1",
-    "precision": "float32",
-}
+_BEFORE_IT_WAS_A_FLAG: dict[str, Any] = {"balance_classes": "false", "bn_start": "tf1"}
 # Presets that are gone. Their values stand in the file, so what is left is the name.
 _RENAMED_PRESETS = {"tuned_large": "tuned"}
 # Flags that are gone, with their defaults: a run that did not change them can still be read.

@@ -187,8 +187,8 @@ def test_a_run_goes_on_with_the_values_of_flags_that_are_younger_than_it(tmp_pat
 
 
 def test_a_run_goes_on_in_its_number_format_unless_another_is_asked_for(tmp_path: Path) -> None:
-    config_file.write_config(tmp_path, Config(precision="float32"))
-    assert config_file.continued(tmp_path, Config()).precision == "float32"
+    config_file.write_config(tmp_path, Config(precision="bfloat16"))
+    assert config_file.continued(tmp_path, Config()).precision == "bfloat16"
     assert config_file.continued(tmp_path, Config(precision="float16")).precision == "float16"
 
 
