@@ -7,11 +7,21 @@ Cost: up to a minute a folder. `experiments/run.py` calls it for a run whose fol
 
 import argparse
 import shutil
+import subprocess
 from pathlib import Path
 
-from experiments.runs import FOLDERS, Folder
+from experiments.runs import FOLDERS, SOURCES, Folder
 
 ROOT = Path(__file__).resolve().parent / "runs" / "folders"
+
+
+def source_of(name: str) -> Path:
+    """The folder of one of `SOURCES`; it is cloned if it is not there."""
+    repository, folder = SOURCES[name]
+    path = ROOT.parent / "sources" / name
+    if not path.exists():
+        subprocess.run(["git", "clone", "--quiet", "--depth=1", repository, str(path)], check=True)
+    return path / folder
 
 
 def make(path: Path, folder: Folder) -> None:
@@ -19,11 +29,15 @@ def make(path: Path, folder: Folder) -> None:
     import numpy as np
     from PIL import Image
 
+    from ssgan_tf.config import FOLDER, Config
     from ssgan_tf.data.dataset import Split
-    from ssgan_tf.data.load import load_named
+    from ssgan_tf.data.load import load_dataset
     from ssgan_tf.data.sampling import balanced
 
-    found = load_named(folder.source, channels=folder.channels)
+    source = folder.source
+    if source in SOURCES:
+        source = f"{FOLDER}{source_of(source)}"
+    found = load_dataset(Config(dataset=source, channels=folder.channels))
     everything = np.arange(len(found.train.labels))
     labeled, _ = balanced(found.train.labels, everything, folder.labeled, found.class_names, seed=0)
     rest = np.random.default_rng(0).permutation(np.setdiff1d(everything, labeled))

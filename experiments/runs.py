@@ -37,7 +37,15 @@ class Data(NamedTuple):
 
 
 class Folder(NamedTuple):
-    """A folder of PNG files that `experiments/folders.py` makes from another data set."""
+    """A folder of PNG files that `experiments/folders.py` makes from another data set.
+
+    Attributes:
+        source: a data set of TensorFlow Datasets, house_numbers, or a key of `SOURCES`.
+        channels: 3 for color, 1 for gray.
+        labeled: images with a label, equally many of each class.
+        unlabeled: training images without one.
+        test: test images.
+    """
 
     source: str
     channels: int
@@ -46,6 +54,18 @@ class Folder(NamedTuple):
     test: int = 2000
 
 
+class Source(NamedTuple):
+    """A repository with a folder of images for each class, and that folder's name there."""
+
+    repository: str
+    folder: str
+
+
+# Hands of 218 students, who are in both parts: 100 x 100 pixels, Apache-2.0 (arXiv:2011.08927).
+SOURCES = {
+    "signs": Source("https://github.com/ardamavi/Sign-Language-Digits-Dataset", "Dataset"),
+}
+_KINDS = {"house_numbers": "digits", "cifar10": "photos", "signs": "photos of hand signs"}
 FOLDERS = {
     "digits-gray-80": Folder("house_numbers", 1, 40, 40),
     "digits-gray-1000": Folder("house_numbers", 1, 100, 900),
@@ -54,16 +74,16 @@ FOLDERS = {
     "photos-gray-2000": Folder("cifar10", 1, 250, 1750),
     "photos-3000": Folder("cifar10", 3, 250, 2750),
     "photos-10000": Folder("cifar10", 3, 1000, 9000),
+    "signs-1500": Folder("signs", 3, 100, 1400, test=400),
 }
 
 
 def _folder_data(name: str, folder: Folder) -> Data:
-    kind = "digits" if folder.source == "house_numbers" else "photos"
     images = folder.labeled + folder.unlabeled
     gray = "gray " if folder.channels == 1 else ""
     channels = " --channels=1" if folder.channels == 1 else ""
     flags = f"--dataset=folder:{FOLDER_ROOT}/{name}{channels}"
-    return Data(f"folder of {images:,} {gray}{kind}", flags, images, folder.test)
+    return Data(f"folder of {images:,} {gray}{_KINDS[folder.source]}", flags, images, folder.test)
 
 
 DATA = {
