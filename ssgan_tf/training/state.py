@@ -193,8 +193,9 @@ class State:
             return
 
         def of_one() -> tf.Tensor:
-            values = [self.step, data, PRECISIONS.index(self.precision)]
-            return gather([tf.stack(tf.cast(values, tf.int64))[tf.newaxis]])[0]  # (1, 3)
+            numbers = tf.constant([data, PRECISIONS.index(self.precision)], tf.int64)
+            mine = tf.concat([self.step[tf.newaxis], numbers], axis=0)[tf.newaxis]  # (1, 3)
+            return gather([mine])[0]
 
         @tf.function
         def of_all() -> tf.Tensor:
