@@ -43,7 +43,9 @@ def gather(tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """Concatenates the replicas' parts of a batch: (B / N, ...) each -> (B, ...) each."""
     if replica()[1] == 1:
         return list(tensors)
-    return tf.distribute.get_replica_context().all_gather(list(tensors), axis=0)
+    context = tf.distribute.get_replica_context()
+    # One by one: of a list, several machines can get each other's tensors in another order.
+    return [context.all_gather(tensor, axis=0) for tensor in tensors]
 
 
 def mean_over_replicas(tensor: tf.Tensor) -> tf.Tensor:
