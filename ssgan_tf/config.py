@@ -435,8 +435,8 @@ class Config:
             for name in SEMI_SUPERVISED_ONLY:
                 if value := getattr(self, name):
                     raise UserError(
-                        f"--{name}={value}: --method=supervised trains on labeled images alone "
-                        "and has no use for it; leave it out."
+                        f"--{name}={written(value)}: --method=supervised trains on labeled images "
+                        "alone and has no use for it; leave it out."
                     )
         elif self.balance_classes == "true" and not self.labeled_batch_size:
             raise UserError(
@@ -609,7 +609,7 @@ def expand_user(path: str) -> Path:
 
 def _check(field: dataclasses.Field, value: Any) -> None:
     """Raises `UserError` where `value` is not of the field's type, choices or range."""
-    flag = f"--{field.name}={value}"
+    flag = f"--{field.name}={written(value)}"
     if isinstance(value, int) and abs(value) > LARGEST:
         raise UserError(f"{flag}: is beyond what is of use; give at most {LARGEST:,}.")
     if field.type is float and isinstance(value, int) and not isinstance(value, bool):

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import difflib
+import re
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from ssgan_tf.system import errors
 
 _WIDTH = 100
 _COLUMN = 37  # where the meanings start
+_TYPES = {"bool": "true or false", "int": "a whole number", "float": "a number"}
 
 
 def parse_config(argv: Sequence[str], program: str, description: str) -> Config:
@@ -62,7 +64,19 @@ def _parsed(values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
             f"--{name}: there is no such flag{meant} (--help lists all flags)"
         ) from error
     except (flags.Error, ValueError) as error:  # absl raises both
-        raise UserError(f"{error} (--help lists all flags)") from error
+        raise UserError(_in_words(str(error), values)) from error
+
+
+def _in_words(message: str, values: flags.FlagValues) -> str:
+    """What absl says of a value, which is Python's word for it, such as "invalid literal"."""
+    if missing := re.fullmatch(r"Missing value for flag -*(\w+)", message):
+        return f"--{missing[1]}: needs a value, as in --{missing[1]}=... (--help lists all flags)"
+    found = re.match(
+        r"flag --((\w+)=.*?): (?:invalid literal|could not convert|\('Non-)", message, re.S
+    )
+    if not found:
+        return f"{message} (--help lists all flags)"
+    return f"--{found[1]}: must be {_TYPES[values[found[2]].flag_type()]}."
 
 
 def _asks_for_help(argv: Sequence[str]) -> bool:

@@ -52,6 +52,30 @@ def test_a_bad_command_line_is_one_sentence_that_names_it(argument: str, words: 
         assert word in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--batch_size=abc"], "--batch_size=abc: must be a whole number."),
+        (["--batch_size", "1:2"], "--batch_size=1:2: must be a whole number."),
+        (["--seed=1.5"], "--seed=1.5: must be a whole number."),
+        (["--learning_rate="], "--learning_rate=: must be a number."),
+        (["--augment_flip=maybe"], "--augment_flip=maybe: must be true or false."),
+        (["--batch_size"], "--batch_size: needs a value, as in --batch_size=... (--help lists"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_answered_in_words_not_in_pythons(
+    arguments: list[str], sentence: str
+) -> None:
+    with pytest.raises(UserError) as error:
+        parse(*arguments)
+    assert str(error.value).startswith(sentence)
+
+
+def test_a_switch_is_named_as_it_is_typed() -> None:
+    with pytest.raises(UserError, match="--augment_fakes=true: --method=supervised"):
+        parse("--method=supervised", "--augment_fakes")
+
+
 def test_a_misspelled_flag_is_answered_with_the_closest_one() -> None:
     with pytest.raises(UserError) as error:
         parse("--labled=3")

@@ -1,7 +1,9 @@
 """What a run says before it trains and after: the data, what was chosen and why, how good it is."""
 
 import math
+import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +41,7 @@ def header(
     from ssgan_tf.training import schedule
 
     steps_per_epoch, total_steps = config.length(len(split.train))
+    names = dataset.class_names
     validation = f", {len(split.validation):,} for validation" if len(split.validation) else ""
     lines = [
         f"Data:     {dataset.name}: {len(split.train):,} training images, "
@@ -48,7 +51,10 @@ def header(
         f"Training: {config.method}, preset {config.preset}, {total_steps:,} steps of batch "
         f"{config.batch_size} ({total_steps / steps_per_epoch:.1f} epochs)",
         f"          learning rate {config.learning_rate}, {schedule.in_words(config)}",
-        *(f"          {line}" for line in reasons(asked, config, len(split.train), precision)),
+        *(
+            f"          {line}"
+            for line in reasons(asked, config, len(split.train), precision, names)
+        ),
     ]
     if pipeline.balanced_by_class(config, dataset.train.labels[split.labeled]):
         lines.append("          labeled batches are drawn by class (--balance_classes)")
@@ -59,7 +65,9 @@ def header(
     return "\n".join(lines)
 
 
-def reasons(asked: Config, config: Config, images: int, precision: str) -> list[str]:
+def reasons(
+    asked: Config, config: Config, images: int, precision: str, class_names: Sequence[str] = ()
+) -> list[str]:
     """What was chosen by the images and the device, each with its reason; empty if nothing was."""
     found, automatic = [], asked.automatic()
     if is_folder(asked.dataset) and config.preset == FOLDER_PRESET:
@@ -80,7 +88,10 @@ def reasons(asked: Config, config: Config, images: int, precision: str) -> list[
     if asked.precision == "auto" and precision != "float32":
         found.append(f"--precision={precision}: what this device is fast at")
     if is_folder(asked.dataset) and asked.augment_flip:
-        found.append("--augment_flip=true: for photos; give false for digits, letters, left/right")
+        why = "for photos; give false for digits, letters, left/right"
+        if class_names and all(re.fullmatch(r"\d\d?|\w", name) for name in class_names):
+            why = "for photos; if the classes are digits or letters, as their names say, give false"
+        found.append(f"--augment_flip=true: {why}")
     if not found:
         return []
     return [

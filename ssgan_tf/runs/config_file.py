@@ -88,7 +88,7 @@ def from_dict(values: Any, defaults: dict[str, Any] | None = None) -> Config:
         if name not in known or known[name] != values[name]:
             raise UserError(
                 f"there is no flag --{name} in this version, and the run has "
-                f"--{name}={values[name]}; use the version that wrote it."
+                f"--{name}={written(values[name])}; use the version that wrote it."
             )
     values = values | {"preset": _RENAMED_PRESETS.get(str(values["preset"]), values["preset"])}
     read = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ssgan_tf.config import FOLDER, Config, UserError, expand_user, is_folder
+from ssgan_tf.config import FOLDER, Config, UserError, expand_user, is_folder, written
 from ssgan_tf.data import label_split
 from ssgan_tf.runs.config_file import changed_flags, longer, moved, read_config
 from ssgan_tf.system import errors
@@ -65,14 +65,18 @@ def claim(directory: Path, config: Config) -> None:
     recorded = read_config(directory)
     _check_moved(flag, directory, recorded, config)
     _check_version(flag, directory, recorded)
-    then, now, changed = recorded.to_dict(), config.to_dict(), changed_flags(recorded, config)
+    changed = changed_flags(recorded, config)
     if changed and not longer(recorded, config):
-        had = " ".join(f"--{name}={then[name]}" for name in changed)
-        asked = " ".join(f"--{name}={now[name]}" for name in changed)
-        suffix = "-".join(f"{name}_{now[name]}" for name in changed if "/" not in str(now[name]))
+        then, now = (
+            {name: written(getattr(of, name)) for name in changed} for of in (recorded, config)
+        )
+        had, asked = (
+            " ".join(f"--{name}={value}" for name, value in of.items()) for of in (then, now)
+        )
+        suffix = "-".join(f"{name}_{value}" for name, value in now.items() if "/" not in value)
         suffix = suffix if suffix and len(changed) <= 3 else "other"
         hint = ""
-        if changed == ["epochs"] and now["epochs"] > then["epochs"]:
+        if changed == ["epochs"] and config.epochs > recorded.epochs:
             hint = " Only the exponential schedule, without a ramp, can be made longer."
         raise UserError(
             f"{flag}: holds a run with {had}, not {asked}; give the new one its own directory, "

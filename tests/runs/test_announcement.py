@@ -184,6 +184,18 @@ def test_what_was_chosen_for_a_folder_is_shown_with_the_reason_and_what_was_give
     assert "--precision=float16: what this device is fast at" in text
 
 
+def test_classes_named_like_digits_or_letters_are_asked_about_unless_flips_are_off() -> None:
+    def lines(names: list[str], **given: bool) -> str:
+        asked = Config(dataset="folder:signs", **given)
+        return "\n".join(announcement.reasons(asked, asked.fit_to(900), 900, "float32", names))
+
+    for names in (["0", "1", "10"], ["A", "b", "é"]):
+        assert "digits or letters, as their names say, give false" in lines(names)
+        assert "--augment_flip" not in lines(names, augment_flip=False)
+    assert "as their names say" not in lines(["cat", "7"])
+    assert "--augment_flip=true: for photos; give false for digits" in lines(["cat", "7"])
+
+
 def test_the_header_has_the_command_to_give_back_and_the_counts() -> None:
     from ssgan_tf.data.label_split import split_labels
 

@@ -182,7 +182,7 @@ def test_a_run_goes_on_with_the_values_of_flags_that_are_younger_than_it(tmp_pat
     run_dir.claim(tmp_path, again)
     # What is given counts.
     other = config_file.continued(tmp_path, dataclasses.replace(config, augment_flip=True))
-    with pytest.raises(UserError, match="--augment_flip=False, not --augment_flip=True"):
+    with pytest.raises(UserError, match="--augment_flip=false, not --augment_flip=true"):
         run_dir.claim(tmp_path, other)
 
 

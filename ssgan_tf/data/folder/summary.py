@@ -1,7 +1,6 @@
 """The report on a folder of images, printed before training."""
 
 import math
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -69,11 +68,6 @@ def _on_classes(layout: Layout, labels: np.ndarray, parts: np.ndarray) -> list[s
         lines.append(
             f"imbalanced: {counts[most]:,} images of {names[most]} and {counts[least]:,} of "
             f"{names[least]} to train on; see --balance_classes"
-        )
-    if all(re.fullmatch(r"\d\d?|\w", name) for name in names):
-        lines.append(
-            "classes are named like digits or letters: if that is what they show, give "
-            "--augment_flip=false"
         )
     folded = [name.casefold() for name in names]
     twins = [name for name in names if folded.count(name.casefold()) > 1]
