@@ -118,6 +118,8 @@ def main(argv: list[str] | None = None) -> None:
                 )
         written = suggest_images(**{flag.name: values[flag.name].value for flag in FLAGS})
     print(f"Page:     {written.page}\nTable:    {written.table}")
+    if written.suspicious:
+        print(f"Check:    labels that may be wrong, in {written.suspicious}")
     print(f"Next:     {written.command}")
     if written.train:
         print(f"Then:     {written.train}")

@@ -129,10 +129,12 @@ def test_fewer_images_than_asked_for_are_all_suggested_with_a_note(
 ) -> None:
     suggest.main(["suggest", f"--dataset=folder:{unlabeled}", f"--output_dir={tmp_path}/o"])
     assert len(rows(tmp_path / "o/suggestions.csv")) == 12
-    assert "only 12 images have no label; all of them are suggested" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "only 12 images have no label; all of them are suggested" in shown
+    assert "Check:" not in shown  # there are no labels
 
 
-def test_wrong_labels_of_a_folder_are_listed(tmp_path: Path) -> None:
+def test_wrong_labels_of_a_folder_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     root, rng = tmp_path / "images", np.random.default_rng(0)
     for index in range(24):
         shade = index % 2 * 150
@@ -146,6 +148,8 @@ def test_wrong_labels_of_a_folder_are_listed(tmp_path: Path) -> None:
     first = rows(tmp_path / "o/suspicious_labels.csv")[0]
     assert (first["path"], first["label"], first["predicted"]) == ("dark/1.png", "dark", "bright")
     assert "Labels to check" in (tmp_path / "o/suggestions.html").read_text()
+    table = tmp_path / "o/suspicious_labels.csv"
+    assert f"Check:    labels that may be wrong, in {table}\n" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -204,10 +204,9 @@ class _Reading:
             images = Rows(cast(Store, self._store).images(), places)
         if self._store is not None:
             count = sum(entry.row != UNREADABLE for entry in self._store.entries.values())
-            print(
+            _say_once(
                 f"Cache:    {amount(count, self._store.size)} in {shown(self._place)}; clear it "
-                f"with {how_to_clear(self._place)}",
-                flush=True,
+                f"with {how_to_clear(self._place)}"
             )
         return Decoded(
             images,
@@ -252,6 +251,12 @@ class _Reading:
         if tries == 1:
             return entry._replace(stamp=NEVER), image
         return self._decode_file(index, tries - 1)
+
+
+@functools.cache
+def _say_once(line: str) -> None:
+    """Training loads a folder twice where its labels have changed since an earlier run."""
+    print(line, flush=True)
 
 
 def _copy(store: Store, entries: list[Entry | None], target: np.ndarray) -> None:

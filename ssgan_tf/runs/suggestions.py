@@ -52,6 +52,7 @@ class Written(NamedTuple):
     Attributes:
         page: suggestions.html.
         table: suggestions.csv.
+        suspicious: suspicious_labels.csv; None: no label looks wrong.
         command: what to type next.
         train: what to type when the images of a folder have their labels: the run's command,
             for a new run with all labels; empty without a run.
@@ -59,6 +60,7 @@ class Written(NamedTuple):
 
     page: Path
     table: Path
+    suspicious: Path | None
     command: str
     train: str = ""
 
@@ -163,7 +165,9 @@ def write(directory: Path, pool: Pool, found: Found, run_dir: str) -> Written:
     if run_dir and pool.root:
         run = expand_user(run_dir)
         train = config_file.command_with_new_labels(run, pool.config.dataset)
-    return Written(directory / PAGE, directory / TABLE, shlex.join(command), shlex.join(train))
+    check = directory / SUSPICIOUS_TABLE if found.suspicious else None
+    next_ = shlex.join(command), shlex.join(train)
+    return Written(directory / PAGE, directory / TABLE, check, *next_)
 
 
 def _next_command(directory: Path, pool: Pool, found: Found) -> list[str]:

@@ -79,6 +79,7 @@ def test_each_image_is_decoded_once(
         assert again.kept.tolist() == [0, 1, 2, 3, 4, 5, 7, 8, 9, 10]
         assert again[2:] == first[2:]
         assert list(again.problems) == [6] and again.sizes == [(8, 8)] * 10
+    assert "Cache:" not in capsys.readouterr().out  # a line that was printed is not printed again
     assert levels(first) == list(range(10)) and len(set(first.digests)) == 10
     assert isinstance(first.images, Rows) == (budget == TINY)
 
