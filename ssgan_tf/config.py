@@ -100,7 +100,10 @@ class Config:
         choices=FITS,
     )
     channels: int = _field(
-        0, "Data", "3 for color, 1 for gray, 0 for what the data set has.", choices=(0, 1, 3)
+        0,
+        "Data",
+        "3 for color, 1 for gray, 0 for what the images have.",
+        choices=(0, 1, 3),
     )
     test_fraction: float = _field(
         0.2,

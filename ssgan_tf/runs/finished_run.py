@@ -146,9 +146,10 @@ def _data_now(directory: Path, config: Config) -> tuple["Dataset", "LabelSplit"]
     _start(config)
     from ssgan_tf.data.load import load_dataset
 
-    dataset = load_dataset(config, prepare=False)
+    labels = directory / "labels.json"
+    dataset = load_dataset(label_split.with_channels(config, labels), prepare=False)
     if config.labels_from:  # that file may be gone; the run has the same labels in its own
-        config = dataclasses.replace(config, labels_from=str(directory / "labels.json"))
+        config = dataclasses.replace(config, labels_from=str(labels))
     return dataset, label_split.split_labels(config, dataset)
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 from ssgan_tf import evaluate, export, predict, sample, train
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.data import label_split
+from ssgan_tf.data.folder import load
 from ssgan_tf.data.load import load_dataset
 from ssgan_tf.runs import checkpoints, config_file, finished_run, run_dir
 from ssgan_tf.runs.results import read_results, same_test_images
@@ -363,3 +364,21 @@ def test_a_moved_folder_can_be_evaluated_by_its_new_place(
         evaluate.evaluate_run(directory, write=False)
     found = evaluate.evaluate_run(directory, data_dir=f"{folder}/", write=False)
     assert found["accuracy"] == read_results(directory)["test_accuracy"]
+
+
+def test_a_run_of_an_earlier_version_keeps_the_three_channels_of_its_gray_images(
+    pets: tuple[Path, Path, Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = dataclasses.replace(pets[2], run_dir=str(tmp_path / "run"))
+    with monkeypatch.context() as earlier:
+        earlier.setattr(load, "_is_gray", lambda images: False)
+        train_and_evaluate(config)
+    labels = tmp_path / "run/labels.json"
+    assert json.loads(labels.read_text())["channels"] == 3
+    assert json.loads((pets[1] / "labels.json").read_text())["channels"] == 1
+    found = read_results(tmp_path / "run")
+    evaluated = evaluate.evaluate_run(tmp_path / "run", write=False)
+    assert evaluated["accuracy"] == found["test_accuracy"]
+    (tmp_path / "run/results.json").unlink()
+    train_and_evaluate(config)  # goes on from its checkpoint
+    assert json.loads(labels.read_text())["channels"] == 3
