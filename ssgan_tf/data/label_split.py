@@ -288,21 +288,6 @@ def has_validation(path: Path) -> bool:
     return bool(read(str(path))["validation_ids"])
 
 
-def with_channels(config: Config, path: Path) -> Config:
-    """`config` with three channels where the images of a run had three, by its `labels.json`.
-
-    Gray images of a folder have one now, but had three in earlier versions.
-
-    Raises:
-        UserError: if it is not such a file.
-    """
-    if config.channels or not is_folder(config.dataset) or not path.exists():
-        return config
-    facts = model_facts(path)
-    had_three = facts is None or facts[1] == 3
-    return dataclasses.replace(config, channels=3) if had_three else config
-
-
 def model_facts(path: Path) -> tuple[list[str], int] | None:
     """Class names, and channels of the images, according to a run's `labels.json`.
 

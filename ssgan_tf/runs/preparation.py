@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ssgan_tf.config import Config, UserError, is_folder
 from ssgan_tf.data import label_split
 from ssgan_tf.presets import PASSES
-from ssgan_tf.runs import announcement, config_file, run_dir
+from ssgan_tf.runs import announcement, config_file, finished_run, run_dir
 from ssgan_tf.system import keras_settings
 from ssgan_tf.system.device import (
     describe_device,
@@ -175,7 +175,7 @@ def _load(
     """
     from ssgan_tf.data.load import load_dataset
 
-    dataset = load_dataset(label_split.with_channels(config, directory / "labels.json"))
+    dataset = load_dataset(finished_run.with_channels(config, directory))
     split = label_split.split_labels(config, dataset)
     asked, config = config, config.fit_to(len(split.train), strategy.num_replicas_in_sync)
     precision = resolve_precision(config.precision)

@@ -282,20 +282,3 @@ def test_a_folder_may_have_another_name_and_other_data_sets_may_not(tmp_path: Pa
     )
     with pytest.raises(UserError, match="other data or labels"):
         label_split.save(path, config, make_dataset(), split(labeled=30))
-
-
-def test_the_channels_of_a_folder_are_those_that_its_run_had(tmp_path: Path) -> None:
-    path, config = tmp_path / "labels.json", Config(labeled=30, dataset="folder:toy")
-    assert label_split.with_channels(config, path) == config  # there is no run yet
-    pictures = dataclasses.replace(make_dataset(), name="folder:toy")
-    label_split.save(path, config, pictures, split(labeled=30))
-    assert label_split.with_channels(config, path).channels == 3
-    given = dataclasses.replace(config, channels=1)
-    assert label_split.with_channels(given, path) == given  # an error that `check` reports
-    assert label_split.with_channels(Config(), path) == Config()  # not a folder
-    content = json.loads(path.read_text())
-    path.write_text(json.dumps(content | {"channels": 1}))
-    assert label_split.with_channels(config, path) == config  # chosen again
-    del content["channels"]  # as the earliest versions wrote it
-    path.write_text(json.dumps(content))
-    assert label_split.with_channels(config, path).channels == 3

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import NARROW, runs_end_briefly, shared
+from conftest import NARROW, make_dataset, runs_end_briefly, shared
 from PIL import Image
 
 from ssgan_tf import evaluate, export, predict, sample, train
@@ -382,3 +382,20 @@ def test_a_run_of_an_earlier_version_keeps_the_three_channels_of_its_gray_images
     (tmp_path / "run/results.json").unlink()
     train_and_evaluate(config)  # goes on from its checkpoint
     assert json.loads(labels.read_text())["channels"] == 3
+
+
+def test_the_channels_of_a_folder_are_those_that_its_run_had(tmp_path: Path) -> None:
+    path, config = tmp_path / "labels.json", Config(labeled=30, dataset="folder:toy")
+    assert finished_run.with_channels(config, tmp_path) == config  # there is no run yet
+    pictures = dataclasses.replace(make_dataset(), name="folder:toy")
+    label_split.save(path, config, pictures, label_split.split_labels(config, pictures))
+    assert finished_run.with_channels(config, tmp_path).channels == 3
+    given = dataclasses.replace(config, channels=1)
+    assert finished_run.with_channels(given, tmp_path) == given  # an error that `check` reports
+    assert finished_run.with_channels(Config(), tmp_path) == Config()  # not a folder
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"channels": 1}))
+    assert finished_run.with_channels(config, tmp_path) == config  # chosen again
+    del content["channels"]  # as the earliest versions wrote it
+    path.write_text(json.dumps(content))
+    assert finished_run.with_channels(config, tmp_path).channels == 3
