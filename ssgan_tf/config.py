@@ -46,6 +46,12 @@ def _field(
 
 
 LARGEST = 2**31 - 1  # of the integers
+TYPES = {  # in words
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number, as in 0.5",
+    "str": "text",
+}
 Fit = Literal["crop", "pad", "stretch"]
 FITS: tuple[Fit, ...] = get_args(Fit)
 FOLDER = "folder:"  # what stands before the path of one's own images
@@ -102,7 +108,7 @@ class Config:
     channels: int = _field(
         0,
         "Data",
-        "3 for color, 1 for gray, 0 for what the images have.",
+        "3 for color, 1 for gray, 0 for what the data set has; folders have color.",
         choices=(0, 1, 3),
     )
     test_fraction: float = _field(
@@ -617,11 +623,11 @@ def _check(field: dataclasses.Field, value: Any) -> None:
         raise UserError(f"{flag}: is beyond what is of use; give at most {LARGEST:,}.")
     if field.type is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
-    if isinstance(field.type, type) and type(value) is not field.type:
-        raise UserError(f"{flag}: not a value of type {field.type.__name__}.")
     choices, low, high = (field.metadata[key] for key in ("choices", "minimum", "maximum"))
-    if choices and value not in choices:
+    if choices and (type(value), value) not in [(type(choice), choice) for choice in choices]:
         raise UserError(f"{flag}: must be one of {', '.join(map(str, choices))}.")
+    if isinstance(field.type, type) and type(value) is not field.type:
+        raise UserError(f"{flag}: must be {TYPES[field.type.__name__]}.")
     if isinstance(value, str) and "\0" in value:
         raise UserError(f"--{field.name}: must not have a NUL character in it.")
     if isinstance(value, float) and not math.isfinite(value):

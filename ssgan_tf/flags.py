@@ -12,14 +12,21 @@ from typing import Any
 
 from absl import flags
 
-from ssgan_tf.config import FOLDER, Config, UserError, allowed_values, starting_values, written
+from ssgan_tf.config import (
+    FOLDER,
+    TYPES,
+    Config,
+    UserError,
+    allowed_values,
+    starting_values,
+    written,
+)
 from ssgan_tf.presets import PRESETS
 from ssgan_tf.runs.interruption import Interrupted
 from ssgan_tf.system import errors
 
 _WIDTH = 100
 _COLUMN = 37  # where the meanings start
-_TYPES = {"bool": "true or false", "int": "a whole number", "float": "a number"}
 
 
 def parse_config(argv: Sequence[str], program: str, description: str) -> Config:
@@ -43,7 +50,7 @@ def parse_config(argv: Sequence[str], program: str, description: str) -> Config:
         _define(field, values)
     rest = _parsed(values, argv)
     if rest:
-        raise UserError(f"{rest[0]!r} is not a flag; flags look like --labeled=1000.")
+        raise UserError(_no_flag(rest[0], "--labeled=1000"))
     given: dict[str, Any] = {name: values[name].value for name in values if values[name].present}
     if given.get("labeled", "all") != "all":
         with contextlib.suppress(ValueError):  # Config says what is wrong with it
@@ -76,7 +83,14 @@ def _in_words(message: str, values: flags.FlagValues) -> str:
     )
     if not found:
         return f"{message} (--help lists all flags)"
-    return f"--{found[1]}: must be {_TYPES[values[found[2]].flag_type()]}."
+    return f"--{found[1]}: must be {TYPES[values[found[2]].flag_type()]}."
+
+
+def _no_flag(word: str, example: str) -> str:
+    hint = f"flags look like {example}"
+    if word.lower() in ("true", "false"):
+        hint = f"a switch and its value are one word, as in --deterministic={word.lower()}"
+    return f"{word!r} is not a flag; {hint}."
 
 
 def _asks_for_help(argv: Sequence[str]) -> bool:
@@ -185,7 +199,7 @@ def parse_command(
         define(flag.name, flag.default, flag.meaning, flag_values=values)
     rest = _parsed(values, argv)
     if rest and not positional:
-        raise UserError(f"{rest[0]!r} is not a flag; flags look like {_usage(command_flags[0])}.")
+        raise UserError(_no_flag(rest[0], _usage(command_flags[0])))
     for flag in command_flags:
         _check(flag, values[flag.name].value)
     return values, rest

@@ -58,8 +58,10 @@ def test_a_bad_command_line_is_one_sentence_that_names_it(argument: str, words: 
         (["--batch_size=abc"], "--batch_size=abc: must be a whole number."),
         (["--batch_size", "1:2"], "--batch_size=1:2: must be a whole number."),
         (["--seed=1.5"], "--seed=1.5: must be a whole number."),
-        (["--learning_rate="], "--learning_rate=: must be a number."),
+        (["--learning_rate="], "--learning_rate=: must be a number, as in 0.5."),
         (["--augment_flip=maybe"], "--augment_flip=maybe: must be true or false."),
+        (["--learning_rate=1,5"], "--learning_rate=1,5: must be a number, as in 0.5."),
+        (["--augment_flip", "false"], "'false' is not a flag; a switch and its value are one word"),
         (["--batch_size"], "--batch_size: needs a value, as in --batch_size=... (--help lists"),
     ],
 )

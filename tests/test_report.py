@@ -92,6 +92,7 @@ def test_the_report_has_the_configuration_that_the_run_was_trained_with(copy: Pa
     report.main(["report", f"--run_dir={copy}"])  # computes in float32
     text = (copy / "report.html").read_text()
     assert "<code>--precision</code></th><td><code>auto</code>" in text
+    assert "<code>--deterministic</code></th><td><code>false</code>" in text
     assert re.search(r"hardware.*bfloat16", text, re.S)
 
 

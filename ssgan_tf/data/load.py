@@ -33,7 +33,7 @@ def load_dataset(config: Config, prepare: bool = True) -> Dataset:
             config.dataset.removeprefix(FOLDER),
             config.image_size,
             config.fit,
-            config.channels,
+            config.channels or 3,
             config.test_fraction,
             config.memory_budget_gb,
             config.cache_dir,

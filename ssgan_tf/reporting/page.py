@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ssgan_tf.config import Config
+from ssgan_tf.config import Config, written
 from ssgan_tf.reporting import charts, pictures
 from ssgan_tf.reporting.charts import Record
 from ssgan_tf.system.streams import clock
@@ -61,7 +61,7 @@ def render(
         balanced=_balanced(dataset, evaluation),
         facts=_facts(results),
         command=results["command"],
-        configuration=sorted(config.to_dict().items()),
+        configuration=sorted((name, written(v)) for name, v in config.to_dict().items()),
     )
 
 

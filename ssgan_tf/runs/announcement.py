@@ -90,7 +90,7 @@ def reasons(
     if is_folder(asked.dataset) and asked.augment_flip:
         why = "for photos; give false for digits, letters, left/right"
         if class_names and all(re.fullmatch(r"\d\d?|\w", name) for name in class_names):
-            why = "for photos; if the classes are digits or letters, as their names say, give false"
+            why = "for photos; the class names look like digits or letters: if so, give false"
         found.append(f"--augment_flip=true: {why}")
     if not found:
         return []

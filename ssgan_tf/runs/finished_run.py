@@ -141,28 +141,12 @@ def has_data_of(directory: Path, config: Config) -> bool:
     return label_split.is_same(directory / "labels.json", config, dataset, split)
 
 
-def with_channels(config: Config, directory: Path) -> Config:
-    """`config` with three channels if the images of the run in `directory` had three.
-
-    Gray images of a folder have one now, but had three in earlier versions.
-
-    Raises:
-        UserError: if the run's `labels.json` is damaged.
-    """
-    path = directory / "labels.json"
-    if config.channels or not is_folder(config.dataset) or not path.exists():
-        return config
-    facts = label_split.model_facts(path)
-    had_three = facts is None or facts[1] == 3
-    return dataclasses.replace(config, channels=3) if had_three else config
-
-
 def _data_now(directory: Path, config: Config) -> tuple["Dataset", "LabelSplit"]:
     """The data as it is now."""
     _start(config)
     from ssgan_tf.data.load import load_dataset
 
-    dataset = load_dataset(with_channels(config, directory), prepare=False)
+    dataset = load_dataset(config, prepare=False)
     if config.labels_from:  # that file may be gone; the run has the same labels in its own
         config = dataclasses.replace(config, labels_from=str(directory / "labels.json"))
     return dataset, label_split.split_labels(config, dataset)

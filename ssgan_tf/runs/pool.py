@@ -117,7 +117,7 @@ def pool_of_dataset(config: Config, kind: str) -> Pool:
 
             prepare_device(config.deterministic)
     if is_folder(config.dataset):
-        found = _folder(config, config.channels)
+        found = _folder(config, config.channels or 3)
     else:
         from ssgan_tf.data.load import load_dataset
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ssgan_tf.config import Config, UserError, is_folder
 from ssgan_tf.data import label_split
 from ssgan_tf.presets import PASSES
-from ssgan_tf.runs import announcement, config_file, finished_run, run_dir
+from ssgan_tf.runs import announcement, config_file, run_dir
 from ssgan_tf.system import keras_settings
 from ssgan_tf.system.device import (
     describe_device,
@@ -114,7 +114,7 @@ def prepare(config: Config, directory: Path, workplace: Path, start: float) -> R
     from ssgan_tf.training.loop import Loop
     from ssgan_tf.training.step import Trainer
 
-    dataset, split, config, chosen = _load(config, directory, strategy)
+    dataset, split, config, chosen = _load(config, strategy)
     steps_per_epoch, total_steps = config.length(len(split.train))
     sizes = (dataset.num_classes, dataset.channels, steps_per_epoch, total_steps)
     trainer = Trainer(config, *sizes, strategy, label_split.shares(dataset, split))
@@ -166,7 +166,7 @@ def _start_device(config: Config) -> "tuple[str, tf.distribute.Strategy]":
 
 
 def _load(
-    config: Config, directory: Path, strategy: "tf.distribute.Strategy"
+    config: Config, strategy: "tf.distribute.Strategy"
 ) -> "tuple[Dataset, LabelSplit, Config, list[str]]":
     """Images, which of them are labeled, the configuration with all numbers chosen, their names.
 
@@ -175,7 +175,7 @@ def _load(
     """
     from ssgan_tf.data.load import load_dataset
 
-    dataset = load_dataset(finished_run.with_channels(config, directory))
+    dataset = load_dataset(config)
     split = label_split.split_labels(config, dataset)
     asked, config = config, config.fit_to(len(split.train), strategy.num_replicas_in_sync)
     precision = resolve_precision(config.precision)

@@ -12,7 +12,7 @@ from tensorboard.compat.proto.event_pb2 import (
 )
 from tensorboard.plugins.hparams import api as hparams
 
-from ssgan_tf.config import Config
+from ssgan_tf.config import Config, written
 from ssgan_tf.system.files import written_aside
 from ssgan_tf.system.paths import literal
 
@@ -40,7 +40,7 @@ class Summaries:
             name: value if isinstance(value, (bool, int, float)) else _writable(str(value))
             for name, value in config.to_dict().items()
         }
-        cells = {name: str(value).replace("|", r"\|") for name, value in values.items()}
+        cells = {name: written(value).replace("|", r"\|") for name, value in values.items()}
         rows = "\n".join(f"| {name} | {cell} |" for name, cell in cells.items())
         with self._writer.as_default(step=0):
             tf.summary.text("configuration", "| flag | value |\n|---|---|\n" + rows)

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import NARROW, make_dataset, runs_end_briefly, shared
+from conftest import NARROW, runs_end_briefly, shared
 from PIL import Image
 
 from ssgan_tf import evaluate, export, predict, sample, train
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.data import label_split
-from ssgan_tf.data.folder import load
 from ssgan_tf.data.load import load_dataset
 from ssgan_tf.runs import checkpoints, config_file, finished_run, run_dir
 from ssgan_tf.runs.results import read_results, same_test_images
@@ -364,38 +363,3 @@ def test_a_moved_folder_can_be_evaluated_by_its_new_place(
         evaluate.evaluate_run(directory, write=False)
     found = evaluate.evaluate_run(directory, data_dir=f"{folder}/", write=False)
     assert found["accuracy"] == read_results(directory)["test_accuracy"]
-
-
-def test_a_run_of_an_earlier_version_keeps_the_three_channels_of_its_gray_images(
-    pets: tuple[Path, Path, Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = dataclasses.replace(pets[2], run_dir=str(tmp_path / "run"))
-    with monkeypatch.context() as earlier:
-        earlier.setattr(load, "_is_gray", lambda images: False)
-        train_and_evaluate(config)
-    labels = tmp_path / "run/labels.json"
-    assert json.loads(labels.read_text())["channels"] == 3
-    assert json.loads((pets[1] / "labels.json").read_text())["channels"] == 1
-    found = read_results(tmp_path / "run")
-    evaluated = evaluate.evaluate_run(tmp_path / "run", write=False)
-    assert evaluated["accuracy"] == found["test_accuracy"]
-    (tmp_path / "run/results.json").unlink()
-    train_and_evaluate(config)  # goes on from its checkpoint
-    assert json.loads(labels.read_text())["channels"] == 3
-
-
-def test_the_channels_of_a_folder_are_those_that_its_run_had(tmp_path: Path) -> None:
-    path, config = tmp_path / "labels.json", Config(labeled=30, dataset="folder:toy")
-    assert finished_run.with_channels(config, tmp_path) == config  # there is no run yet
-    pictures = dataclasses.replace(make_dataset(), name="folder:toy")
-    label_split.save(path, config, pictures, label_split.split_labels(config, pictures))
-    assert finished_run.with_channels(config, tmp_path).channels == 3
-    given = dataclasses.replace(config, channels=1)
-    assert finished_run.with_channels(given, tmp_path) == given  # an error that `check` reports
-    assert finished_run.with_channels(Config(), tmp_path) == Config()  # not a folder
-    content = json.loads(path.read_text())
-    path.write_text(json.dumps(content | {"channels": 1}))
-    assert finished_run.with_channels(config, tmp_path) == config  # chosen again
-    del content["channels"]  # as the earliest versions wrote it
-    path.write_text(json.dumps(content))
-    assert finished_run.with_channels(config, tmp_path).channels == 3

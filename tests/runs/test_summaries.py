@@ -16,6 +16,6 @@ def test_events_hold_scalars_pictures_and_the_configuration(tmp_path: Path) -> N
     tensors = set(events.Tags()["tensors"])
     assert {"losses/discriminator", "accuracy/test", "samples", "configuration"} <= tensors
     text = events.Tensors("configuration")[0].tensor_proto.string_val[0].decode()
-    assert "| labeled | 250 |" in text
+    assert "| labeled | 250 |" in text and "| deterministic | false |" in text
     loss = events.Tensors("losses/discriminator")[0]
     assert loss.step == 20

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -13,16 +12,13 @@ from ssgan_tf.data.folder.layout import Item, Layout, read_layout
 from ssgan_tf.data.folder.summary import on_files, summarize
 from ssgan_tf.data.folder.train_test_split import Copies, find_copies, set_aside
 from ssgan_tf.data.images.resize import Fit
-from ssgan_tf.data.storage import Rows, rows
-
-_AT_ONCE = 1024  # images that are looked at for color
 
 
 def load_folder(
     path: str,
     image_size: int = 32,
     fit: Fit = "crop",
-    channels: int = 0,
+    channels: int = 3,
     test_fraction: float = 0.2,
     memory_budget_gb: float = 0.0,
     cache_dir: str = "",
@@ -33,7 +29,7 @@ def load_folder(
         path: of the folder.
         image_size: S; every image is resized to S x S, see `decoding.read_picture`.
         fit: what to do with images that are not square.
-        channels: 3, 1, or 0: 1 if no image has any color, else 3.
+        channels: 3 or 1.
         test_fraction: of the labeled images of each class, where there is no `test/`; the choice
             depends only on the paths within the folder.
         memory_budget_gb: how much memory images may take, see `storage.Storage`.
@@ -51,7 +47,7 @@ def load_folder(
     flag = f"--dataset=folder:{path}"
     layout = read_layout(root, flag)
     files = [item.path for item in layout.items]
-    decoded, gray = _decode(root, files, image_size, channels, fit, cache_dir, memory_budget_gb)
+    decoded = decode_files(root, files, image_size, channels, fit, cache_dir, memory_budget_gb)
     items = [layout.items[index] for index in decoded.kept]
     ids = [item.id for item in items]
     labels = _labels(items, layout.class_names)
@@ -73,7 +69,7 @@ def load_folder(
         layout.class_names,
         images.take(np.flatnonzero((parts == "train") | (parts == "validation"))),
         images.take(np.flatnonzero(parts == "test")),
-        (f"test images: {test_source}", *summarize(layout, decoded, copies, parts), *gray),
+        (f"test images: {test_source}", *summarize(layout, decoded, copies, parts)),
         frozenset(np.array(ids, dtype=object)[parts == "validation"]),
         pixels_digest([ids[i] for i in used], [decoded.digests[i] for i in used]),
     )
@@ -83,7 +79,7 @@ def load_pool(
     path: str,
     image_size: int = 32,
     fit: Fit = "crop",
-    channels: int = 0,
+    channels: int = 3,
     memory_budget_gb: float = 0.0,
     cache_dir: str = "",
 ) -> Dataset:
@@ -95,7 +91,7 @@ def load_pool(
         path: of the folder.
         image_size: see `load_folder`, as for all that follow.
         fit: how images become square.
-        channels: as for `load_folder`.
+        channels: 3 or 1.
         memory_budget_gb: of the images.
         cache_dir: of decoded images.
 
@@ -111,7 +107,7 @@ def load_pool(
     files = [item.path for item in layout.items]
     if not files:
         raise UserError(f"{flag}: has no images; put them into {root}/unlabeled/.")
-    decoded, gray = _decode(root, files, image_size, channels, fit, cache_dir, memory_budget_gb)
+    decoded = decode_files(root, files, image_size, channels, fit, cache_dir, memory_budget_gb)
     if not len(decoded.kept):
         raise UserError(f"{flag}: has no image that can be read; {_first(decoded.problems)}.")
     items = [layout.items[index] for index in decoded.kept]
@@ -125,40 +121,9 @@ def load_pool(
         layout.class_names,
         images.take(np.flatnonzero(used & (parts != "test"))),
         images.take(np.flatnonzero(used & (parts == "test"))),
-        (*layout.notes, *on_files(layout, decoded), *gray),
+        (*layout.notes, *on_files(layout, decoded)),
         frozenset(ids[parts == "validation"].tolist()),
     )
-
-
-def _decode(
-    root: Path,
-    files: Sequence[Path],
-    image_size: int,
-    channels: int,
-    fit: Fit,
-    cache_dir: str,
-    memory_budget_gb: float,
-) -> tuple[Decoded, list[str]]:
-    """`decode_files`, which may be left to choose the channels, and what it chose."""
-    size, budget = image_size, memory_budget_gb
-    decoded = decode_files(root, files, size, channels or 3, fit, cache_dir, budget)
-    if channels or not len(decoded.kept) or not _is_gray(decoded.images):
-        return decoded, []
-    images = decoded.images
-    if isinstance(images, Rows):
-        images = Rows(images.array[..., :1], images.index)
-    else:
-        images = images[..., :1].copy()  # the rest of the memory becomes free
-    return decoded._replace(images=images), ["gray: no image has any color; --channels=1"]
-
-
-def _is_gray(images: np.ndarray | Rows) -> bool:
-    """Whether the channels of all images (N, S, S, 3) are equal."""
-    for start in range(0, len(images), _AT_ONCE):
-        part = rows(images, slice(start, start + _AT_ONCE))
-        if np.any(part != part[..., :1]):
-            return False
-    return True
 
 
 def _labels(items: Sequence[Item], class_names: Sequence[str]) -> np.ndarray:

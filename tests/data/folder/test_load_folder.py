@@ -12,7 +12,6 @@ from PIL import Image
 
 from ssgan_tf import evaluate
 from ssgan_tf.config import Config, UserError
-from ssgan_tf.data.dataset import Dataset
 from ssgan_tf.data.folder.load import load_folder, load_pool
 from ssgan_tf.data.folder.train_test_split import path_hash
 from ssgan_tf.data.label_split import split_labels
@@ -46,42 +45,12 @@ def test_classes_are_the_folders_and_unlabeled_images_have_no_label(pictures: Pa
     dataset = load_folder(str(pictures))
     assert dataset.class_names == ["cat", "dog"]
     assert dataset.name == "folder:my pictures ü"
-    assert dataset.train.images.shape == (22, 32, 32, 1)  # 8 + 8 + 6, all gray
+    assert dataset.train.images.shape == (22, 32, 32, 3)  # 8 + 8 + 6
     greys = dataset.train.images[:, 16, 16, 0]
     expected = np.where(greys < 100, 0, np.where(greys < 200, 1, -1))
     np.testing.assert_array_equal(dataset.train.labels, expected)
     assert "unlabeled/more/0.bmp" in dataset.train.ids
     assert dataset.test.labels.tolist() == [0, 0, 1, 1]
-
-
-@pytest.mark.parametrize("budget", [1.0, 1e-9], ids=["in memory", "in a file"])
-def test_images_without_any_color_have_one_channel_and_one_colored_image_gives_all_three(
-    budget: float, pictures: Path, tmp_path: Path
-) -> None:
-    def load(channels: int = 0) -> Dataset:
-        cache = str(tmp_path / "cache")
-        return load_folder(
-            str(pictures), channels=channels, memory_budget_gb=budget, cache_dir=cache
-        )
-
-    levels = np.arange(32 * 32, dtype=np.uint8).reshape(32, 32)
-    Image.fromarray(levels).convert("LA").save(pictures / "unlabeled/alpha.png")
-    Image.fromarray(levels).save(pictures / "unlabeled/gray.jpg")
-    gray, one, three = load(), load(channels=1), load(channels=3)
-    assert gray.train.images.shape == one.train.images.shape == (24, 32, 32, 1)
-    assert three.train.images.shape == (24, 32, 32, 3)
-    np.testing.assert_array_equal(gray.train.images[:], one.train.images[:])
-    np.testing.assert_array_equal(gray.train.images[:], three.train.images[..., :1])
-    np.testing.assert_array_equal(gray.test.images[:], one.test.images[:])
-    line = "gray: no image has any color; --channels=1"
-    assert line in gray.report and line not in three.report
-    assert load_pool(str(pictures)).train.images.shape[-1] == 1
-
-    colored = np.full((32, 32, 3), 99, np.uint8)
-    colored[31, 31, 2] += 1
-    Image.fromarray(colored).save(pictures / "unlabeled/colored.png")
-    color = load()
-    assert color.train.images.shape == (25, 32, 32, 3) and line not in color.report
 
 
 def test_the_test_images_are_those_whose_paths_say_so(pictures: Path) -> None:
