@@ -165,9 +165,13 @@ def write(directory: Path, pool: Pool, found: Found, run_dir: str) -> Written:
     if run_dir and pool.root:
         run = expand_user(run_dir)
         train = config_file.command_with_new_labels(run, pool.config.dataset)
-    check = directory / SUSPICIOUS_TABLE if found.suspicious else None
-    next_ = shlex.join(command), shlex.join(train)
-    return Written(directory / PAGE, directory / TABLE, check, *next_)
+    return Written(
+        page=directory / PAGE,
+        table=directory / TABLE,
+        suspicious=directory / SUSPICIOUS_TABLE if found.suspicious else None,
+        command=shlex.join(command),
+        train=shlex.join(train),
+    )
 
 
 def _next_command(directory: Path, pool: Pool, found: Found) -> list[str]:
