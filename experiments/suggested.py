@@ -160,7 +160,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="a data set")
     asked = parser.parse_args()
     wanted = [chain for chain in chains() if asked.only in ("", chain.data)]
-    threads = max(1, (os.cpu_count() or 1) // asked.workers)
+    threads = max(1, len(os.sched_getaffinity(0)) // asked.workers)
     with concurrent.futures.ThreadPoolExecutor(asked.workers) as pool:
         for done in [pool.submit(run, chain, threads) for chain in wanted]:
             done.result()

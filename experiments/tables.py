@@ -11,6 +11,7 @@ of the README's first command. The words are in experiments/results_template.md.
 import argparse
 import collections
 import csv
+import itertools
 import json
 import statistics
 import sys
@@ -178,20 +179,23 @@ def time_table(found: Found) -> str:
 def suggested_table(folder: Path) -> str:
     """Accuracy over the number of labels, by how the images to label were chosen."""
     path = folder / "suggested.csv"
-    values: dict[tuple[str, int, str], list[float]] = collections.defaultdict(list)
+    values: dict[tuple[str, int, str], dict[str, float]] = collections.defaultdict(dict)
     for row in _read(path) if path.exists() else []:
         key = row["data"], int(row["labels"]), row["choice"]
-        values[key].append(float(row["test_accuracy"]))
+        values[key][row["seed"]] = float(row["test_accuracy"])
     rows = []
-    for data in suggested.DATA:
-        for labels in suggested.BUDGETS:
-            cells = [values[data, labels, choice] for choice in suggested.CHOICES]
-            if any(cells):
-                shown = [f"{spread(cell)} ({len(cell)})" if cell else "" for cell in cells]
-                rows.append((data, str(labels), *shown))
+    for data, labels in itertools.product(suggested.DATA, suggested.BUDGETS):
+        cells = {choice: values[data, labels, choice] for choice in suggested.CHOICES}
+        if any(cells.values()):
+            asked, drawn = cells["suggested"], cells["random"]
+            gains = [asked[seed] - drawn[seed] for seed in asked if seed in drawn]
+            shown = [
+                f"{spread(cell.values())} ({len(cell)})" if cell else "" for cell in cells.values()
+            ]
+            rows.append((data, str(labels), *shown, spread(gains, "+")))
     if not rows:
         return "Not measured yet: `python -m experiments.suggested`."
-    return markdown(("data", "labels", *suggested.CHOICES), rows)
+    return markdown(("data", "labels", *suggested.CHOICES, "suggested - random"), rows)
 
 
 def dropped_table(folder: Path) -> str:

@@ -587,12 +587,15 @@ def test_a_chain_of_suggestions_builds_on_the_round_before() -> None:
     assert not any("labels_from" in word for command in drawn for word in command)
 
 
-def test_the_table_of_suggestions_has_mean_deviation_and_seeds(tmp_path: Path) -> None:
+def test_the_table_of_suggestions_has_mean_deviation_seeds_and_the_gain_over_random_labels(
+    tmp_path: Path,
+) -> None:
     head = "data,seed,choice,labels,test_accuracy,classes,seconds,commit"
     rows = [f"svhn_cropped,{seed},suggested,40,{0.7 + 0.1 * seed},10,9,x" for seed in (0, 1)]
+    rows += ["svhn_cropped,1,random,40,0.65,10,9,x"]  # the difference is that of this seed
     (tmp_path / "suggested.csv").write_text("\n".join([head, *rows]) + "\n")
     (found,) = cells(tables.suggested_table(tmp_path))
-    assert found == ["svhn_cropped", "40", "75.0 ± 7.1 (2)", "", ""]
+    assert found == ["svhn_cropped", "40", "75.0 ± 7.1 (2)", "65.0 (1)", "", "+15.0"]
     assert "experiments.suggested" in tables.suggested_table(tmp_path / "nowhere")
 
 
