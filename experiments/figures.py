@@ -1,4 +1,4 @@
-"""The figure of docs/results.md: accuracy over the number of labels."""
+"""The figures of docs/results.md: accuracy over the number of labels, and how they were chosen."""
 
 import statistics
 from pathlib import Path
@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 
 from experiments.records import Found
 from experiments.runs import DATA, LABELS, METHODS, RUNS
+from experiments.suggested import BUDGETS, CHOICES
+from experiments.suggested import DATA as SUGGESTED_DATA
 
 COLORS = {
     "article-control": "tab:blue",
@@ -19,11 +21,17 @@ COLORS = {
 }
 
 
-def draw(found: Found, folder: Path) -> None:
-    """Writes labels.svg; the same results give the same bytes."""
+CHOICE_COLORS = dict(zip(CHOICES, ("tab:red", "tab:blue", "tab:gray"), strict=True))
+
+Accuracies = dict[tuple[str, int, str], dict[int, float]]  # as `suggested.accuracies` reads them
+
+
+def draw(found: Found, accuracies: Accuracies, folder: Path) -> None:
+    """Writes labels.svg and suggested.svg; the same results give the same bytes."""
     folder.mkdir(exist_ok=True)
     with matplotlib.rc_context({"svg.hashsalt": "ssgan_tf", "svg.fonttype": "none"}):
-        labels(found).savefig(folder / "labels.svg", metadata={"Date": None})
+        for name, figure in (("labels", labels(found)), ("suggested", suggested(accuracies))):
+            figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
 
 
 def labels(found: Found) -> Figure:
@@ -66,4 +74,26 @@ def labels(found: Found) -> Figure:
     )
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
+    return figure
+
+
+def suggested(accuracies: Accuracies) -> Figure:
+    """Accuracy over labels, a panel for each data set, a line for each way to choose them."""
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    for axes, data in zip(figure.subplots(1, len(SUGGESTED_DATA)), SUGGESTED_DATA, strict=True):
+        for choice, color in CHOICE_COLORS.items():
+            cells = {count: accuracies[data, count, choice].values() for count in BUDGETS}
+            points = {x: [100 * value for value in cell] for x, cell in cells.items() if cell}
+            for x, values in points.items():
+                axes.plot([x] * len(values), values, "x", color=color, markersize=4)
+            means = [statistics.fmean(values) for values in points.values()]
+            axes.plot(list(points), means, "o-", color=color, markersize=4, label=choice)
+        axes.set_xscale("log")
+        axes.set_xticks(BUDGETS, [str(count) for count in BUDGETS])
+        axes.minorticks_off()
+        axes.set_xlabel("labeled images")
+        axes.set_title(DATA[SUGGESTED_DATA[data]].title)
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("test accuracy, %: mean, single runs (x)")
+    figure.axes[0].legend(loc="upper left")
     return figure

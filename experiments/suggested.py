@@ -35,7 +35,8 @@ CHOICES = {
     "random": "random",
     "balanced": "",  # as many of each class, which nobody can draw who has no labels
 }
-DATA, SEEDS = ("house_numbers", "svhn_cropped", "cifar10"), 3
+SEEDS = 3
+DATA = {"house_numbers": "house_numbers", "svhn_cropped": "svhn", "cifar10": "cifar10"}  # runs.DATA
 RECIPE = (
     "--preset=tuned --unsupervised_weight=0 --discriminator_width=32 --steps=1600 --precision=auto"
 )
@@ -135,6 +136,19 @@ def write(path: Path = PATH) -> None:
         partial = path.with_suffix(".partial")
         partial.write_text(text.getvalue())
         partial.replace(path)
+
+
+def accuracies(folder: Path = HERE) -> dict[tuple[str, int, str], dict[int, float]]:
+    """Test accuracies by seed, for each data set, number of labels and choice; {} if not there."""
+    found: dict[tuple[str, int, str], dict[int, float]] = {
+        key: {} for key in itertools.product(DATA, BUDGETS, CHOICES)
+    }
+    path = folder / PATH.name
+    with path.open(newline="") if path.exists() else io.StringIO() as file:
+        for row in csv.DictReader(file):
+            key = row["data"], int(row["labels"]), row["choice"]
+            found[key][int(row["seed"])] = float(row["test_accuracy"])
+    return found
 
 
 def _row(chain: Chain, labels: int, results: dict) -> list[str]:

@@ -9,7 +9,6 @@ of the README's first command. The words are in experiments/results_template.md.
 """
 
 import argparse
-import collections
 import csv
 import itertools
 import json
@@ -178,12 +177,7 @@ def time_table(found: Found) -> str:
 
 def suggested_table(folder: Path) -> str:
     """Accuracy over the number of labels, by how the images to label were chosen."""
-    path = folder / "suggested.csv"
-    values: dict[tuple[str, int, str], dict[str, float]] = collections.defaultdict(dict)
-    for row in _read(path) if path.exists() else []:
-        key = row["data"], int(row["labels"]), row["choice"]
-        values[key][row["seed"]] = float(row["test_accuracy"])
-    rows = []
+    values, rows = suggested.accuracies(folder), []
     for data, labels in itertools.product(suggested.DATA, suggested.BUDGETS):
         cells = {choice: values[data, labels, choice] for choice in suggested.CHOICES}
         if any(cells.values()):
@@ -192,7 +186,8 @@ def suggested_table(folder: Path) -> str:
             shown = [
                 f"{spread(cell.values())} ({len(cell)})" if cell else "" for cell in cells.values()
             ]
-            rows.append((data, str(labels), *shown, spread(gains, "+")))
+            title = runs.DATA[suggested.DATA[data]].title
+            rows.append((title, str(labels), *shown, spread(gains, "+")))
     if not rows:
         return "Not measured yet: `python -m experiments.suggested`."
     return markdown(("data", "labels", *suggested.CHOICES, "suggested - random"), rows)
@@ -300,7 +295,7 @@ def write(folder: Path = HERE, root: Path = ROOT, figures: bool = True) -> None:
     if figures:
         from experiments import figures as drawing  # matplotlib takes a second
 
-        drawing.draw(found, folder / "figures")
+        drawing.draw(found, suggested.accuracies(folder), folder / "figures")
 
 
 def replace_block(path: Path, marker: str, text: str) -> None:

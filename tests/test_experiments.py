@@ -563,10 +563,13 @@ def test_figures_are_the_same_bytes_for_the_same_results(tmp_path: Path) -> None
     from experiments import figures
 
     found = records.Found(rows_of(TUNED, 0.7, 0.8))
+    accuracies = suggested.accuracies(tmp_path)  # none yet
+    accuracies["svhn_cropped", 40, "random"] = {0: 0.5, 1: 0.6}
     for name in ("one", "two"):
-        figures.draw(found, tmp_path / name)
-    content = (tmp_path / "one" / "labels.svg").read_bytes()
-    assert content == (tmp_path / "two" / "labels.svg").read_bytes() and b"</svg>" in content
+        figures.draw(found, accuracies, tmp_path / name)
+    for name in ("labels.svg", "suggested.svg"):
+        content = (tmp_path / "one" / name).read_bytes()
+        assert content == (tmp_path / "two" / name).read_bytes() and b"</svg>" in content
 
 
 # Suggested labels
@@ -595,7 +598,7 @@ def test_the_table_of_suggestions_has_mean_deviation_seeds_and_the_gain_over_ran
     rows += ["svhn_cropped,1,random,40,0.65,10,9,x"]  # the difference is that of this seed
     (tmp_path / "suggested.csv").write_text("\n".join([head, *rows]) + "\n")
     (found,) = cells(tables.suggested_table(tmp_path))
-    assert found == ["svhn_cropped", "40", "75.0 ± 7.1 (2)", "65.0 (1)", "", "+15.0"]
+    assert found == ["SVHN subset", "40", "75.0 ± 7.1 (2)", "65.0 (1)", "", "+15.0"]
     assert "experiments.suggested" in tables.suggested_table(tmp_path / "nowhere")
 
 
