@@ -78,6 +78,11 @@ def _in_words(message: str, values: flags.FlagValues) -> str:
     """What absl says of a value, which is Python's word for it, such as "invalid literal"."""
     if missing := re.fullmatch(r"Missing value for flag -*(\w+)", message):
         return f"--{missing[1]}: needs a value, as in --{missing[1]}=... (--help lists all flags)"
+    if message == "--flagfile with no argument":
+        return "--flagfile: needs a file with a flag in each line, as in --flagfile=my_flags.txt."
+    if unread := re.fullmatch(r"ERROR:: Unable .* flagfile: \[\w+ \d+\] (.+): '(.*)'", message):
+        reason = unread[1][0].lower() + unread[1][1:]
+        return f"--flagfile={unread[2]}: {reason}; give a file with a flag in each line."
     found = re.match(
         r"flag --((\w+)=.*?): (?:invalid literal|could not convert|\('Non-)", message, re.S
     )

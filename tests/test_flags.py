@@ -2,6 +2,7 @@ import dataclasses
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -71,6 +72,22 @@ def test_a_value_of_the_wrong_type_is_answered_in_words_not_in_pythons(
     with pytest.raises(UserError) as error:
         parse(*arguments)
     assert str(error.value).startswith(sentence)
+
+
+def test_flags_are_read_from_a_file_and_a_file_that_cannot_be_read_is_named(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "my flags").write_text("--labeled=250\n# a comment\n--seed=3\n")
+    config = parse(f"--flagfile={tmp_path / 'my flags'}", "--seed=4")
+    assert (config.labeled, config.seed) == (250, 4)
+    for given, sentence in (
+        (f"={tmp_path / 'none'}", f"={tmp_path / 'none'}: no such file or directory; give a file"),
+        (f"={tmp_path}", f"={tmp_path}: is a directory; give a file with a flag in each line."),
+        ("", ": needs a file with a flag in each line"),
+    ):
+        with pytest.raises(UserError) as error:
+            parse(f"--flagfile{given}")
+        assert str(error.value).startswith(f"--flagfile{sentence}")
 
 
 def test_a_switch_is_named_as_it_is_typed() -> None:
