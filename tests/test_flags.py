@@ -78,11 +78,13 @@ def test_flags_are_read_from_a_file_and_a_file_that_cannot_be_read_is_named(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "my flags").write_text("--labeled=250\n# a comment\n--seed=3\n")
+    (tmp_path / "picture").write_bytes(b"\xff\xd8")
     config = parse(f"--flagfile={tmp_path / 'my flags'}", "--seed=4")
     assert (config.labeled, config.seed) == (250, 4)
     for given, sentence in (
         (f"={tmp_path / 'none'}", f"={tmp_path / 'none'}: no such file or directory; give a file"),
         (f"={tmp_path}", f"={tmp_path}: is a directory; give a file with a flag in each line."),
+        (f"={tmp_path / 'picture'}", ": the file has to be text in UTF-8."),
         ("", ": needs a file with a flag in each line"),
     ):
         with pytest.raises(UserError) as error:
