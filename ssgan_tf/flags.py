@@ -71,7 +71,7 @@ def _parsed(values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
             f"--{name}: there is no such flag{meant} (--help lists all flags)"
         ) from error
     except UnicodeDecodeError as error:
-        raise UserError("--flagfile: the file has to be text in UTF-8.") from error
+        raise UserError("--flagfile: a file that is named there is not text in UTF-8.") from error
     except (flags.Error, ValueError) as error:  # absl raises both
         raise UserError(_in_words(str(error), values)) from error
 

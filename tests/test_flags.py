@@ -84,7 +84,7 @@ def test_flags_are_read_from_a_file_and_a_file_that_cannot_be_read_is_named(
     for given, sentence in (
         (f"={tmp_path / 'none'}", f"={tmp_path / 'none'}: no such file or directory; give a file"),
         (f"={tmp_path}", f"={tmp_path}: is a directory; give a file with a flag in each line."),
-        (f"={tmp_path / 'picture'}", ": the file has to be text in UTF-8."),
+        (f"={tmp_path / 'picture'}", ": a file that is named there is not text in UTF-8."),
         ("", ": needs a file with a flag in each line"),
     ):
         with pytest.raises(UserError) as error:

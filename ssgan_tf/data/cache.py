@@ -159,7 +159,8 @@ class _Reading:
 
     def give_up(self, error: CacheError) -> None:
         """Continues without a cache."""
-        print(f"Cache:    none ({error}); name a place with --cache_dir", flush=True)
+        place = "name a place with train's --cache_dir or with XDG_CACHE_HOME"
+        print(f"Cache:    none ({error}); {place}", flush=True)
         if self._images is None:
             self._images = self._room.allocate(self.shape)
             try:

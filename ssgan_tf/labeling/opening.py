@@ -32,8 +32,8 @@ def open_session(dataset: str, suggestions: str = "", train: str = "") -> tuple[
     train = train or shlex.join(["python", "-m", "ssgan_tf.train", flag])
     if not is_folder(dataset):
         raise UserError(
-            f"{flag}: is a data set of TensorFlow Datasets, whose images have their labels "
-            "already; give a folder of images, as in --dataset=folder:my_images."
+            f"{flag}: is not a folder of images, which is written --dataset=folder:my_images; "
+            "those of TensorFlow Datasets have their labels already."
         )
     if dataset == FOLDER:
         raise UserError(f"{flag}: needs a path, as in --dataset=folder:my_images.")

@@ -1,10 +1,11 @@
 """A run that training has written, loaded again: configuration, data, models."""
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ssgan_tf.config import FOLDER, Config, UserError, is_folder
+from ssgan_tf.config import FOLDER, Config, UserError, expand_user, is_folder
 from ssgan_tf.data import label_split
 from ssgan_tf.runs import config_file, run_dir
 from ssgan_tf.system import keras_settings
@@ -141,8 +142,19 @@ def has_data_of(directory: Path, config: Config) -> bool:
     return label_split.is_same(directory / "labels.json", config, dataset, split)
 
 
+def check_folder(config: Config) -> None:
+    """Raises `UserError` where the folder of images of a run has gone."""
+    path = expand_user(config.dataset.removeprefix(FOLDER))
+    if is_folder(config.dataset) and not os.path.isdir(path):
+        raise UserError(
+            f"the run's images: there is no such folder as {path} here; if it has moved, name it "
+            "with --data_dir."
+        )
+
+
 def _data_now(directory: Path, config: Config) -> tuple["Dataset", "LabelSplit"]:
     """The data as it is now."""
+    check_folder(config)
     _start(config)
     from ssgan_tf.data.load import load_dataset
 
@@ -183,7 +195,10 @@ def _config_here(directory: Path, data_dir: str) -> Config:
     if not data_dir:
         return config
     if is_folder(config.dataset):
-        return dataclasses.replace(config, dataset=FOLDER + data_dir)
+        folder = data_dir.removeprefix(FOLDER)
+        if not os.path.isdir(expand_user(folder)):
+            raise UserError(f"--data_dir={data_dir}: there is no such folder.")
+        return dataclasses.replace(config, dataset=FOLDER + folder)
     return dataclasses.replace(config, data_dir=data_dir)
 
 

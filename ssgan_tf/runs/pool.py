@@ -83,6 +83,7 @@ def pool_of_run(directory: Path, checkpoint: str = "last", data_dir: str = "") -
     validation: list[str] = []
     if is_folder(asked.dataset):
         config, names, state = finished_run.load_models(directory, checkpoint, data_dir)
+        finished_run.check_folder(config)
         asked = dataclasses.replace(asked, dataset=config.dataset)
         found = _folder(config, state.channels)
     else:

@@ -116,7 +116,7 @@ def test_guesses_that_cannot_be_classes_are_left_out(tmp_path: Path, guess: str)
 
 
 def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
-    assert "is a data set of TensorFlow Datasets" in message("svhn_cropped")
+    assert "is not a folder of images" in message("svhn_cropped")
     assert "needs a path" in message("folder:")
     assert "no such folder" in message(f"folder:{tmp_path}/nothing")
     (tmp_path / "x").mkdir()

@@ -14,7 +14,7 @@ from ssgan_tf import evaluate, export, predict, sample, train
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.data import label_split
 from ssgan_tf.data.load import load_dataset
-from ssgan_tf.runs import checkpoints, config_file, finished_run, run_dir
+from ssgan_tf.runs import checkpoints, config_file, finished_run, pool, run_dir
 from ssgan_tf.runs.results import read_results, same_test_images
 from ssgan_tf.runs.story import train_and_evaluate
 
@@ -359,7 +359,12 @@ def test_a_moved_folder_can_be_evaluated_by_its_new_place(
     folder, directory, _ = copied(pets, tmp_path)
     content = (directory / "config.json").read_text().replace(str(pets[0]), str(tmp_path / "gone"))
     (directory / "config.json").write_text(content)
-    with pytest.raises(UserError, match="no such folder"):
+    with pytest.raises(UserError, match=r"no such folder as .*gone here.* --data_dir"):
         evaluate.evaluate_run(directory, write=False)
-    found = evaluate.evaluate_run(directory, data_dir=f"{folder}/", write=False)
-    assert found["accuracy"] == read_results(directory)["test_accuracy"]
+    with pytest.raises(UserError, match=r"no such folder as .*gone here.* --data_dir"):
+        pool.pool_of_run(directory)
+    with pytest.raises(UserError, match="--data_dir=nope: there is no such folder"):
+        evaluate.evaluate_run(directory, data_dir="nope", write=False)
+    for given in (f"{folder}/", f"folder:{folder}"):
+        found = evaluate.evaluate_run(directory, data_dir=given, write=False)
+        assert found["accuracy"] == read_results(directory)["test_accuracy"]
