@@ -102,6 +102,7 @@ def test_the_report_has_the_configuration_that_the_run_was_trained_with(copy: Pa
         ([], ["--run_dir", "missing"]),
         (["--run_dir={tmp}"], ["{tmp}", "no run"]),
         (["--run_dir={run}", "--compare={tmp}"], ["{tmp}", "no finished run"]),
+        (["--run_dir={run}", "--compare={tmp}/no"], ["--compare={tmp}/no", "no such directory"]),
     ],
 )
 def test_a_mistake_is_named(

@@ -68,8 +68,6 @@ def read_results(directory: Path) -> Results:
         UserError: if there is none, or it is not what a run wrote.
     """
     path = directory / "results.json"
-    if not directory.is_dir():
-        raise UserError(f"{directory}: there is no such directory.")
     if not path.exists():
         raise UserError(f"{directory}: holds no finished run (no results.json); let it end.")
     results = read_json(path, _RESULTS)

@@ -77,6 +77,11 @@ def report_run(directory: Path, compare: Sequence[Path] = (), data_dir: str = ""
         UserError: if one of the directories holds no finished run, or its data is not there.
     """
     trained = finished_run.read_config(directory)
+    for path in compare:
+        if not path.is_dir():
+            raise UserError(
+                f"--compare={path}: there is no such directory; commas stand between several."
+            )
     results, *others = [read_results(path) for path in (directory, *compare)]
     for path, other in zip(compare, others, strict=True):
         if not same_test_images(results, other):
