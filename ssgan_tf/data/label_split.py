@@ -150,7 +150,7 @@ def check(path: Path, config: Config, dataset: Dataset, split: LabelSplit) -> No
     earlier = [name for name in ("test_ids_digest", _RULE) if name not in stored]
     of_folder = is_folder(stored.get("dataset", ""))
     if stored != found:
-        hint = ""
+        hint = " Labels that were given since count, too." if of_folder else ""
         if of_folder and "test_ids_digest" in earlier:
             hint = (
                 " It is from an earlier version, which chose the test images of a folder without "

@@ -147,7 +147,7 @@ def _set_test_aside(parts: np.ndarray, labels: np.ndarray, ids: list[str], fract
     if "test" not in parts:
         raise UserError(
             f"--test_fraction={fraction}: leaves no test image of "
-            f"{np.sum(candidates != UNKNOWN):,} labeled ones; give more, or a folder test/."
+            f"{np.sum(candidates != UNKNOWN):,} labeled ones; give more labels, or a folder test/."
         )
 
 
