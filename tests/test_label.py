@@ -133,7 +133,7 @@ def test_bad_input_ends_with_one_sentence(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         for flags, words in (
             ([], "--dataset: is missing"),
-            (["--dataset=mnist"], "is a data set of TensorFlow Datasets"),
+            (["--dataset=mnist"], "is not a folder of images"),
             ([dataset, f"--suggestions={tmp_path}/x.csv"], "there is no such file"),
             ([dataset, f"--port={port}"], f"--port={port}: cannot be used"),
             ([dataset, "--port=70000"], "must be at most"),
