@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from experiments.records import Found
 from experiments.runs import DATA, LABELS, METHODS, RUNS
-from experiments.suggested import BUDGETS, CHOICES
+from experiments.suggested import BUDGETS, CHOICES, Accuracies
 from experiments.suggested import DATA as SUGGESTED_DATA
 
 COLORS = {
@@ -19,11 +19,7 @@ COLORS = {
     "pooled-control": "tab:green",
     "pooled": "tab:green",
 }
-
-
 CHOICE_COLORS = dict(zip(CHOICES, ("tab:red", "tab:blue", "tab:gray"), strict=True))
-
-Accuracies = dict[tuple[str, int, str], dict[int, float]]  # as `suggested.accuracies` reads them
 
 
 def draw(found: Found, accuracies: Accuracies, folder: Path) -> None:

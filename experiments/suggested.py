@@ -40,6 +40,7 @@ DATA = {"house_numbers": "house_numbers", "svhn_cropped": "svhn", "cifar10": "ci
 RECIPE = (
     "--preset=tuned --unsupervised_weight=0 --discriminator_width=32 --steps=1600 --precision=auto"
 )
+Accuracies = dict[tuple[str, int, str], dict[int, float]]  # data, labels, choice; then the seed
 _HEAD = ("data", "seed", "choice", "labels", "test_accuracy", "classes", "seconds", "commit")
 _writing = threading.Lock()
 
@@ -138,11 +139,9 @@ def write(path: Path = PATH) -> None:
         partial.replace(path)
 
 
-def accuracies(folder: Path = HERE) -> dict[tuple[str, int, str], dict[int, float]]:
-    """Test accuracies by seed, for each data set, number of labels and choice; {} if not there."""
-    found: dict[tuple[str, int, str], dict[int, float]] = {
-        key: {} for key in itertools.product(DATA, BUDGETS, CHOICES)
-    }
+def accuracies(folder: Path = HERE) -> Accuracies:
+    """Test accuracies that are measured; {} for a choice that is not."""
+    found: Accuracies = {key: {} for key in itertools.product(DATA, BUDGETS, CHOICES)}
     path = folder / PATH.name
     with path.open(newline="") if path.exists() else io.StringIO() as file:
         for row in csv.DictReader(file):
