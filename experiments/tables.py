@@ -251,6 +251,11 @@ def document(found: Found, folder: Path = HERE) -> str:
         folder: of dropped.csv and realness.csv.
     """
     article = [RUNS[f"svhn-1000-{name}"] for name in ("article-control", "article")]
+    parts_of_pooled = [
+        run
+        for whole in runs.WHOLE
+        for run in (RUNS[whole], *(part for part in runs.PARTS if part.control == whole))
+    ]
 
     def on(run: Run) -> str:
         return f"{DATA[run.data].title}: {run.what}"
@@ -264,7 +269,7 @@ def document(found: Found, folder: Path = HERE) -> str:
         "folders": table(found, runs.FOLDER_RUNS, on),
         "recipe": table(found, runs.RECIPE, part="validation"),
         "candidates": table(found, runs.CANDIDATES, on, part="validation"),
-        "parts": table(found, runs.PARTS, on, part="validation"),
+        "parts": table(found, parts_of_pooled, on),
         "controls": table(found, runs.CONTROLS, part="validation"),
         "ablation": table(found, [article[1], *runs.ABLATION]),
         "long": long_table(found),
