@@ -173,13 +173,19 @@ def check(path: Path, config: Config, dataset: Dataset, split: LabelSplit) -> No
         )
 
 
-def is_same(path: Path, config: Config, dataset: Dataset, split: LabelSplit) -> bool:
+def is_same(
+    path: Path, config: Config, dataset: Dataset, split: LabelSplit, classes: bool = True
+) -> bool:
     """Whether a run's `labels.json` has the images, the labels and the pixels of `split`.
+
+    With `classes=False` the classes of the labeled images may differ.
 
     Raises:
         UserError: if it is not such a file.
     """
     stored, found, other_pixels = _comparable(path, config, dataset, split)
+    if not classes:
+        stored[_CLASSES] = found[_CLASSES] = ""
     return stored == found and not other_pixels
 
 
@@ -198,14 +204,15 @@ def _comparable(
     return stored, found, had[0] == has[0] and had != has
 
 
-_PIXELS, _RULE = "pixels_digest", "resize_rule"
+_PIXELS, _RULE, _CLASSES = "pixels_digest", "resize_rule", "labels_digest"
 # What the files of earlier versions lack.
 _YOUNGER = (
     "channels",
     "class_names",
     "train_ids_digest",
     "test_ids_digest",
-    "labels_digest",
+    "test_ids",
+    _CLASSES,
     _PIXELS,
     _RULE,
 )
@@ -241,9 +248,11 @@ def _content(config: Config, dataset: Dataset, split: LabelSplit) -> dict[str, A
         "class_names": dataset.class_names,
         "train_ids_digest": ids_digest(ids.tolist()),
         "test_ids_digest": ids_digest(dataset.test.ids.tolist()),
-        "labels_digest": ids_digest(_labels_of(dataset.train, split.labeled, dataset.class_names)),
+        _CLASSES: ids_digest(_labels_of(dataset.train, split.labeled, dataset.class_names)),
         _RULE: resize.RULE,
     }
+    if is_folder(dataset.name):  # where new labels can make other images test images
+        content["test_ids"] = dataset.test.ids.tolist()
     if dataset.pixels_digest:
         content[_PIXELS] = dataset.pixels_digest
     return content

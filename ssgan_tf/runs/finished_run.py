@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ssgan_tf.config import FOLDER, Config, UserError, expand_user, is_folder
-from ssgan_tf.data import label_split
+from ssgan_tf.data import earlier_labels, label_split
 from ssgan_tf.runs import config_file, run_dir
 from ssgan_tf.system import keras_settings
 from ssgan_tf.system.device import prepare_device, quiet_start
@@ -105,6 +105,8 @@ def load_models(directory: Path, checkpoint: str = "last", data_dir: str = "") -
 def load(directory: Path, checkpoint: str = "last", data_dir: str = "") -> FinishedRun:
     """Loads the run in `directory` with its data.
 
+    Labels of a folder that were given since take no part; classes are those of now.
+
     Args:
         directory: what training wrote.
         checkpoint: a step, or "last".
@@ -116,7 +118,14 @@ def load(directory: Path, checkpoint: str = "last", data_dir: str = "") -> Finis
     """
     config = _config_here(directory, data_dir)
     path = find_checkpoint(directory, checkpoint)
-    dataset, split = load_data(directory, config)
+    dataset, split = _data_now(directory, config)
+    labels = directory / "labels.json"
+    changed = is_folder(config.dataset) and not label_split.is_same(labels, config, dataset, split)
+    if changed and (found := earlier_labels.as_trained(labels, config, dataset)):
+        dataset, split = found
+        print("note: labels of the folder have changed since; the images are those of the run")
+    else:
+        label_split.check(labels, config, dataset, split)
     state = _state(config, dataset.num_classes, dataset.channels, path)
     return FinishedRun(config, dataset, split, state)
 

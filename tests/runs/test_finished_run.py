@@ -16,6 +16,7 @@ from ssgan_tf.data import label_split
 from ssgan_tf.data.load import load_dataset
 from ssgan_tf.runs import checkpoints, config_file, finished_run, pool, run_dir
 from ssgan_tf.runs.results import read_results, same_test_images
+from ssgan_tf.runs.run_report import report_run
 from ssgan_tf.runs.story import train_and_evaluate
 
 pytestmark = pytest.mark.usefixtures("brief_end")
@@ -368,3 +369,26 @@ def test_a_moved_folder_can_be_evaluated_by_its_new_place(
     for given in (f"{folder}/", f"folder:{folder}"):
         found = evaluate.evaluate_run(directory, data_dir=given, write=False)
         assert found["accuracy"] == read_results(directory)["test_accuracy"]
+
+
+def test_a_run_is_evaluated_and_reported_on_its_own_images_after_new_labels(
+    pets: tuple[Path, Path, Config], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    folder, directory, config = copied(pets, tmp_path)
+    for index in range(30):
+        write_image(folder / f"unlabeled/{index}.png", 200 + index)
+    shutil.rmtree(directory)
+    train_and_evaluate(config)
+    before = evaluate.evaluate_run(directory, write=False)
+    rows = [f"unlabeled/{index}.png,{('cat', 'newt')[index % 2]}" for index in range(30)]
+    (folder / "labels.csv").write_text("\n".join(["file,label", *rows, ""]))
+    now = load_dataset(config)
+    assert len(now.test) > before["images"] and len(now.class_names) == 3
+    capsys.readouterr()
+    assert evaluate.evaluate_run(directory, write=False) == before
+    assert "note: labels of the folder have changed since" in capsys.readouterr().out
+    report_run(directory)
+    assert "newt" not in (directory / "report.html").read_text()
+    write_image(folder / "unlabeled/more.png", 99)
+    with pytest.raises(UserError, match="had other data or labels"):
+        evaluate.evaluate_run(directory, write=False)

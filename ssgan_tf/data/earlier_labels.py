@@ -1,0 +1,83 @@
+"""A folder as a run had it, where labels were given or corrected since."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ssgan_tf.config import Config
+from ssgan_tf.data import label_split
+from ssgan_tf.data.dataset import UNKNOWN, Dataset, Split, ids_digest
+from ssgan_tf.data.label_split import LabelSplit
+from ssgan_tf.data.storage import Rows, take
+
+
+def as_trained(path: Path, config: Config, dataset: Dataset) -> tuple[Dataset, LabelSplit] | None:
+    """The parts of a run by the ids in its `labels.json`, so that later labels take no part in it.
+
+    A new label can make a training image a test image, and can add a class. Labels are those that
+    the folder has now.
+
+    Args:
+        path: of the run's `labels.json`.
+        config: of the run.
+        dataset: its folder, as it is now.
+
+    Returns:
+        What the run had, in the order of its classes; None where the folder has other images now,
+        or the file does not name the test images and they are others.
+
+    Raises:
+        UserError: if the file is not usable.
+    """
+    stored = label_split.read(str(path))
+    names, test_ids = stored.get("class_names"), _test_ids(stored, dataset)
+    if test_ids is None or not isinstance(names, list):
+        return None
+    images = _together(dataset)
+    labels = np.array([*map(_places(dataset.class_names, names).get, images.labels.tolist())])
+    images = Split(images.images, labels.astype(np.int64), images.ids)
+    place = {identity: index for index, identity in enumerate(images.ids.tolist())}
+    wanted = [*stored["ids"], *stored["validation_ids"], *test_ids]
+    if not all(place.get(one) is not None and labels[place[one]] != UNKNOWN for one in wanted):
+        return None
+    train = images.take(np.flatnonzero(~np.isin(images.ids, test_ids)))
+    labeled, validation = (
+        np.flatnonzero(np.isin(train.ids, stored[key])) for key in ("ids", "validation_ids")
+    )
+    rest = np.setdiff1d(np.arange(len(train)), np.union1d(labeled, validation))
+    found = Dataset(
+        dataset.name,
+        names,
+        train,
+        images.take(np.flatnonzero(np.isin(images.ids, test_ids))),
+        dataset.report,
+        dataset.validation_ids,
+        dataset.pixels_digest,
+    )
+    split = LabelSplit(labeled, rest, validation)
+    same = label_split.is_same(path, config, found, split, classes=False)
+    return (found, split) if same else None
+
+
+def _test_ids(stored: dict[str, Any], dataset: Dataset) -> list[str] | None:
+    """The run's test images, which files of earlier versions name by a digest alone."""
+    if isinstance(ids := stored.get("test_ids"), list):
+        return ids
+    now = dataset.test.ids.tolist()
+    return now if ids_digest(now) == stored.get("test_ids_digest") else None
+
+
+def _together(dataset: Dataset) -> Split:
+    """Training images, then test images: those of a folder are in one array. Nothing is copied."""
+    parts = [dataset.train, dataset.test]
+    rows = [take(part.images, np.arange(len(part))) for part in parts]
+    images = Rows(rows[0].array, np.concatenate([part.index for part in rows]))
+    labels, ids = (np.concatenate([getattr(p, key) for p in parts]) for key in ("labels", "ids"))
+    return Split(images, labels, ids)
+
+
+def _places(now: list[str], then: list[str]) -> dict[int, int]:
+    """From the place of a class in `now` to that in `then`, or to `UNKNOWN`."""
+    place = {name: index for index, name in enumerate(then)}
+    return {UNKNOWN: UNKNOWN} | {i: place.get(name, UNKNOWN) for i, name in enumerate(now)}

@@ -1,0 +1,105 @@
+"""A folder as a run had it, after its labels have changed."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ssgan_tf.config import Config
+from ssgan_tf.data import label_split
+from ssgan_tf.data.dataset import UNKNOWN, Dataset, Split
+from ssgan_tf.data.earlier_labels import as_trained
+from ssgan_tf.data.storage import Rows
+
+CONFIG = Config(dataset="folder:pets", labeled="all")
+# Image i is i everywhere, and its name says so.
+TRAIN = {"cat/0": "cat", "cat/1": "cat", "dog/2": "dog", "more/3": "", "more/4": "", "more/5": ""}
+TEST = {"cat/6": "cat", "dog/7": "dog"}
+
+
+def pets(train: dict[str, str], test: dict[str, str]) -> Dataset:
+    """A data set whose classes are those of the images, "" being none; all are in one array."""
+    names = sorted({*train.values(), *test.values()} - {""})
+    pixels = np.repeat(np.arange(9, dtype=np.uint8), 8 * 8 * 3).reshape(9, 8, 8, 3)
+
+    def part(images: dict[str, str]) -> Split:
+        rows = Rows(pixels, np.array([int(name.rpartition("/")[2]) for name in images]))
+        labels = [names.index(label) if label else UNKNOWN for label in images.values()]
+        return Split(rows, np.array(labels), np.array([*images]))
+
+    return Dataset("folder:pets", names, part(train), part(test))
+
+
+def trained(path: Path) -> Path:
+    """The labels.json of a run on `TRAIN` and `TEST`."""
+    dataset = pets(TRAIN, TEST)
+    label_split.save(path, CONFIG, dataset, label_split.split_labels(CONFIG, dataset))
+    return path
+
+
+def test_new_labels_classes_and_test_images_take_no_part(tmp_path: Path) -> None:
+    labels = trained(tmp_path / "labels.json")
+    # more/3 is of a new class that comes first; more/4 is a test image now
+    train = TRAIN | {"more/3": "ant"}
+    del train["more/4"]
+    found = as_trained(labels, CONFIG, pets(train, TEST | {"more/4": "dog"}))
+    assert found is not None
+    dataset, split = found
+    assert dataset.class_names == ["cat", "dog"]
+    assert dict(zip(dataset.test.ids.tolist(), dataset.test.labels.tolist(), strict=True)) == {
+        "cat/6": 0,
+        "dog/7": 1,
+    }
+    assert np.asarray(dataset.test.images)[:, 0, 0, 0].tolist() == [6, 7]
+    assert dataset.train.ids[split.labeled].tolist() == ["cat/0", "cat/1", "dog/2"]
+    assert dataset.train.labels[split.labeled].tolist() == [0, 0, 1]
+    rest = dict(zip(dataset.train.ids, dataset.train.labels, strict=True))
+    assert sorted(dataset.train.ids[split.unlabeled]) == ["more/3", "more/4", "more/5"]
+    assert [rest[f"more/{index}"] for index in (3, 4, 5)] == [UNKNOWN, 1, UNKNOWN]
+    for index, name in enumerate(dataset.train.ids):
+        assert np.all(dataset.train.images[index] == int(name[-1]))
+
+
+def test_a_corrected_label_counts(tmp_path: Path) -> None:
+    labels = trained(tmp_path / "labels.json")
+    found = as_trained(labels, CONFIG, pets(TRAIN | {"cat/1": "dog"}, TEST | {"cat/6": "dog"}))
+    assert found is not None
+    dataset, split = found
+    assert dataset.train.labels[split.labeled].tolist() == [0, 1, 1]
+    assert dataset.test.labels.tolist() == [1, 1]
+
+
+def test_other_images_and_a_label_that_is_of_no_class_of_the_run_are_not_what_it_had(
+    tmp_path: Path,
+) -> None:
+    labels = trained(tmp_path / "labels.json")
+    fewer = {name: label for name, label in TRAIN.items() if name != "more/5"}
+    renamed = fewer | {"more/8": ""}
+    cases = (
+        (fewer, TEST),
+        (renamed, TEST),
+        (TRAIN | {"more/8": ""}, TEST),
+        (TRAIN | {"cat/1": "ant"}, TEST),
+        (TRAIN, TEST | {"cat/6": "ant"}),
+        (TRAIN | {"cat/1": ""}, TEST),
+    )
+    for train, test in cases:
+        assert as_trained(labels, CONFIG, pets(train, test)) is None
+    other = dataclasses.replace(pets(TRAIN, TEST), pixels_digest="rule/other")
+    content = json.loads(labels.read_text()) | {"pixels_digest": "rule/one"}
+    labels.write_text(json.dumps(content))
+    assert as_trained(labels, CONFIG, other) is None
+
+
+def test_a_file_of_an_earlier_version_will_do_where_the_test_images_are_the_same(
+    tmp_path: Path,
+) -> None:
+    labels = trained(tmp_path / "labels.json")
+    content = json.loads(labels.read_text())
+    del content["test_ids"]
+    labels.write_text(json.dumps(content))
+    found = as_trained(labels, CONFIG, pets(TRAIN | {"more/3": "dog"}, TEST))
+    assert found is not None and found[0].test.ids.tolist() == ["cat/6", "dog/7"]
+    moved = {name: label for name, label in TRAIN.items() if name != "more/3"}
+    assert as_trained(labels, CONFIG, pets(moved, TEST | {"more/3": "dog"})) is None
