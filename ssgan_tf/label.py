@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
             except KeyboardInterrupt:
                 print()
         result = server.result or session.result()
-        print(f"Labeled:  {session.given:,} images; {table} has {result['labels']:,} labels")
+        print(f"Labeled:  {session.given:,} here; labels in {table}: {result['labels']:,}")
         if result["lacks"]:
             print(f"Not yet:  {in_one_line(result['lacks'])}")
         else:

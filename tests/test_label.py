@@ -73,7 +73,7 @@ def test_twenty_images_are_labeled_and_training_takes_them_with_the_others(
     said, errors = process.communicate(timeout=10)
     assert (process.returncode, errors) == (0, "")
     assert said.splitlines() == [
-        f"Labeled:  20 images; {root}/labels.csv has 20 labels",
+        f"Labeled:  20 here; labels in {root}/labels.csv: 20",
         f"Next:     python -m ssgan_tf.train '--dataset=folder:{root}'",
     ]
 
@@ -102,8 +102,8 @@ def test_ctrl_c_ends_with_what_to_type_next_and_a_second_start_goes_on(tmp_path:
     process.send_signal(signal.SIGINT)
     said, errors = process.communicate(timeout=10)
     assert (process.returncode, errors) == (0, "")
-    assert f"Labeled:  1 images; {tmp_path}/labels.csv has 1 labels" in said
-    assert "Not yet:  --dataset=folder:" in said and "labels.csv gives 1 classes" in said
+    assert f"Labeled:  1 here; labels in {tmp_path}/labels.csv: 1" in said
+    assert "Not yet:  --dataset=folder:" in said and "labels.csv gives one class" in said
     process, address = started(f"--dataset=folder:{tmp_path}", "--port=0")
     assert ask(address, "state")["total"] == len(names) - 1
     process.send_signal(signal.SIGINT)

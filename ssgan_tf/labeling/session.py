@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ssgan_tf.config import FOLDER, UserError, expand_user
+from ssgan_tf.config import FOLDER, Config, UserError, expand_user
 from ssgan_tf.data.folder.answers import Answers
 from ssgan_tf.data.folder.labels_csv import NO_LABEL
 from ssgan_tf.data.folder.layout import read_layout
+from ssgan_tf.data.folder.load import check_test_images
 from ssgan_tf.data.folder.names import PARTS, TABLE, shown, why_no_class
 from ssgan_tf.data.folder.walk import natural_key
 from ssgan_tf.data.images.decoding import ImageError, read_whole
@@ -86,7 +87,8 @@ class Session:
             "lacks": "",
         }
         try:
-            read_layout(self.table.parent, f"--dataset={self.dataset}")
+            layout = read_layout(self.table.parent, f"--dataset={self.dataset}")
+            check_test_images(layout, Config.test_fraction)
         except UserError as error:
             found["lacks"] = str(error)
         return found

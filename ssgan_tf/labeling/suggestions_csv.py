@@ -46,6 +46,11 @@ def read_suggestions(path: Path, flag: str) -> list[Suggestion]:
                     f"{flag}: lacks the columns of a suggestions.csv ({','.join(COLUMNS)}); write "
                     "it with python -m ssgan_tf.suggest."
                 )
+            if "label" in (reader.fieldnames or ()):
+                raise UserError(
+                    f"{flag}: lists labels to check, and this page gives new ones; correct a label "
+                    "by moving the image to the folder of its class, or in labels.csv."
+                )
             for row in reader:
                 one = _suggestion(row, f"{flag}: line {reader.line_num}")
                 found.setdefault(one.path, one)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pictures_to_label import pictures, suggest, unlabeled
 
-from ssgan_tf.config import UserError
+from ssgan_tf.config import Config, UserError
 from ssgan_tf.labeling.opening import open_session
 from ssgan_tf.labeling.session import Session
 
@@ -61,16 +61,22 @@ def test_the_keys_of_the_classes_are_the_same_after_a_restart(tmp_path: Path) ->
 
 
 def test_a_folder_without_any_label_can_be_labeled(tmp_path: Path) -> None:
-    pictures(tmp_path, "1.png", "unlabeled/a/2.png")
+    pictures(tmp_path, "1.png", "unlabeled/a/2.png", "unlabeled/a/3.png")
     session, notes = open_session(f"folder:{tmp_path}")
-    assert sorted(order(session)) == ["1.png", "unlabeled/a/2.png"] and not notes
+    names = ["1.png", "unlabeled/a/2.png", "unlabeled/a/3.png"]
+    assert sorted(order(session)) == names and not notes
     assert session.state(0)["classes"] == []
     assert "needs at least two" in session.result()["lacks"]
     for index, name in enumerate(("cat", "dog")):
         session.answer(index, name, "")
+    assert session.result()["lacks"] == (
+        f"--test_fraction={Config.test_fraction}: leaves no test image of 2 labeled ones; give "
+        "more labels, or a folder test/."
+    )
+    session.answer(2, "cat", "")
     assert session.result() == {
         "table": str(tmp_path / "labels.csv"),
-        "labels": 2,
+        "labels": 3,
         "next": f"python -m ssgan_tf.train --dataset=folder:{tmp_path}",
         "lacks": "",
     }

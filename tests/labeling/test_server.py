@@ -272,10 +272,11 @@ def test_requests_that_the_page_does_not_make_are_refused(window: Window) -> Non
 def test_finish_says_what_is_next_and_ends_the_server(window: Window, root: Path) -> None:
     window.answer(0, "circle")
     window.answer(1, "square")
+    window.answer(2, "square")
     result = window.post("finish", {}).json
     assert result == {
         "table": str(root / "labels.csv"),
-        "labels": 2,
+        "labels": 3,
         "next": f"python -m ssgan_tf.train --dataset=folder:{root}",
         "lacks": "",
     }

@@ -38,6 +38,7 @@ def test_names_of_files_keep_their_spaces(tmp_path: Path) -> None:
         ("file,label\n1.png,cat\n", "lacks the columns"),
         ("PK\x03\x04", "lacks the columns"),
         (HEADER, "has no suggestion"),
+        ("rank,path,label,predicted,probability,reason\n", "lists labels to check"),
         (HEADER + "1,,cat,0.5,\n", "line 2 has no path"),
         (HEADER + "1\n", "line 2 has no path"),
         (HEADER + "1,1.png,cat,much,\n", "the probability 'much', which is not from 0 to 1"),

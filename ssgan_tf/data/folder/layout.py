@@ -314,22 +314,25 @@ class _Reading:
             if not self._has_train and len(trained_on) > 1:
                 self._unused.append(f"{folder}/ (no images)")
             elif len(self._class_folders) > 1:
-                raise UserError(f"{self._flag}: class {label} has no images in {folder}/.")
-        count = len(trained_on)
-        if count > 1:
+                raise UserError(
+                    f"{self._flag}: class {label} has no images in {folder}/; put some there, or "
+                    "remove the folder."
+                )
+        if len(trained_on) > 1:
             return
+        count = "one" if trained_on else "no"
         needs = "a classifier needs at least two"
         if self._has_table:
-            raise UserError(f"{self._flag}: {TABLE} gives {count} classes; {needs}.")
+            raise UserError(f"{self._flag}: {TABLE} gives {count} class; {needs}.")
         if self._has_train:
             others = [name for name in self._folders if name not in PARTS]
             is_class = "; if train is a class, move all class folders into train/" if others else ""
             raise UserError(
-                f"{self._flag}: train/ has {count} class folders; {needs}, such as "
+                f"{self._flag}: train/ has {count} class folder; {needs}, such as "
                 f"{self._root}/train/cat/ and {self._root}/train/dog/{is_class}."
             )
         raise UserError(
-            f"{self._flag}: has no folder train/, no {TABLE}, and {count} class folders; {needs}: "
+            f"{self._flag}: has no folder train/, no {TABLE}, and {count} class folder; {needs}: "
             f"{self._root}/train/<class name>/ or {self._root}/<class name>/; to label "
             f"images in the browser, see python -m ssgan_tf.label{self._further_down()}."
         )

@@ -126,6 +126,22 @@ def load_pool(
     )
 
 
+def check_test_images(layout: Layout, test_fraction: float) -> None:
+    """Makes sure, without reading the images, that some of them can be for the test.
+
+    Args:
+        layout: of the folder.
+        test_fraction: see `load_folder`.
+
+    Raises:
+        UserError: if there is no `test/`, and no image can be set aside.
+    """
+    if not layout.has_test:
+        labels = _labels(layout.items, layout.class_names)
+        parts = np.array([item.part for item in layout.items], dtype="U10")
+        _set_test_aside(parts, labels, [item.id for item in layout.items], test_fraction)
+
+
 def _labels(items: Sequence[Item], class_names: Sequence[str]) -> np.ndarray:
     """(N,) the places of the images' classes in `class_names`, or `UNKNOWN`."""
     places: dict[str | None, int] = {name: place for place, name in enumerate(class_names)}

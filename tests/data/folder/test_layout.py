@@ -183,11 +183,11 @@ def test_a_class_that_is_called_as_a_part_is_thought_of(tmp_path: Path) -> None:
 def test_mistakes_are_named(tmp_path: Path) -> None:
     assert "no such folder" in message(tmp_path / "nothing")
     fill(tmp_path, "1.png")
-    assert "has no folder train/, no labels.csv, and 0 class folders" in message(tmp_path)
+    assert "has no folder train/, no labels.csv, and no class folder" in message(tmp_path)
     fill(tmp_path, "archive/train/cat/1.png", "archive/train/dog/1.png")
     assert f"or is it archive/, as in {FLAG}/archive" in message(tmp_path)
     table(tmp_path, "1.png,cat")
-    assert "labels.csv gives 1 classes" in message(tmp_path)
+    assert "labels.csv gives one class" in message(tmp_path)
     root = fill(tmp_path / "two", *TWO, "test/loose.png")
     assert "test/ has 1 images, none with a label" in message(root)
     fill(root, "test/Cat/1.png")

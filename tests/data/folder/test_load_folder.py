@@ -152,7 +152,7 @@ def test_mistakes_are_named(pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "no folder train/" in message(tmp_path / "empty")
     write_image(tmp_path / "one/train/cat/1.png", 5)
-    assert "1 class folders; a classifier needs at least two" in message(tmp_path / "one")
+    assert "one class folder; a classifier needs at least two" in message(tmp_path / "one")
     (pictures / "train/bird").mkdir()
     assert "class bird has no images in train/bird/" in message(pictures)
     (pictures / "train/bird/1.png").write_text("no image")
