@@ -123,6 +123,8 @@ def _builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
         hint = f"; similar names: {', '.join(close)}" if close else ""
         if os.path.isdir(name):
             hint = f"; for your own images give --dataset={FOLDER}{name}"
+        elif name.casefold().startswith(FOLDER):
+            hint = f"; {FOLDER} is written in small letters"
         raise UserError(f"--dataset={name}: TensorFlow Datasets has no such data set{hint}.")
     return _opened(name, lambda: tfds.builder(name, data_dir=directory, try_gcs=False))
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -62,6 +63,7 @@ def placed(config: Config) -> Config:
     Raises:
         UserError: if the folder cannot be loaded.
     """
+    _check_folder(config)
     if config.run_dir or not is_folder(config.dataset) or worker()[1] > 1:
         return config
     first = directory = run_dir.directory_of(config)
@@ -74,6 +76,18 @@ def placed(config: Config) -> Config:
         return config
     print(f"note: {first} is of other images or labels of this folder; it stays as it is.")
     return dataclasses.replace(config, run_dir=str(directory))
+
+
+def _check_folder(config: Config) -> None:
+    """Raises `UserError` where the folder is not there, at once; a finished run needs none."""
+    path = expand_user(config.dataset.removeprefix(FOLDER))
+    if not is_folder(config.dataset) or os.path.isdir(path):
+        return
+    directory = run_dir.directory_of(config)
+    done = (directory / "results.json").exists()
+    if done and config_file.read_config(directory).dataset == config.dataset:
+        return
+    raise UserError(f"--dataset={config.dataset}: there is no such folder.")
 
 
 def _mention_former(config: Config, directory: Path) -> None:

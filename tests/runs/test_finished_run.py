@@ -342,6 +342,18 @@ def test_no_new_directory_is_made(
     assert not first.with_name(f"{first.name}-2").exists()
 
 
+def test_a_folder_that_is_not_there_is_named_beside_a_run_of_a_similar_name(
+    usual: tuple[Path, Path, Config],
+) -> None:
+    folder, first, config = usual
+    mistyped = f"folder:{folder.parent}/{folder.name}!"
+    assert run_dir.directory_of(dataclasses.replace(config, dataset=mistyped)) == first
+    for _ in ("finished", "not finished"):
+        with pytest.raises(UserError, match=f"^--dataset={mistyped}: there is no such folder"):
+            train_and_evaluate(dataclasses.replace(config, dataset=mistyped))
+        (first / "results.json").unlink(missing_ok=True)
+
+
 def test_test_images_of_the_same_number_and_other_names_are_other_images(
     pets: tuple[Path, Path, Config], tmp_path: Path
 ) -> None:
