@@ -201,8 +201,8 @@ class Config:
     bn_start: str = _field(
         "corrected",
         "Networks",
-        "What the moving averages start from: the first batches, or 0 and 1 as in TF1, which are "
-        "half of them until step 69.",
+        "What the moving averages start from: the first batches, or 0 and 1 as in TF1, which "
+        "count for half of the averages until step 69.",
         choices=("corrected", "tf1"),
     )
 
@@ -387,7 +387,7 @@ class Config:
     eval_every: int = _field(
         1,
         "Run",
-        "Epochs between two evaluations; of folders: fortieths of the run, of at least 10 steps.",
+        "Epochs between two evaluations; for folders, fortieths of the run (at least 10 steps).",
         minimum=1,
     )
     keep_checkpoints: int = _field(3, "Run", "Checkpoints kept, the newest ones.", minimum=1)

@@ -27,6 +27,7 @@ from ssgan_tf.system import errors
 
 _WIDTH = 100
 _COLUMN = 37  # where the meanings start
+_EXAMPLES = ("house_numbers --labeled=1000", f"{FOLDER}my_images")  # of --dataset
 
 
 def parse_config(argv: Sequence[str], program: str, description: str) -> Config:
@@ -269,7 +270,13 @@ def _define(field: dataclasses.Field, values: flags.FlagValues) -> None:
 
 def help_text(program: str, description: str) -> str:
     """All flags in their groups, with meaning, default and allowed values."""
-    lines = [description, "", f"usage: {program} [--flag=value ...]"]
+    lines = [description, "", f"usage: {program} [--flag=value ...]", ""]
+    lines += [f"  {program} --dataset={example}" for example in _EXAMPLES]
+    lines += [
+        "",
+        "The values shown are the defaults, those of --preset=article. Other presets, and",
+    ]
+    lines += ["the defaults for folders, are below the flags."]
     group = None
     for field in dataclasses.fields(Config):
         if field.metadata["group"] != group:
@@ -288,7 +295,7 @@ def help_text(program: str, description: str) -> str:
             initial_indent="  ",
             subsequent_indent=" " * (_COLUMN + 2),
         )
-    lines += ["", "Values shown are the defaults, those of --preset=article. Other presets:"]
+    lines += ["", "Presets other than article:"]
     for name, changes in PRESETS.items():
         if changes:
             lines += _listed(f"--preset={name}:", changes)

@@ -23,7 +23,13 @@ FLAGS = (
         "",
         "The suggestions.csv that suggest wrote; empty: all images without a label, at random.",
     ),
-    Flag("port", 0, "Of this machine, for the page; 0: any.", minimum=0, maximum=65_535),
+    Flag(
+        "port",
+        0,
+        "The port of the page on this machine; 0: any that is free.",
+        minimum=0,
+        maximum=65_535,
+    ),
 )
 
 

@@ -37,7 +37,12 @@ FLAGS = (
         "labels for some minutes.",
         choices=pool.FEATURES,
     ),
-    Flag("folds", 3, "Parts in which the labels are checked, each by the others.", minimum=2),
+    Flag(
+        "folds",
+        3,
+        "Labels are checked in this many parts, each by the labels of the others.",
+        minimum=2,
+    ),
     Flag("seed", 0, "Another seed gives other clusters and random images.", minimum=0),
     Flag("output_dir", "", "Where to write; empty: into the run, else suggestions/NAME."),
     CHECKPOINT,
