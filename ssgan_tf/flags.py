@@ -272,11 +272,8 @@ def help_text(program: str, description: str) -> str:
     """All flags in their groups, with meaning, default and allowed values."""
     lines = [description, "", f"usage: {program} [--flag=value ...]", ""]
     lines += [f"  {program} --dataset={example}" for example in _EXAMPLES]
-    lines += [
-        "",
-        "The values shown are the defaults, those of --preset=article. Other presets, and",
-    ]
-    lines += ["the defaults for folders, are below the flags."]
+    lines += ["", "The values shown are the defaults, those of --preset=article; the other presets"]
+    lines += ["and the defaults for folders stand below."]
     group = None
     for field in dataclasses.fields(Config):
         if field.metadata["group"] != group:
