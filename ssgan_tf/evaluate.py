@@ -53,7 +53,8 @@ def evaluate_run(
     }
     images = dataset.test if part == "test" else dataset.train.take(indices[part])
     if not len(images):
-        raise UserError(f"--split={part}: the run has no such images whose class is known.")
+        remedy = "; train with --validation_fraction=0.1" if part == "validation" else ""
+        raise UserError(f"--split={part}: the run has no such images whose class is known{remedy}.")
     found = Evaluator(state.classifier, config.bn_inference, config.batch_size)(images)
     result: dict[str, Any] = {
         "part": part,

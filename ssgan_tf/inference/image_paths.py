@@ -37,7 +37,7 @@ def expand(arguments: Sequence[str], standard_input: IO[str]) -> Iterator[str | 
     person may have typed it, it is named there, and does not count as a failure.
 
     Args:
-        arguments: as given. One that matches nothing is kept, to be reported as unreadable.
+        arguments: as given. A glob that matches nothing is reported as unreadable.
         standard_input: one file or folder a line, see `read_list`.
 
     Yields:
@@ -93,7 +93,9 @@ def _matches(pattern: str) -> Iterator[str | Unreadable]:
     paths = [os.path.join(root, name) for name in names]
     if "**" in parts:  # goes into the folders itself
         paths = [path for path in paths if not os.path.isdir(path)]
-    for path in paths or [pattern]:
+    if not paths:
+        yield Unreadable(pattern, "matches no file")
+    for path in paths:
         if not _is_left_out(path):
             yield from _images(path)
 

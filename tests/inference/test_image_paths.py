@@ -41,3 +41,10 @@ def test_what_is_not_a_plain_file_is_named_and_never_opened(tmp_path: Path) -> N
         assert bad == {str(tmp_path / "pipe.jpg"), str(tmp_path / "device.png")}
     assert len([path for path in expand([str(tmp_path)], sys.stdin) if "1.png" in path]) == 1
     assert list(expand([str(tmp_path / "linked")], sys.stdin)) == [str(tmp_path / "linked/1.png")]
+
+
+def test_a_pattern_that_matches_nothing_is_named(tmp_path: Path) -> None:
+    (tmp_path / "1.png").touch()
+    assert list(expand([f"{tmp_path}/*.png"], sys.stdin)) == [str(tmp_path / "1.png")]
+    pattern = f"{tmp_path}/*.jpg"
+    assert list(expand([pattern], sys.stdin)) == [Unreadable(pattern, "matches no file")]
