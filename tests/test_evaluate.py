@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -7,6 +8,8 @@ import pytest
 from PIL import Image
 
 from ssgan_tf import evaluate
+from ssgan_tf.config import UserError
+from ssgan_tf.runs import finished_run
 
 
 @pytest.fixture
@@ -85,6 +88,16 @@ def test_a_mistake_is_named(
         evaluate.main(["evaluate", *map(fill, arguments)])
     for word in words:
         assert fill(word) in str(error.value)
+
+
+def test_a_run_without_validation_images_says_how_to_get_some(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = finished_run.load(run)
+    none = dataclasses.replace(found.split, validation=found.split.validation[:0])
+    monkeypatch.setattr(finished_run, "load", lambda *_: found._replace(split=none))
+    with pytest.raises(UserError, match="--split=validation: .* with --validation_fraction"):
+        evaluate.evaluate_run(run, "validation", write=False)
 
 
 @pytest.mark.slow
