@@ -82,7 +82,7 @@ FOLDERS = {
     "photos-3000": Folder("cifar10", 3, 250, 2750),
     "photos-10000": Folder("cifar10", 3, 1000, 9000),
     "signs-1500": Folder("signs", 3, 100, 1400, test=400),
-    "clothes-2400": Folder("clothes", 3, 250, 2150, test=600),
+    "clothes-2400": Folder("clothes", 3, 250, 2150, test=630),
 }
 
 

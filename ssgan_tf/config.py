@@ -201,8 +201,8 @@ class Config:
     bn_start: str = _field(
         "corrected",
         "Networks",
-        "What the moving averages start from: the first batches, or 0 and 1 as in TF1, which "
-        "count for half of the averages until step 69.",
+        "What the moving averages start from: the first batches, or 0 and 1 as in TF1, of "
+        "which half is left after 69 updates.",
         choices=("corrected", "tf1"),
     )
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from absl import logging
 
 from ssgan_tf.config import UserError, expand_user
-from ssgan_tf.data import label_split
+from ssgan_tf.data import labels_json
 from ssgan_tf.flags import RUN_FLAGS, Flag, errors_as_sentences, parse_command
 from ssgan_tf.runs import finished_run
 from ssgan_tf.system import errors, streams
@@ -98,7 +98,7 @@ def _check_output(output: Path) -> None:
 
 def _check_validation(labels: Path) -> None:
     """Raises `UserError` where a run with this labels.json has set no images aside."""
-    if not (labels.exists() and label_split.has_validation(labels)):
+    if not (labels.exists() and labels_json.has_validation(labels)):
         raise UserError(
             "--calibrate: the run has no validation images to calibrate on; train with a larger "
             "--validation_fraction, such as 0.1, or with a folder that has valid/."

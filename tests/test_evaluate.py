@@ -96,7 +96,7 @@ def test_a_run_without_validation_images_says_how_to_get_some(
     found = finished_run.load(run)
     none = dataclasses.replace(found.split, validation=found.split.validation[:0])
     monkeypatch.setattr(finished_run, "load", lambda *_: found._replace(split=none))
-    with pytest.raises(UserError, match="--split=validation: .* with --validation_fraction"):
+    with pytest.raises(UserError, match=r"--split=validation: .* with --validation_fraction"):
         evaluate.evaluate_run(run, "validation", write=False)
 
 

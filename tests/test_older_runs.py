@@ -19,7 +19,7 @@ from test_report import Page
 
 from ssgan_tf import evaluate, export, predict, report, sample
 from ssgan_tf.config import Config, UserError
-from ssgan_tf.data import label_split
+from ssgan_tf.data import label_split, labels_json
 from ssgan_tf.inference.evaluation import Evaluation
 from ssgan_tf.runs import config_file, run_dir, run_report
 from ssgan_tf.runs.results import read_results, same_test_images
@@ -105,8 +105,8 @@ def test_a_flag_that_is_gone_is_ignored_where_it_had_its_default(tuned: Path) ->
 
 def test_labels_json_does_not_name_the_classes_and_is_still_compared() -> None:
     path = ARTICLE / "labels.json"
-    assert label_split.model_facts(path) is None
-    assert label_split.count_labels(str(path)) == 10
+    assert labels_json.model_facts(path) is None
+    assert labels_json.count_labels(str(path)) == 10
 
 
 @pytest.mark.parametrize("directory", [ARTICLE, TUNED])

@@ -1,4 +1,4 @@
-"""A folder as a run had it, where labels were given or corrected since."""
+"""A folder as a run had it, where its images were given other labels since."""
 
 from pathlib import Path
 from typing import Any
@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 
 from ssgan_tf.config import Config
-from ssgan_tf.data import label_split
+from ssgan_tf.data import label_split, labels_json
 from ssgan_tf.data.dataset import UNKNOWN, Dataset, Split, ids_digest
 from ssgan_tf.data.label_split import LabelSplit
 from ssgan_tf.data.storage import Rows, take
 
 
 def as_trained(path: Path, config: Config, dataset: Dataset) -> tuple[Dataset, LabelSplit] | None:
-    """The parts of a run by the ids in its `labels.json`, so that later labels take no part in it.
+    """The parts and the class names of a run, by its `labels.json`.
 
-    A new label can make a training image a test image, and can add a class. Labels are those that
-    the folder has now.
+    A new label can make a training image a test image, and can add a class. Of which class an image
+    is, the folder says now; an image of a new class has no label here.
 
     Args:
         path: of the run's `labels.json`.
@@ -24,16 +24,17 @@ def as_trained(path: Path, config: Config, dataset: Dataset) -> tuple[Dataset, L
         dataset: its folder, as it is now.
 
     Returns:
-        What the run had, in the order of its classes; None where the folder has other images now,
-        or the file does not name the test images and they are others.
+        None where the folder has other images now, where an image of the run has lost its label, or
+        where the file does not name the test images and they are others.
 
     Raises:
         UserError: if the file is not usable.
     """
-    stored = label_split.read(str(path))
-    names, test_ids = stored.get("class_names"), _test_ids(stored, dataset)
-    if test_ids is None or not isinstance(names, list):
+    stored, facts = labels_json.read(str(path)), labels_json.model_facts(path)
+    test_ids = _test_ids(stored, dataset)
+    if test_ids is None or facts is None:
         return None
+    names, _ = facts
     images = _together(dataset)
     labels = np.array([*map(_places(dataset.class_names, names).get, images.labels.tolist())])
     images = Split(images.images, labels.astype(np.int64), images.ids)
@@ -50,7 +51,7 @@ def as_trained(path: Path, config: Config, dataset: Dataset) -> tuple[Dataset, L
         dataset.name,
         names,
         train,
-        images.take(np.flatnonzero(np.isin(images.ids, test_ids))),
+        images.take(np.array([place[one] for one in test_ids])),
         dataset.report,
         dataset.validation_ids,
         dataset.pixels_digest,
@@ -62,8 +63,8 @@ def as_trained(path: Path, config: Config, dataset: Dataset) -> tuple[Dataset, L
 
 def _test_ids(stored: dict[str, Any], dataset: Dataset) -> list[str] | None:
     """The run's test images, which files of earlier versions name by a digest alone."""
-    if isinstance(ids := stored.get("test_ids"), list):
-        return ids
+    if "test_ids" in stored:
+        return stored["test_ids"]
     now = dataset.test.ids.tolist()
     return now if ids_digest(now) == stored.get("test_ids_digest") else None
 

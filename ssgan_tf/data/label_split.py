@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ssgan_tf.config import Config, UserError, expand_user, is_folder
+from ssgan_tf.config import Config, UserError, is_folder
+from ssgan_tf.data import labels_json
 from ssgan_tf.data.dataset import UNKNOWN, Dataset, Split, ids_digest
 from ssgan_tf.data.images import resize
 from ssgan_tf.data.sampling import balanced, stratified
-from ssgan_tf.system.files import read_json, write_json
+from ssgan_tf.system.files import write_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,8 +140,16 @@ def save(path: Path, config: Config, dataset: Dataset, split: LabelSplit) -> Non
         write_json(path, _content(config, dataset, split))
 
 
-def check(path: Path, config: Config, dataset: Dataset, split: LabelSplit) -> None:
+def check(
+    path: Path,
+    config: Config,
+    dataset: Dataset,
+    split: LabelSplit,
+    hint: str = "Labels that were given since count, too.",
+) -> None:
     """Checks that a run's `labels.json` agrees with `split`, and that the pixels are the same.
+
+    The `hint` says what may have changed of a folder.
 
     Raises:
         UserError: if it does not.
@@ -150,7 +159,7 @@ def check(path: Path, config: Config, dataset: Dataset, split: LabelSplit) -> No
     earlier = [name for name in ("test_ids_digest", _RULE) if name not in stored]
     of_folder = is_folder(stored.get("dataset", ""))
     if stored != found:
-        hint = " Labels that were given since count, too." if of_folder else ""
+        hint = f" {hint}" if of_folder else ""
         if of_folder and "test_ids_digest" in earlier:
             hint = (
                 " It is from an earlier version, which chose the test images of a folder without "
@@ -184,8 +193,10 @@ def is_same(
         UserError: if it is not such a file.
     """
     stored, found, other_pixels = _comparable(path, config, dataset, split)
-    if not classes:
-        stored[_CLASSES] = found[_CLASSES] = ""
+    if not classes:  # a class decides the place of an image, too
+        for content in (stored, found):
+            content[_CLASSES] = ""
+            content |= {name: sorted(content[name]) for name in ("ids", "validation_ids")}
     return stored == found and not other_pixels
 
 
@@ -193,7 +204,9 @@ def _comparable(
     path: Path, config: Config, dataset: Dataset, split: LabelSplit
 ) -> tuple[dict[str, Any], dict[str, Any], bool]:
     """What a run's `labels.json` holds, what it would hold now, and whether the pixels differ."""
-    stored, found = read(str(path)), _content(config, dataset, split)
+    stored, found = labels_json.read(str(path)), _content(config, dataset, split)
+    for content in (stored, found):
+        content.pop("test_ids", None)  # their digest says the same
     for name in _YOUNGER:
         if name not in stored:
             found.pop(name, None)
@@ -211,7 +224,6 @@ _YOUNGER = (
     "class_names",
     "train_ids_digest",
     "test_ids_digest",
-    "test_ids",
     _CLASSES,
     _PIXELS,
     _RULE,
@@ -258,70 +270,9 @@ def _content(config: Config, dataset: Dataset, split: LabelSplit) -> dict[str, A
     return content
 
 
-def read(path: str) -> dict[str, Any]:
-    """Reads a `labels.json`. That needs no data, so a wrong file is reported at once.
-
-    Raises:
-        UserError: if it is not such a file.
-    """
-    try:
-        # A file that was written by hand needs only the ids.
-        content = read_json(expand_user(path), {"ids": list}, hand_made=True)
-    except UserError as error:
-        raise UserError(f"--labels_from={path}: not usable as labels.json: {error}") from error
-    if not isinstance(content.setdefault("validation_ids", []), list):
-        raise UserError(f"--labels_from={path}: its validation_ids must be a list.")
-    named = content["ids"] + content["validation_ids"]
-    if not content["ids"] or not all(isinstance(name, str) for name in named):
-        raise UserError(f"--labels_from={path}: its ids must be one or more names of images.")
-    if len(set(named)) < len(named):
-        raise UserError(f"--labels_from={path}: each of its ids must occur only once.")
-    return content
-
-
-def count_labels(path: str) -> int:
-    """How many labels a `labels.json` holds.
-
-    Raises:
-        UserError: if it is not such a file.
-    """
-    return len(read(path)["ids"])
-
-
-def has_validation(path: Path) -> bool:
-    """Whether a run has validation images, according to its `labels.json`.
-
-    Raises:
-        UserError: if it is not such a file.
-    """
-    return bool(read(str(path))["validation_ids"])
-
-
-def model_facts(path: Path) -> tuple[list[str], int] | None:
-    """Class names, and channels of the images, according to a run's `labels.json`.
-
-    Returns:
-        None where it lacks them, as files of earlier versions do.
-
-    Raises:
-        UserError: if it is not such a file, or these values are invalid.
-    """
-    content = read(str(path))
-    if "class_names" not in content or "channels" not in content:
-        return None
-    names, channels = content["class_names"], content["channels"]
-    named = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    if not named or len(names) < 2 or channels not in (1, 3):
-        raise UserError(
-            f"{path}: its class_names must be at least two names, its channels 1 or 3; "
-            "restore the original file."
-        )
-    return names, channels
-
-
 def _resolve(path: str, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the labeled and of the validation images named in a `labels.json`."""
-    content = read(path)
+    content = labels_json.read(path)
     written_for = str(content.get("dataset", dataset.name))
     folders = is_folder(written_for) and is_folder(dataset.name)  # the ids decide
     if not folders and written_for.partition("/")[0] != dataset.name.partition("/")[0]:

@@ -124,7 +124,7 @@ def _builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
         if os.path.isdir(name):
             hint = f"; for your own images give --dataset={FOLDER}{name}"
         elif name.casefold().startswith(FOLDER):
-            hint = f"; {FOLDER} is written in small letters"
+            hint = f"; {FOLDER} is written in lower case"
         raise UserError(f"--dataset={name}: TensorFlow Datasets has no such data set{hint}.")
     return _opened(name, lambda: tfds.builder(name, data_dir=directory, try_gcs=False))
 

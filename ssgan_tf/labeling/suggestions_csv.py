@@ -7,6 +7,7 @@ from typing import NamedTuple
 from ssgan_tf.config import UserError
 
 COLUMNS = ("rank", "path", "predicted", "probability", "reason")  # as `suggest` writes them
+_TO_CHECK = (*COLUMNS[:2], "label", *COLUMNS[2:])  # of its suspicious_labels.csv
 
 
 class Suggestion(NamedTuple):
@@ -46,10 +47,10 @@ def read_suggestions(path: Path, flag: str) -> list[Suggestion]:
                     f"{flag}: lacks the columns of a suggestions.csv ({','.join(COLUMNS)}); write "
                     "it with python -m ssgan_tf.suggest."
                 )
-            if "label" in (reader.fieldnames or ()):
+            if tuple(reader.fieldnames or ()) == _TO_CHECK:
                 raise UserError(
                     f"{flag}: lists labels to check, and this page gives new ones; correct a label "
-                    "by moving the image to the folder of its class, or in labels.csv."
+                    "in labels.csv, or by moving the image to the folder of its class."
                 )
             for row in reader:
                 one = _suggestion(row, f"{flag}: line {reader.line_num}")

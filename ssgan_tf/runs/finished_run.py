@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ssgan_tf.config import FOLDER, Config, UserError, expand_user, is_folder
-from ssgan_tf.data import earlier_labels, label_split
+from ssgan_tf.data import earlier_labels, label_split, labels_json
 from ssgan_tf.runs import config_file, run_dir
 from ssgan_tf.system import keras_settings
 from ssgan_tf.system.device import prepare_device, quiet_start
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ssgan_tf.data.dataset import Dataset
     from ssgan_tf.data.label_split import LabelSplit
     from ssgan_tf.training.state import State
+
+_MOVED = "Images of it have come, gone or moved since, or have lost their label."
 
 
 class FinishedModels(NamedTuple):
@@ -93,7 +95,7 @@ def load_models(directory: Path, checkpoint: str = "last", data_dir: str = "") -
     config = _config_here(directory, data_dir)
     path = find_checkpoint(directory, checkpoint)
     labels = directory / "labels.json"
-    facts = label_split.model_facts(labels) if labels.exists() else None
+    facts = labels_json.model_facts(labels) if labels.exists() else None
     facts = facts or _facts_of_models(directory, config, path)
     if facts is None:
         run = load(directory, checkpoint, data_dir)
@@ -105,7 +107,8 @@ def load_models(directory: Path, checkpoint: str = "last", data_dir: str = "") -
 def load(directory: Path, checkpoint: str = "last", data_dir: str = "") -> FinishedRun:
     """Loads the run in `directory` with its data.
 
-    Labels of a folder that were given since take no part; classes are those of now.
+    Where labels of a folder were given or corrected since, the parts and the class names are those
+    of the run; of which class an image is, the folder says now.
 
     Args:
         directory: what training wrote.
@@ -118,14 +121,7 @@ def load(directory: Path, checkpoint: str = "last", data_dir: str = "") -> Finis
     """
     config = _config_here(directory, data_dir)
     path = find_checkpoint(directory, checkpoint)
-    dataset, split = _data_now(directory, config)
-    labels = directory / "labels.json"
-    changed = is_folder(config.dataset) and not label_split.is_same(labels, config, dataset, split)
-    if changed and (found := earlier_labels.as_trained(labels, config, dataset)):
-        dataset, split = found
-        print("note: labels of the folder have changed since; the images are those of the run")
-    else:
-        label_split.check(labels, config, dataset, split)
+    dataset, split = _data_of_run(directory, config)
     state = _state(config, dataset.num_classes, dataset.channels, path)
     return FinishedRun(config, dataset, split, state)
 
@@ -136,7 +132,8 @@ def load_data(directory: Path, config: Config) -> tuple["Dataset", "LabelSplit"]
     Raises:
         UserError: if it is not what it was in training.
     """
-    dataset, split = _data_now(directory, config)
+    dataset = _dataset_now(config)
+    split = _split_now(directory, config, dataset)
     label_split.check(directory / "labels.json", config, dataset, split)
     return dataset, split
 
@@ -147,7 +144,8 @@ def has_data_of(directory: Path, config: Config) -> bool:
     Raises:
         UserError: if they cannot be loaded, or the run's labels.json is damaged.
     """
-    dataset, split = _data_now(directory, config)
+    dataset = _dataset_now(config)
+    split = _split_now(directory, config, dataset)
     return label_split.is_same(directory / "labels.json", config, dataset, split)
 
 
@@ -161,16 +159,40 @@ def check_folder(config: Config) -> None:
         )
 
 
-def _data_now(directory: Path, config: Config) -> tuple["Dataset", "LabelSplit"]:
-    """The data as it is now."""
+def _data_of_run(directory: Path, config: Config) -> tuple["Dataset", "LabelSplit"]:
+    """The data of the run, by the ids in its labels.json where new labels have changed the parts.
+
+    Raises:
+        UserError: if images are not there any more, or others are there, too.
+    """
+    dataset, labels = _dataset_now(config), directory / "labels.json"
+    try:
+        split = _split_now(directory, config, dataset)
+        label_split.check(labels, config, dataset, split, _MOVED)
+    except UserError:
+        found = is_folder(config.dataset) and earlier_labels.as_trained(labels, config, dataset)
+        if not found:
+            raise
+        dataset, split = found
+        print(
+            "note: labels of the folder have changed since; the parts and classes are those of the "
+            "run, the labels those of now"
+        )
+    return dataset, split
+
+
+def _dataset_now(config: Config) -> "Dataset":
     check_folder(config)
     _start(config)
     from ssgan_tf.data.load import load_dataset
 
-    dataset = load_dataset(config, prepare=False)
+    return load_dataset(config, prepare=False)
+
+
+def _split_now(directory: Path, config: Config, dataset: "Dataset") -> "LabelSplit":
     if config.labels_from:  # that file may be gone; the run has the same labels in its own
         config = dataclasses.replace(config, labels_from=str(directory / "labels.json"))
-    return dataset, label_split.split_labels(config, dataset)
+    return label_split.split_labels(config, dataset)
 
 
 def _facts_of_models(

@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ssgan_tf.config import FOLDER, Config, UserError, expand_user, is_folder, written
-from ssgan_tf.data import label_split
+from ssgan_tf.data import labels_json
 from ssgan_tf.runs.config_file import changed_flags, longer, moved, read_config
 from ssgan_tf.system import errors
 from ssgan_tf.system.device import worker
@@ -30,7 +30,7 @@ def directory_of(config: Config) -> Path:
         return expand_user(config.run_dir)
     labeled = config.labeled
     if config.labels_from:  # what is in it counts
-        labeled = label_split.count_labels(config.labels_from)
+        labeled = labels_json.count_labels(config.labels_from)
     dataset = config.dataset
     if is_folder(dataset):
         dataset = os.path.basename(os.path.abspath(expand_user(dataset.removeprefix(FOLDER))))

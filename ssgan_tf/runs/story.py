@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ssgan_tf.config import FOLDER, Config, UserError, expand_user, is_folder
-from ssgan_tf.data import label_split
+from ssgan_tf.data import labels_json
 from ssgan_tf.data.folder.walk import changed_since
 from ssgan_tf.presets import FOLDER_PRESET, FORMER_FOLDER_PRESET
 from ssgan_tf.runs import config_file, finished_run, preparation, run_dir
@@ -128,7 +128,7 @@ def _admitted(config: Config, directory: Path) -> Config:
     if number == 0 or (directory / "config.json").exists():  # the chief may just be making it
         run_dir.claim(directory, config)
     if config.labels_from:
-        label_split.read(config.labels_from)  # a wrong file is reported before TensorFlow starts
+        labels_json.read(config.labels_from)  # a wrong file is reported before TensorFlow starts
     return config
 
 

@@ -5,11 +5,15 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
+from pictures_to_label import picture
 
-from ssgan_tf.config import Config
+from ssgan_tf.config import Config, UserError
 from ssgan_tf.data import label_split
 from ssgan_tf.data.dataset import UNKNOWN, Dataset, Split
 from ssgan_tf.data.earlier_labels import as_trained
+from ssgan_tf.data.folder.train_test_split import set_aside
+from ssgan_tf.data.load import load_dataset
 from ssgan_tf.data.storage import Rows
 
 CONFIG = Config(dataset="folder:pets", labeled="all")
@@ -61,6 +65,53 @@ def test_new_labels_classes_and_test_images_take_no_part(tmp_path: Path) -> None
         assert np.all(dataset.train.images[index] == int(name[-1]))
 
 
+@pytest.mark.parametrize("fraction", [0.0, 0.25])
+def test_of_a_real_folder_new_and_corrected_labels_leave_the_parts_as_they_were(
+    fraction: float, tmp_path: Path
+) -> None:
+    config = Config(
+        dataset=f"folder:{tmp_path / 'pets'}",
+        labeled="all",
+        validation_fraction=fraction,
+        cache_dir=str(tmp_path / "cache"),
+    )
+    for index in range(40):
+        picture(tmp_path / f"pets/{index:02}.png", index)
+
+    def load(labels: dict[int, str]) -> Dataset:
+        lines = [f"{index:02}.png,{label}" for index, label in labels.items()]
+        (tmp_path / "pets/labels.csv").write_text("\n".join(["file,label", *lines]))
+        return load_dataset(config)
+
+    # One ant: it is for training whatever its hash, and a test image when it is not the only one.
+    tests = set_aside(np.zeros(40, int), [f"{index:02}.png" for index in range(40)], 0.2)
+    ant, *others = np.flatnonzero(tests).tolist()
+    first = {index: ("cat", "dog")[index % 2] for index in range(30)} | {ant: "ant"}
+    then, path = load(first), tmp_path / "labels.json"
+    split = label_split.split_labels(config, then)
+    label_split.save(path, config, then, split)
+    assert f"{ant:02}.png" in then.train.ids
+    expected = ids_of(then, split)
+    more = first | dict.fromkeys(range(30, 40), "ant") | {28: "dog"}
+    for labels in (more, first | {others[0]: "ant"}):
+        now = load(labels)
+        found = as_trained(path, config, now)
+        assert found is not None
+        dataset, split = found
+        assert ids_of(dataset, split) == expected
+        for part in (dataset.train, dataset.test):
+            for name, label in zip(part.ids.tolist(), part.labels.tolist(), strict=True):
+                known = dataset.class_names[label] if label != UNKNOWN else ""
+                assert known == labels.get(int(name[:2]), "")
+    assert as_trained(path, config, load(first | {29: "bee"})) is None  # the run has no bees
+
+
+def ids_of(dataset: Dataset, split: label_split.LabelSplit) -> list[list[str]]:
+    """Of each part, in any order but for the test images."""
+    parts = (split.labeled, split.validation, split.unlabeled)
+    return [dataset.test.ids.tolist(), *(sorted(dataset.train.ids[part]) for part in parts)]
+
+
 def test_a_corrected_label_counts(tmp_path: Path) -> None:
     labels = trained(tmp_path / "labels.json")
     found = as_trained(labels, CONFIG, pets(TRAIN | {"cat/1": "dog"}, TEST | {"cat/6": "dog"}))
@@ -103,3 +154,11 @@ def test_a_file_of_an_earlier_version_will_do_where_the_test_images_are_the_same
     assert found is not None and found[0].test.ids.tolist() == ["cat/6", "dog/7"]
     moved = {name: label for name, label in TRAIN.items() if name != "more/3"}
     assert as_trained(labels, CONFIG, pets(moved, TEST | {"more/3": "dog"})) is None
+
+
+@pytest.mark.parametrize("value", ["cat/6", [6], [["cat/6"]]])
+def test_test_images_that_cannot_be_are_named(value: object, tmp_path: Path) -> None:
+    labels = trained(tmp_path / "labels.json")
+    labels.write_text(json.dumps(json.loads(labels.read_text()) | {"test_ids": value}))
+    with pytest.raises(UserError, match="its test_ids must be a list of names"):
+        as_trained(labels, CONFIG, pets(TRAIN, TEST))

@@ -7,7 +7,7 @@ import pytest
 from conftest import make_dataset
 
 from ssgan_tf.config import Config, UserError
-from ssgan_tf.data import label_split
+from ssgan_tf.data import label_split, labels_json
 from ssgan_tf.data.dataset import Dataset
 
 
@@ -200,7 +200,7 @@ def test_an_image_whose_class_is_not_known_is_refused_as_a_label(key: str, tmp_p
 def test_the_file_names_the_classes_and_tells_images_apart(tmp_path: Path) -> None:
     path, config, dataset = tmp_path / "labels.json", Config(labeled=30), make_dataset()
     label_split.save(path, config, dataset, split(labeled=30))
-    assert label_split.model_facts(path) == ([str(label) for label in range(10)], 3)
+    assert labels_json.model_facts(path) == ([str(label) for label in range(10)], 3)
     ids = dataset.test.ids.copy()
     ids[4] = "test_other"  # as many as before
     other = dataclasses.replace(dataset, test=dataclasses.replace(dataset.test, ids=ids))

@@ -23,7 +23,7 @@ def test_house_numbers_loads_as_uint8_in_the_order_of_its_ids(data_dir: str) -> 
     ("name", "words"),
     [
         ("svhn_croped", ["--dataset=svhn_croped", "similar names", "svhn_cropped"]),
-        ("Folder:pets", ["--dataset=Folder:pets", "folder: is written in small letters"]),
+        ("Folder:pets", ["--dataset=Folder:pets", "folder: is written in lower case"]),
         ("no such thing", ["--dataset=no such thing"]),
         ("svhn_cropped:9.9.9", ["--dataset=svhn_cropped:9.9.9"]),
     ],

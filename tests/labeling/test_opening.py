@@ -71,7 +71,7 @@ def test_a_folder_without_any_label_can_be_labeled(tmp_path: Path) -> None:
         session.answer(index, name, "")
     assert session.result()["lacks"] == (
         f"--test_fraction={Config.test_fraction}: leaves no test image of 2 labeled ones; give "
-        "more labels, or a folder test/."
+        "a class a second label, or make a folder test/."
     )
     session.answer(2, "cat", "")
     assert session.result() == {

@@ -129,6 +129,8 @@ def load_pool(
 def check_test_images(layout: Layout, test_fraction: float) -> None:
     """Makes sure, without reading the images, that some of them can be for the test.
 
+    Images that occur twice are not known here.
+
     Args:
         layout: of the folder.
         test_fraction: see `load_folder`.
@@ -163,7 +165,8 @@ def _set_test_aside(parts: np.ndarray, labels: np.ndarray, ids: list[str], fract
     if "test" not in parts:
         raise UserError(
             f"--test_fraction={fraction}: leaves no test image of "
-            f"{np.sum(candidates != UNKNOWN):,} labeled ones; give more labels, or a folder test/."
+            f"{np.sum(candidates != UNKNOWN):,} labeled ones; give a class a second label, or make "
+            "a folder test/."
         )
 
 

@@ -1,0 +1,71 @@
+"""labels.json: which images of a run kept their label, or which ones a person wants to have it."""
+
+from pathlib import Path
+from typing import Any
+
+from ssgan_tf.config import UserError, expand_user
+from ssgan_tf.system.files import read_json
+
+
+def read(path: str) -> dict[str, Any]:
+    """Reads a `labels.json`. That needs no data, so a wrong file is reported at once.
+
+    Raises:
+        UserError: if it is not such a file.
+    """
+    try:
+        # A file that was written by hand needs only the ids.
+        content = read_json(expand_user(path), {"ids": list}, hand_made=True)
+    except UserError as error:
+        raise UserError(f"--labels_from={path}: not usable as labels.json: {error}") from error
+    if not isinstance(content.setdefault("validation_ids", []), list):
+        raise UserError(f"--labels_from={path}: its validation_ids must be a list.")
+    named = content["ids"] + content["validation_ids"]
+    tests = content.get("test_ids", [])
+    if not isinstance(tests, list) or not all(isinstance(name, str) for name in tests):
+        raise UserError(f"--labels_from={path}: its test_ids must be a list of names of images.")
+    if not content["ids"] or not all(isinstance(name, str) for name in named):
+        raise UserError(f"--labels_from={path}: its ids must be one or more names of images.")
+    if len(set(named)) < len(named):
+        raise UserError(f"--labels_from={path}: each of its ids must occur only once.")
+    return content
+
+
+def count_labels(path: str) -> int:
+    """How many labels a `labels.json` holds.
+
+    Raises:
+        UserError: if it is not such a file.
+    """
+    return len(read(path)["ids"])
+
+
+def has_validation(path: Path) -> bool:
+    """Whether a run has validation images, according to its `labels.json`.
+
+    Raises:
+        UserError: if it is not such a file.
+    """
+    return bool(read(str(path))["validation_ids"])
+
+
+def model_facts(path: Path) -> tuple[list[str], int] | None:
+    """Class names, and channels of the images, according to a run's `labels.json`.
+
+    Returns:
+        None where it lacks them, as files of earlier versions do.
+
+    Raises:
+        UserError: if it is not such a file, or these values are invalid.
+    """
+    content = read(str(path))
+    if "class_names" not in content or "channels" not in content:
+        return None
+    names, channels = content["class_names"], content["channels"]
+    named = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not named or len(names) < 2 or channels not in (1, 3):
+        raise UserError(
+            f"{path}: its class_names must be at least two names, its channels 1 or 3; "
+            "restore the original file."
+        )
+    return names, channels
