@@ -17,6 +17,8 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from scipy.stats import t as student
+
 from experiments import records, runs, suggested
 from experiments.records import HERE, Found, Row
 from experiments.runs import DATA, LABELS, METHODS, RUNS, Run
@@ -122,6 +124,22 @@ def first_command(folder: Path = HERE) -> str:
     return (
         f"On {device}, training takes {minutes:.0f} minutes. {found['test_accuracy']:.1%} of the "
         f"{found['test_images']:,} test images are classified correctly."
+    )
+
+
+def gan_terms(found: Found) -> str:
+    """What the GAN terms of `pooled` add, over all draws that have both runs."""
+    without = [RUNS[f"{whole}-no-gan"] for whole in runs.WHOLE]
+    gains = [-100 * gain for run in without for gain in found.gains(run, "test_accuracy")]
+    if len(gains) < 2:
+        return NOT_YET
+    mean, error = statistics.fmean(gains), statistics.stdev(gains) / len(gains) ** 0.5
+    margin = error * float(student.ppf(0.975, len(gains) - 1))
+    more, fewer = (sum(sign * gain > 0 for gain in gains) for sign in (1, -1))
+    interval = f"{mean - margin:+.1f} to {mean + margin:+.1f}"
+    return (
+        f"Over the {len(gains)} draws of these four data sets, the GAN terms add {mean:+.1f} "
+        f"points\n(95% interval {interval}): accuracy is higher in {more} draws, lower in {fewer}."
     )
 
 
@@ -270,6 +288,7 @@ def document(found: Found, folder: Path = HERE) -> str:
         "recipe": table(found, runs.RECIPE, part="validation"),
         "candidates": table(found, runs.CANDIDATES, on, part="validation"),
         "parts": table(found, parts_of_pooled, on),
+        "gan_terms": gan_terms(found),
         "controls": table(found, runs.CONTROLS, part="validation"),
         "ablation": table(found, [article[1], *runs.ABLATION]),
         "long": long_table(found),

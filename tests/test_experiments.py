@@ -487,6 +487,19 @@ def test_the_headline_has_only_what_is_measured_with_the_labels_alone_beside_it(
     assert len(cells(tables.headline(everything))) == 5
 
 
+def test_what_the_gan_terms_add_has_the_interval_worked_out_by_hand() -> None:
+    first, second = (RUNS[name] for name in ("svhn-250-pooled", "folder-signs-1500"))
+    without = [RUNS[f"{run.name}-no-gan"] for run in (first, second)]
+    rows = [*rows_of(first, 0.84, 0.78), *rows_of(second, 0.91, 0.5)]
+    assert tables.gan_terms(records.Found(rows)) == tables.NOT_YET
+    rows += [*rows_of(without[0], 0.80, 0.80), *rows_of(without[1], 0.90)]
+    # 4, -2 and 1: mean 1, deviation 3, and 4.3027 x 3 / sqrt(3) = 7.45
+    text = tables.gan_terms(records.Found(rows)).replace("\n", " ")
+    assert "Over the 3 draws" in text
+    assert "+1.0 points (95% interval -6.5 to +8.5)" in text
+    assert "higher in 2 draws, lower in 1." in text
+
+
 def test_labels_have_a_column_each_and_the_gain_below() -> None:
     found = records.Found([*rows_of(TUNED, 0.7, 0.8), *rows_of(CONTROL, 0.5, 0.5)])
     first, second = tables.labels_tables(found).split("\n\n")
