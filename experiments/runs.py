@@ -433,6 +433,19 @@ PARTS = [
     )
 ]
 
+# What docs/own-images.md advises for labels that are equally many of unequally frequent classes.
+FOLDER_RUNS.append(
+    Run(
+        "folder-clothes-2400-not-aligned",
+        "clothes-2400",
+        "250",
+        "--distribution_alignment=false",
+        "`--distribution_alignment=false`",
+        3,
+        "folder-clothes-2400-control",
+    )
+)
+
 # What else the classifier knows (`experiments/realness.py`) needs validation images.
 REALNESS = [
     Run(
