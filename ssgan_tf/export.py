@@ -100,8 +100,8 @@ def _check_validation(labels: Path) -> None:
     """Raises `UserError` where a run with this labels.json has set no images aside."""
     if not (labels.exists() and labels_json.has_validation(labels)):
         raise UserError(
-            "--calibrate: the run has no validation images to calibrate on; train with a larger "
-            "--validation_fraction, such as 0.1, or with a folder that has valid/."
+            "--calibrate: the run has no validation images to calibrate on; train with "
+            "--validation_fraction=0.1, or with a folder that has valid/."
         )
 
 

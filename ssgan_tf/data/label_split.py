@@ -207,6 +207,7 @@ def _comparable(
     stored, found = labels_json.read(str(path)), _content(config, dataset, split)
     for content in (stored, found):
         content.pop("test_ids", None)  # their digest says the same
+        content.pop(_TEST_CLASSES, None)  # no weight depends on them
     for name in _YOUNGER:
         if name not in stored:
             found.pop(name, None)
@@ -218,6 +219,7 @@ def _comparable(
 
 
 _PIXELS, _RULE, _CLASSES = "pixels_digest", "resize_rule", "labels_digest"
+_TEST_CLASSES = "test_labels_digest"
 # What the files of earlier versions lack.
 _YOUNGER = (
     "channels",
@@ -245,6 +247,21 @@ def _labels_of(part: Split, indices: np.ndarray, class_names: Sequence[str]) -> 
     return [f"{identity}\t{class_names[label]}" for identity, label in pairs]
 
 
+def _test_classes(dataset: Dataset) -> str:
+    everything = np.arange(len(dataset.test))
+    return ids_digest(_labels_of(dataset.test, everything, dataset.class_names))
+
+
+def has_other_test_labels(path: Path, dataset: Dataset) -> bool:
+    """Whether test images have other classes than when a run's `labels.json` was written.
+
+    Raises:
+        UserError: if it is not such a file.
+    """
+    stored = labels_json.read(str(path)).get(_TEST_CLASSES)
+    return stored is not None and stored != _test_classes(dataset)
+
+
 def _content(config: Config, dataset: Dataset, split: LabelSplit) -> dict[str, Any]:
     ids = dataset.train.ids
     content = {
@@ -265,6 +282,7 @@ def _content(config: Config, dataset: Dataset, split: LabelSplit) -> dict[str, A
     }
     if is_folder(dataset.name):  # where new labels can make other images test images
         content["test_ids"] = dataset.test.ids.tolist()
+        content[_TEST_CLASSES] = _test_classes(dataset)
     if dataset.pixels_digest:
         content[_PIXELS] = dataset.pixels_digest
     return content

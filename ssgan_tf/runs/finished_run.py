@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from ssgan_tf.data.label_split import LabelSplit
     from ssgan_tf.training.state import State
 
-_MOVED = "Images of it have come, gone or moved since, or have lost their label."
+_MOVED = (
+    "Images of it have come, gone or moved since, or have no label of a class of the run any more."
+)
 
 
 class FinishedModels(NamedTuple):
@@ -169,11 +171,13 @@ def _data_of_run(directory: Path, config: Config) -> tuple["Dataset", "LabelSpli
     try:
         split = _split_now(directory, config, dataset)
         label_split.check(labels, config, dataset, split, _MOVED)
+        changed = label_split.has_other_test_labels(labels, dataset)
     except UserError:
         found = is_folder(config.dataset) and earlier_labels.as_trained(labels, config, dataset)
         if not found:
             raise
-        dataset, split = found
+        (dataset, split), changed = found, True
+    if changed:
         print(
             "note: labels of the folder have changed since; the parts and classes are those of the "
             "run, the labels those of now"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ssgan_tf.config import Config, UserError
+from ssgan_tf.data import label_split
 from ssgan_tf.runs import finished_run
 from ssgan_tf.runs.results import read_metrics, read_results, same_test_images
 from ssgan_tf.system.files import written_aside
@@ -94,4 +95,9 @@ def report_run(directory: Path, compare: Sequence[Path] = (), data_dir: str = ""
     from ssgan_tf.inference.evaluation import Evaluator
 
     evaluation = Evaluator(state.classifier, config.bn_inference, config.batch_size)(dataset.test)
+    if label_split.has_other_test_labels(directory / "labels.json", dataset):
+        results |= {
+            "test_accuracy": evaluation.accuracy,
+            "test_accuracy_interval": evaluation.interval,
+        }
     return write_report(directory, trained, dataset, split, evaluation, results, compare)

@@ -162,3 +162,13 @@ def test_test_images_that_cannot_be_are_named(value: object, tmp_path: Path) -> 
     labels.write_text(json.dumps(json.loads(labels.read_text()) | {"test_ids": value}))
     with pytest.raises(UserError, match="its test_ids must be a list of names"):
         as_trained(labels, CONFIG, pets(TRAIN, TEST))
+
+
+def test_a_corrected_label_of_a_test_image_is_noticed(tmp_path: Path) -> None:
+    labels = trained(tmp_path / "labels.json")
+    assert not label_split.has_other_test_labels(labels, pets(TRAIN | {"more/3": "dog"}, TEST))
+    assert label_split.has_other_test_labels(labels, pets(TRAIN, TEST | {"cat/6": "dog"}))
+    content = json.loads(labels.read_text())
+    del content["test_labels_digest"]  # as in earlier versions
+    labels.write_text(json.dumps(content))
+    assert not label_split.has_other_test_labels(labels, pets(TRAIN, TEST | {"cat/6": "dog"}))

@@ -138,7 +138,7 @@ def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
     table.write_text("".join(f"{name},cat\n" for name in names))
     assert "all 2 images have a label now; train with them" in message(dataset, str(csv))
     for content, words in (
-        (b"far.png,cat\n", "1 of its lines name no image in the folder"),
+        (b"far.png,cat\n", "lines that name no image in the folder: 1 (line"),
         (b"unlabeled/00.png,caf\xe9\n", "line 1 is not UTF-8"),
         (b"unlabeled/00.png,cat\nunlabeled/00.png,dog\n", "gives two labels to unlabeled/00.png"),
         (b"cat/1.png,dog\nunlabeled/00.png,cat\n", "its folder says cat"),

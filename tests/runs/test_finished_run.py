@@ -349,7 +349,10 @@ def test_a_folder_that_is_not_there_is_named_beside_a_run_of_a_similar_name(
     mistyped = f"folder:{folder.parent}/{folder.name}!"
     assert run_dir.directory_of(dataclasses.replace(config, dataset=mistyped)) == first
     for _ in ("finished", "not finished"):
-        with pytest.raises(UserError, match=f"^--dataset={mistyped}: there is no such folder"):
+        with pytest.raises(
+            UserError,
+            match=f"^--dataset={mistyped}: there is no such folder; there is {folder.name}",
+        ):
             train_and_evaluate(dataclasses.replace(config, dataset=mistyped))
         (first / "results.json").unlink(missing_ok=True)
 

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 from test_report import Page
 
+from ssgan_tf import evaluate
 from ssgan_tf.config import UserError
+from ssgan_tf.data import label_split
 from ssgan_tf.runs.run_report import report_run
 
 
@@ -46,3 +48,15 @@ def test_names_of_every_kind_are_text_of_the_page(copy: Path, tmp_path: Path) ->
     for shown in ("<td>$a$ &lt;b&gt;</td>", "<td>実験</td>", r"<td>caf\udce9</td>"):
         assert shown in page
     assert "run <1>" not in page
+
+
+def test_after_labels_of_test_images_were_corrected_all_numbers_are_by_the_new_ones(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = json.loads((copy / "results.json").read_text()) | {"test_accuracy": 0.98765}
+    (copy / "results.json").write_text(json.dumps(results))
+    assert "98.8%" in report_run(copy).read_text()
+    monkeypatch.setattr(label_split, "has_other_test_labels", lambda *_: True)
+    text = report_run(copy).read_text()
+    assert "98.8%" not in text
+    assert f"{evaluate.evaluate_run(copy, write=False)['accuracy']:.1%}" in text

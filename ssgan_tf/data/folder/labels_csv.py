@@ -84,9 +84,9 @@ def read_labels(
     if unknown:
         first = "; ".join(f"line {line}: {shown(name)}" for line, name in unknown[:3])
         raise UserError(
-            f"{where}: {len(unknown):,} of its lines name no image in the folder ({first})"
+            f"{where}: lines that name no image in the folder: {len(unknown):,} ({first})"
             f"{files.hint(unknown[0][1])}. Files are named relative to the folder, as in "
-            "photos/1.jpg,cat."
+            "photos/1.jpg,cat; delete the line of an image that is gone."
         )
     return found
 

@@ -73,7 +73,7 @@ def test_mistakes_are_named_with_their_lines(tmp_path: Path) -> None:
     for wrong in ("photo 0", "a.jpeg2000x", "sub/a"):
         assert wrong in message(tmp_path, f"{wrong},dog\na.png,cat\nb.png,dog\n")
     text = message(tmp_path, "a.png,cat\nx.png,dog\ny.png,dog\n")
-    assert "2 of its lines name no image in the folder (line 2: x.png; line 3: y.png)" in text
+    assert "lines that name no image in the folder: 2 (line 2: x.png; line 3: y.png)" in text
     assert "; there is photos/c d.jpg." in message(tmp_path, "a.png,cat\nc d.jpg,dog\n")
     assert "need their extension, as in b.png" in message(tmp_path, "id,breed\nb,cat\n")
     text = message(tmp_path, "file,label\na.png,cat\nb.png,dog\na.png,dog\n")
