@@ -92,6 +92,9 @@ def reasons(
         if class_names and all(re.fullmatch(r"\d\d?|\w", name) for name in class_names):
             why = "for photos; the class names look like digits or letters: if so, give false"
         found.append(f"--augment_flip=true: {why}")
+    if is_folder(asked.dataset) and asked.distribution_alignment:
+        why = "for classes as frequent in all images as in the labels; else give false"
+        found.append(f"--distribution_alignment=true: {why}")
     if not found:
         return []
     return [

@@ -157,6 +157,7 @@ def test_what_was_chosen_for_a_folder_is_shown_with_the_reason_and_what_was_give
         assert flag in text
     assert "--precision=bfloat16: what this device is fast at" in text
     assert "--augment_flip=true" in text
+    assert "--distribution_alignment=true: for classes as frequent in all images" in text
     asked = Config(
         dataset="folder:photos",
         discriminator="article",
@@ -164,6 +165,7 @@ def test_what_was_chosen_for_a_folder_is_shown_with_the_reason_and_what_was_give
         labeled_batch_size=4,
         steps=9,
         augment_flip=False,
+        distribution_alignment=False,
     )
     lines = announcement.reasons(asked, asked.fit_to(900), 900, "float32")
     assert [line.split(":")[0].strip() for line in lines[1:]] == [
