@@ -143,6 +143,16 @@ def gan_terms(found: Found) -> str:
     )
 
 
+def gan_time(found: Found) -> str:
+    """The seconds of a draw without and with the GAN terms, on the same kind of processor."""
+    whole, seed = RUNS["folder-signs-1500"], 2
+    rows = [found.rows[name].get(seed) for name in (f"{whole.name}-no-gan", whole.name)]
+    seconds = [f"{float(row['seconds']):,.0f}" for row in rows if row]
+    if len(seconds) < 2:
+        return NOT_YET
+    return f"{seconds[0]} seconds instead of {seconds[1]} (hand signs, seed {seed}, one core)"
+
+
 def labels_tables(found: Found) -> str:
     """Accuracy and gain of each method over the number of labels, on the SVHN subset."""
     accuracies, gains = [], []
@@ -289,6 +299,7 @@ def document(found: Found, folder: Path = HERE) -> str:
         "candidates": table(found, runs.CANDIDATES, on, part="validation"),
         "parts": table(found, parts_of_pooled, on),
         "gan_terms": gan_terms(found),
+        "gan_time": gan_time(found),
         "controls": table(found, runs.CONTROLS, part="validation"),
         "ablation": table(found, [article[1], *runs.ABLATION]),
         "long": long_table(found),

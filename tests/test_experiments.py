@@ -500,6 +500,14 @@ def test_what_the_gan_terms_add_has_the_interval_worked_out_by_hand() -> None:
     assert "higher in 2 draws, lower in 1." in text
 
 
+def test_the_time_without_the_gan_terms_is_that_of_the_two_rows() -> None:
+    whole = RUNS["folder-signs-1500"]
+    rows = [result_row(whole, 2, 0.9, seconds="1101.3")]
+    assert tables.gan_time(records.Found(rows)) == tables.NOT_YET
+    rows.append(result_row(RUNS[f"{whole.name}-no-gan"], 2, 0.9, seconds="612.7"))
+    assert tables.gan_time(records.Found(rows)).startswith("613 seconds instead of 1,101 (")
+
+
 def test_labels_have_a_column_each_and_the_gain_below() -> None:
     found = records.Found([*rows_of(TUNED, 0.7, 0.8), *rows_of(CONTROL, 0.5, 0.5)])
     first, second = tables.labels_tables(found).split("\n\n")

@@ -50,7 +50,7 @@ def test_names_of_every_kind_are_text_of_the_page(copy: Path, tmp_path: Path) ->
     assert "run <1>" not in page
 
 
-def test_after_labels_of_test_images_were_corrected_all_numbers_are_by_the_new_ones(
+def test_after_labels_of_test_images_were_corrected_the_accuracy_is_by_the_new_ones(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results = json.loads((copy / "results.json").read_text()) | {"test_accuracy": 0.98765}
