@@ -60,7 +60,19 @@ def parse_config(argv: Sequence[str], program: str, description: str) -> Config:
 
 
 def _parsed(values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
-    """Sets `values`, and returns what was given beside the flags."""
+    """Sets `values`, and returns what was given beside the flags; errors name a file of flags."""
+    try:
+        return _set(values, argv)
+    except UserError as error:
+        files = [word for word in argv[1:] if word.startswith("--flagfile=")]
+        flag = re.split("[=:]", str(error))[0]
+        if len(files) != 1 or any(word.startswith(flag) for word in argv[1:]):
+            raise
+        raise UserError(f"{files[0]}: {error}") from error
+
+
+def _set(values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
+    """As `_parsed`, but for the name of the file."""
     try:
         return values(list(argv))[1:]
     except flags.UnrecognizedFlagError as error:
@@ -216,7 +228,8 @@ def parse_command(
 def _check(flag: Flag, value: Any) -> None:
     """Raises `UserError` where `value` is missing, or not one of the flag's choices or range."""
     if flag.default is None and not value:
-        raise UserError(f"--{flag.name}: is missing. {flag.meaning}")
+        meaning = flag.meaning[0].lower() + flag.meaning[1:]
+        raise UserError(f"--{flag.name}: is missing; give {meaning}")
     if flag.choices and value not in flag.choices:
         raise UserError(f"--{flag.name}={value}: must be one of {', '.join(flag.choices)}.")
     if flag.minimum is not None and value < flag.minimum:

@@ -12,7 +12,7 @@ from ssgan_tf.config import expand_user
 from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
 from ssgan_tf.labeling.opening import open_session
 from ssgan_tf.labeling.server import LabelingServer
-from ssgan_tf.runs import config_file
+from ssgan_tf.runs import config_file, finished_run
 from ssgan_tf.system import streams
 from ssgan_tf.system.streams import in_one_line
 
@@ -24,6 +24,12 @@ FLAGS = (
         "The suggestions.csv that suggest wrote; empty: all images without a label, at random.",
     ),
     Flag(
+        "run_dir",
+        "",
+        "The run that suggested them; its command is printed at the end. Empty: the directory of "
+        "--suggestions, if it is a run.",
+    ),
+    Flag(
         "port",
         0,
         "The port of the page on this machine; 0: any that is free.",
@@ -33,10 +39,16 @@ FLAGS = (
 )
 
 
-def _train_command(dataset: str, suggestions: str) -> str:
-    """As the run was trained that suggested the images; empty if none did."""
-    run = expand_user(suggestions).parent
-    if not suggestions or not (run / "config.json").exists():
+def _train_command(dataset: str, suggestions: str, run_dir: str) -> str:
+    """As the run was trained that suggested the images; empty if none did.
+
+    Raises:
+        UserError: if `run_dir` is given and is no run.
+    """
+    run = expand_user(run_dir) if run_dir else expand_user(suggestions).parent
+    if run_dir:
+        finished_run.read_config(run)
+    elif not suggestions or not (run / "config.json").exists():
         return ""
     return shlex.join(config_file.command_with_new_labels(run, dataset))
 
@@ -47,7 +59,7 @@ def main(argv: list[str] | None = None) -> None:
     program, description = "python -m ssgan_tf.label", "Labels images of a folder in the browser."
     with errors_as_sentences():
         values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
-        train = _train_command(values.dataset, values.suggestions)
+        train = _train_command(values.dataset, values.suggestions, values.run_dir)
         session, notes = open_session(values.dataset, values.suggestions, train)
         server = LabelingServer(session, values.port)
         order = f"in the order of {values.suggestions}" if values.suggestions else "at random"

@@ -92,6 +92,23 @@ def test_flags_are_read_from_a_file_and_a_file_that_cannot_be_read_is_named(
         assert str(error.value).startswith(f"--flagfile{sentence}")
 
 
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("--labled=3", "--labled: there is no such flag; did you mean --labeled?"),
+        ("--seed=three", "--seed=three: must be a whole number."),
+        ("--noaugment_flop", "--noaugment_flop: there is no such flag; did you mean --noaugment_"),
+    ],
+)
+def test_a_wrong_line_of_a_file_names_the_file(tmp_path: Path, line: str, sentence: str) -> None:
+    (tmp_path / "my flags").write_text(f"--steps=9\n{line}\n")
+    given = f"--flagfile={tmp_path / 'my flags'}"
+    for words, start in (([given], f"{given}: {sentence}"), ([given, line], sentence)):
+        with pytest.raises(UserError) as error:
+            parse(*words)
+        assert str(error.value).startswith(start)
+
+
 def test_a_switch_is_named_as_it_is_typed() -> None:
     with pytest.raises(UserError, match="--augment_fakes=true: --method=supervised"):
         parse("--method=supervised", "--augment_fakes")

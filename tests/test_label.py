@@ -132,7 +132,8 @@ def test_bad_input_ends_with_one_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         for flags, words in (
-            ([], "--dataset: is missing"),
+            ([], "--dataset: is missing; give the folder of images: folder:PATH."),
+            ([dataset, f"--run_dir={tmp_path}"], f"--run_dir={tmp_path}: holds no run"),
             (["--dataset=mnist"], "is not a folder of images"),
             ([dataset, f"--suggestions={tmp_path}/x.csv"], "there is no such file"),
             ([dataset, f"--port={port}"], f"--port={port}: cannot be used"),

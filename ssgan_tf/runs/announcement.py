@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ssgan_tf.data.label_split import LabelSplit
 
 FEW_STEPS = 500  # fewer teach little; reported for few images, where the run is counted in epochs
+FEW_TEST_IMAGES = 100
 MANY_CLASSES = 20  # more have their recall in the report alone
 
 
@@ -48,6 +49,7 @@ def header(
         f"{len(split.labeled):,} of them labeled{validation}, {len(dataset.test):,} test images",
         *(f"          {line}" for line in dataset.report),
         *(f"          note: {note}" for note in split.notes),
+        *_few_test_images(config, len(dataset.test)),
         f"Training: {config.method}, preset {config.preset}, {total_steps:,} steps of batch "
         f"{config.batch_size} ({total_steps / steps_per_epoch:.1f} epochs)",
         f"          learning rate {config.learning_rate}, {schedule.in_words(config)}",
@@ -63,6 +65,17 @@ def header(
         lines.append(f"          {few}")
     lines.append(f"Run:      {run_dir.directory_of(config)}")
     return "\n".join(lines)
+
+
+def _few_test_images(config: Config, images: int) -> list[str]:
+    """Says of a folder's test images, where they are few, how little an accuracy on them tells."""
+    if not is_folder(config.dataset) or images >= FEW_TEST_IMAGES:
+        return []
+    off = 100 * 1.96 * math.sqrt(0.25 / images)  # the normal interval at 50%, its widest
+    return [
+        f"          note: {images} test images are few: chance alone makes up to {off:.0f} points; "
+        "more of them help",
+    ]
 
 
 def reasons(

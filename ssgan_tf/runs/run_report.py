@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ssgan_tf.config import Config, UserError
+from ssgan_tf.config import Config, UserError, is_folder
 from ssgan_tf.data import label_split
 from ssgan_tf.runs import finished_run
-from ssgan_tf.runs.results import read_metrics, read_results, same_test_images
+from ssgan_tf.runs.results import Results, read_metrics, read_results, same_test_images
 from ssgan_tf.system.files import written_aside
 
 if TYPE_CHECKING:
@@ -66,6 +66,16 @@ def _samples(directory: Path) -> dict[int, bytes]:
     }
 
 
+def _same_ones(results: Results, other: Results) -> str:
+    """How runs of a folder, between which labels were given, get the same test images."""
+    if not is_folder(results["dataset"]) or results["dataset"] != other["dataset"]:
+        return ""
+    return (
+        " Without test/, new labels can make other images test images: make a folder test/ with "
+        "a folder for each class, and train both runs again."
+    )
+
+
 def report_run(directory: Path, compare: Sequence[Path] = (), data_dir: str = "") -> Path:
     """Writes the report of a finished run again, with other runs beside it if there are any.
 
@@ -90,6 +100,7 @@ def report_run(directory: Path, compare: Sequence[Path] = (), data_dir: str = ""
                 f"--compare={path}: has other test images ({other['dataset']}, "
                 f"{other['test_images']:,}) than this run ({results['dataset']}, "
                 f"{results['test_images']:,}); accuracies on them do not compare."
+                + _same_ones(results, other)
             )
     config, dataset, split, state = finished_run.load(directory, data_dir=data_dir)
     from ssgan_tf.inference.evaluation import Evaluator

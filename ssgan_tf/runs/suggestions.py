@@ -132,7 +132,7 @@ def write(directory: Path, pool: Pool, found: Found, run_dir: str) -> Written:
     Raises:
         UserError: if the directory cannot be written to.
     """
-    command = _next_command(directory, pool, found)
+    command = _next_command(directory, pool, found, run_dir)
     text = contact_sheet.render(
         f"Which images to label: {pool.config.dataset}",
         f"{len(found.suggestions):,} images, strategy {found.strategy}"
@@ -174,17 +174,18 @@ def write(directory: Path, pool: Pool, found: Found, run_dir: str) -> Written:
     )
 
 
-def _next_command(directory: Path, pool: Pool, found: Found) -> list[str]:
+def _next_command(directory: Path, pool: Pool, found: Found, run_dir: str) -> list[str]:
     """For a folder, to label the images; images of TFDS have their labels already."""
     if pool.root is None:
         labels, count = str(directory / LABELS), int(pool.labeled.sum()) + len(found.suggestions)
         return dataclasses.replace(
             pool.config, labels_from=labels, labeled=count, run_dir=""
         ).command()
-    return [
-        *("python", "-m", "ssgan_tf.label", f"--suggestions={directory / TABLE}"),
-        f"--dataset={pool.config.dataset}",
-    ]
+    command = ["python", "-m", "ssgan_tf.label", f"--suggestions={directory / TABLE}"]
+    command.append(f"--dataset={pool.config.dataset}")
+    if run_dir and expand_user(run_dir) != directory:
+        command.append(f"--run_dir={run_dir}")
+    return command
 
 
 def _predicted(pool: Pool, index: int) -> tuple[str, str]:

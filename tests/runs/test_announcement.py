@@ -208,3 +208,13 @@ def test_the_header_has_the_command_to_give_back_and_the_counts() -> None:
     assert "150 steps of batch 16 (25.0 epochs)" in text
     assert "150 steps are few" in text
     assert shlex.quote(str(run_dir.directory_of(config))) in text
+    assert "test images are few" not in text  # nobody can add some to a data set of TFDS
+
+
+def test_few_test_images_of_a_folder_are_noted() -> None:
+    config = Config(dataset="folder:pets")
+    note = announcement._few_test_images(config, 25)[0]
+    assert note.endswith(
+        "note: 25 test images are few: chance alone makes up to 20 points; more of them help"
+    )  # 1.96 sqrt(0.25 / 25) = 0.196
+    assert announcement._few_test_images(config, 100) == []

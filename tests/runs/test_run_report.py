@@ -29,7 +29,14 @@ def test_a_run_on_as_many_other_test_images_is_not_compared(copy: Path, tmp_path
     other = Path(shutil.copytree(copy, tmp_path / "other"))
     results = json.loads((other / "results.json").read_text()) | {"test_ids_digest": "ab" * 32}
     (other / "results.json").write_text(json.dumps(results))
-    with pytest.raises(UserError, match="has other test images"):
+    with pytest.raises(UserError, match=r"has other test images .* do not compare[.]$"):
+        report_run(copy, [other])
+    for path in (copy, other):  # two rounds of labeling
+        results = json.loads((path / "results.json").read_text()) | {"dataset": "folder:pets"}
+        (path / "results.json").write_text(json.dumps(results))
+    with pytest.raises(
+        UserError, match=r"do not compare[.] Without test/, .*: make a folder test/"
+    ):
         report_run(copy, [other])
 
 

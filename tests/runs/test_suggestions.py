@@ -47,16 +47,23 @@ def test_after_labeling_the_run_is_trained_again_with_its_flags_in_a_new_directo
     assert words[:3] == ["python", "-m", "ssgan_tf.train"]
     again = parse_config(words[2:], "", "")
     assert again == Config(dataset=f"folder:{tmp_path}", **flags)  # what was chosen is not given
-    assert label._train_command(f"folder:{tmp_path}", str(run / "suggestions.csv")) == found.train
-    assert label._train_command(f"folder:{tmp_path}", "") == ""
-    assert shlex.split(found.command)[2] == "ssgan_tf.label"
+    folder, table = f"folder:{tmp_path}", str(run / "suggestions.csv")
+    assert label._train_command(folder, table, "") == found.train
+    assert label._train_command(folder, "", "") == ""
+    words = shlex.split(found.command)
+    assert words[2] == "ssgan_tf.label"
+    assert words[-1] == f"--run_dir={run}"  # the table is in another directory, that of no run
+    assert (
+        label._train_command(folder, str(tmp_path / "o/suggestions.csv"), str(run)) == found.train
+    )
     monkeypatch.setattr(suggest, "suggest_images", lambda **_: found)
     suggest.main(["suggest", "--run_dir=runs/first"])
     assert capsys.readouterr().out.endswith(f"Next:     {found.command}\nThen:     {found.train}\n")
 
 
 def test_without_a_run_there_is_no_command_of_it(tmp_path: Path) -> None:
-    assert written(tmp_path, "").train == ""
+    found = written(tmp_path, "")
+    assert found.train == "" and "--run_dir" not in found.command
 
 
 def test_label_reads_what_is_written(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ class _Reading:
 
     def layout(self) -> Layout:
         """Reads the folder."""
-        self._notes += ask_about(self._folders, self._files, self._flag)
+        self._notes += ask_about(self._root, self._folders, self._files, self._flag)
         for name in self._folders:
             part = PARTS.get(name)
             if part == "unlabeled":

@@ -2,8 +2,10 @@
 
 import difflib
 import functools
+import os
 import re
 import unicodedata
+from pathlib import Path
 
 from ssgan_tf.config import UserError
 
@@ -67,21 +69,22 @@ def meant_table(name: str) -> bool:
     return name != TABLE and name.casefold() in _TABLES
 
 
-def ask_about(folders: list[str], files: list[str], flag: str) -> list[str]:
+def ask_about(root: Path, folders: list[str], files: list[str], flag: str) -> list[str]:
     """Asks about names directly in a data set's folder that are almost one with a meaning.
 
     Args:
+        root: the folder.
         folders: names of the folders in it.
         files: names of its files.
         flag: with which errors begin.
 
     Returns:
-        Questions on names that change nothing.
+        Questions on names that change nothing; and whether the folder above was meant.
 
     Raises:
         UserError: at the first name that would change what is trained on, or tested.
     """
-    notes = []
+    notes = _parts_beside(root)
     there = {PARTS[name] for name in folders if name in PARTS}
     for name in folders:
         meant = None if name in PARTS or name[0] == "_" else meant_part(name)
@@ -106,6 +109,19 @@ def ask_about(folders: list[str], files: list[str], flag: str) -> list[str]:
                 "it to something else."
             )
     return notes
+
+
+def _parts_beside(root: Path) -> list[str]:
+    """A note where the folder is itself a part, such as my_images/train/, with others beside it."""
+    beside = [
+        f"{name}/"
+        for name, part in PARTS.items()
+        if root.name in PARTS and part != PARTS[root.name] and os.path.isdir(root.parent / name)
+    ]
+    if not beside:
+        return []
+    parent = shown(str(root.parent))
+    return [f"not used, as it is beside this folder: {', '.join(beside)}; or is it folder:{parent}"]
 
 
 def shown(name: str) -> str:

@@ -121,6 +121,16 @@ def test_near_misses_are_asked_about(tmp_path: Path, name: str, start: str) -> N
     assert f"not used: _{name}/" in notes(tmp_path)
 
 
+def test_one_part_given_as_the_folder_is_noted(tmp_path: Path) -> None:
+    root = tmp_path / "my images"
+    fill(root, *TWO, "unlabeled/1.png", "test/cat/1.png")
+    note = f"not used, as it is beside this folder: unlabeled/, test/; or is it folder:{root}"
+    assert read_layout(root / "train", FLAG).notes == [note]
+    assert read_layout(root, FLAG).notes == []
+    (root / "train").rename(root / "pets")  # not the name of a part
+    assert read_layout(root / "pets", FLAG).notes == []
+
+
 def test_other_near_misses(tmp_path: Path) -> None:
     fill(tmp_path, *TWO, "test/cat/1.png", "tests/1.png")
     assert "tests/: is it meant as test/?" in notes(tmp_path)  # but nothing depends on it
