@@ -22,7 +22,6 @@ OFF = {
     "augment_fakes": False,
     "consistency_share_power": 0.0,
     "distribution_alignment": False,
-    "alignment_tolerance": 1.0,
     "discriminator": "article",
 }
 FOLDER_ROOT = "experiments/runs/folders"  # seen from the root of the repository

@@ -256,13 +256,6 @@ class Config:
         "Correct what the averaged classifier says of unlabeled images, so that on average it "
         "gives each class its share of the labels.",
     )
-    alignment_tolerance: float = _field(
-        1.0,
-        "Losses",
-        "With --distribution_alignment: a class that is up to this many times as frequent or rare "
-        "as in the labels is not corrected, others back to there; 1: all are.",
-        minimum=1,
-    )
 
     epochs: int = _field(
         25,
@@ -449,7 +442,7 @@ class Config:
             raise UserError("--learning_rate=0: nothing would be learned; the article has 0.0003.")
         if self.method == "supervised":
             for name in SEMI_SUPERVISED_ONLY:
-                if (value := getattr(self, name)) != _default(name):
+                if value := getattr(self, name):
                     raise UserError(
                         f"--{name}={written(value)}: --method=supervised trains on labeled images "
                         "alone and has no use for it; leave it out."
@@ -473,11 +466,6 @@ class Config:
             raise UserError(
                 "--distribution_alignment: corrects what the consistency term teaches, so give "
                 "--consistency_weight as well, such as 3."
-            )
-        if self.alignment_tolerance != 1 and not self.distribution_alignment:
-            raise UserError(
-                f"--alignment_tolerance={self.alignment_tolerance}: nothing is corrected without "
-                "--distribution_alignment; give both, or none."
             )
         if self.consistency_share_power and not self.consistency_weight:
             raise UserError(
@@ -604,8 +592,6 @@ def starting_values(given: dict[str, Any]) -> dict[str, Any]:
         values["augment_fakes"] = False  # there are none
     if given.get("consistency_weight") == 0:
         values |= {"distribution_alignment": False, "consistency_share_power": 0.0}
-    if not given.get("distribution_alignment", values["distribution_alignment"]):
-        values["alignment_tolerance"] = 1.0  # there is nothing to correct
     if given.get("deterministic"):  # the same numbers on a machine that is fast at others
         values["precision"] = "float32"
     if given.get("method") == "supervised":  # the control has the rest of the preset

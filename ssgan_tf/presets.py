@@ -8,7 +8,6 @@ SEMI_SUPERVISED_ONLY = (
     "consistency_weight",
     "consistency_share_power",
     "distribution_alignment",
-    "alignment_tolerance",
     "augment_fakes",
 )
 # What makes the control of `article` stronger (docs/results.md).

@@ -200,12 +200,6 @@ def test_a_given_value_beats_the_preset() -> None:
         ),
         ({"distribution_alignment": True}, ["--distribution_alignment", "--consistency_weight"]),
         ({"consistency_share_power": 2.0}, ["--consistency_share_power=2.0", "--consistency_we"]),
-        ({"alignment_tolerance": 3.0}, ["--alignment_tolerance=3.0", "--distribution_alignment"]),
-        ({"alignment_tolerance": 0.5}, ["--alignment_tolerance=0.5", "at least 1"]),
-        (
-            {"preset": "pooled", "method": "supervised", "alignment_tolerance": 3.0},
-            ["--alignment_tolerance=3.0", "--method=supervised"],
-        ),
         (
             {"preset": "notebook", "discriminator": "pooled"},
             ["--conv7_input=conv5", "--discriminator=article", "--conv7_input=conv6"],
@@ -306,9 +300,6 @@ def test_a_folder_without_pseudo_labels_has_nothing_to_align_or_weaken() -> None
     assert without.changes() == {"dataset": "folder:photos", "consistency_weight": 0.0}
     alone = dataclasses.replace(without, unsupervised_weight=0.0, augment_fakes=False)
     assert parse_config(alone.command()[2:], "", "") == alone
-    unaligned = Config(**folder, distribution_alignment=False)
-    assert unaligned.alignment_tolerance == 1
-    assert unaligned.changes() == {"dataset": "folder:photos", "distribution_alignment": False}
 
 
 def test_only_a_folders_own_recipe_has_other_layers() -> None:

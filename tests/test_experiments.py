@@ -115,10 +115,6 @@ def test_a_flag_that_is_younger_than_a_result_counts_where_it_is_on() -> None:
         assert other.recipe != TUNED.recipe
         off = dataclasses.replace(other, flags=f"{TUNED.flags} {flag.split('=')[0]}=0")
         assert off.recipe == TUNED.recipe
-    aligned = dataclasses.replace(TUNED, flags=f"{TUNED.flags} --distribution_alignment")
-    for tolerance, same in (("1", True), ("3", False)):
-        flags = f"{aligned.flags} --alignment_tolerance={tolerance}"
-        assert (dataclasses.replace(aligned, flags=flags).recipe == aligned.recipe) == same
 
 
 def test_the_start_of_batch_norm_counts_where_it_can_change_the_result() -> None:

@@ -9,8 +9,6 @@ has the logit 0, so the softmax over [l, 0] gives
     p(real) = sum_k exp(l_k) / (sum_k exp(l_k) + 1) = sigmoid(logsumexp(l)).
 """
 
-import math
-
 import tensorflow as tf
 
 
@@ -108,35 +106,25 @@ def consistency_loss(
 
 
 def aligned_logits(
-    teacher_logits: tf.Tensor,
-    class_prior: tf.Tensor,
-    class_mean: tf.Tensor,
-    tolerance: float = 1.0,
+    teacher_logits: tf.Tensor, class_prior: tf.Tensor, class_mean: tf.Tensor
 ) -> tf.Tensor:
     """Distribution alignment (Berthelot et al. 2020, "ReMixMatch", section 3.1):
 
         softmax(aligned)_k = q_k / sum_j q_j,  q_k = softmax(t)_k * prior_k / mean_k
 
     Classes that the teacher finds too often become less likely, those that it has lost more likely,
-    so that none is swallowed by another. The tolerance is our own: the labels of a folder are often
-    equally many of each class, and its images are not. It moves prior_k / mean_k towards 1 by this
-    factor, and no further.
+    so that none is swallowed by another.
 
     Args:
         teacher_logits: (B, K) float, t.
         class_prior: (K,) float, > 0, sums to 1: the classes' shares of the labels.
         class_mean: (K,) float: softmax(t) on average over the last batches.
-        tolerance: >= 1, how many times as frequent or rare as in the labels a class may be without
-            any correction; 1 is as published.
 
     Returns:
         (B, K) float: logits.
     """
     # A class that has vanished from the mean gets a limited correction.
-    correction = tf.math.log(class_prior) - tf.math.log(tf.maximum(class_mean, 1e-6))  # (K,)
-    if tolerance > 1:
-        correction -= tf.clip_by_value(correction, -math.log(tolerance), math.log(tolerance))
-    return teacher_logits + correction
+    return teacher_logits + tf.math.log(class_prior) - tf.math.log(tf.maximum(class_mean, 1e-6))
 
 
 def feature_matching_loss(real_features: tf.Tensor, fake_features: tf.Tensor) -> tf.Tensor:

@@ -253,8 +253,7 @@ class Trainer:
         if (mean := self.state.class_mean) is not None:
             found = tf.reduce_mean(tf.nn.softmax(t), axis=0)  # (K,)
             mean.assign_sub((1.0 - MEAN_DECAY) * (mean - found))
-            tolerance = self.config.alignment_tolerance
-            t = losses.aligned_logits(t, self.state.class_prior, mean, tolerance)
+            t = losses.aligned_logits(t, self.state.class_prior, mean)
         return losses.consistency_loss(
             real.class_logits,
             t,
