@@ -17,17 +17,21 @@ if TYPE_CHECKING:
 # TensorFlow is imported inside the functions: `worker` needs none.
 
 
+_started: list[bool] = []  # holds one item once TensorFlow has started, which is when it talks
+
+
 @contextlib.contextmanager
 def quiet_start() -> Iterator[None]:
     """Keeps the native start-up messages of TensorFlow off the screen.
 
     It prints a dozen lines about libraries before any Python setting can stop it. To read them, and
-    find out why a GPU is not found, set TF_CPP_MIN_LOG_LEVEL=0.
+    find out why a GPU is not found, set TF_CPP_MIN_LOG_LEVEL=0. Other levels stop only some.
     """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if level == "0" or _started:
         yield
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    _started.append(True)
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

@@ -2,6 +2,8 @@
 
 import concurrent.futures
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,6 +27,27 @@ def hidden_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         tf.config, "list_physical_devices", lambda kind=None: [physical] if kind == "GPU" else []
     )
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind=None: [])
+
+
+@pytest.mark.parametrize(("level", "quiet"), [(None, True), ("3", True), ("0", False)])
+def test_tensorflow_starts_without_a_word_unless_level_0_asks_for_them(
+    level: str | None, quiet: bool
+) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    code = (
+        "import sys; from ssgan_tf.system.device import quiet_start\n"
+        "with quiet_start(): import tensorflow as tf; tf.constant(0)\n"
+        "with quiet_start(): print('later', file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment | ({"TF_CPP_MIN_LOG_LEVEL": level} if level else {}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stderr == "later\n") == quiet
+    assert done.stderr.endswith("later\n")
 
 
 def test_a_hidden_gpu_is_none(hidden_gpu: None) -> None:
