@@ -29,11 +29,10 @@ def hidden_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind=None: [])
 
 
-@pytest.mark.parametrize(("level", "quiet"), [(None, True), ("3", True), ("0", False)])
+@pytest.mark.parametrize(("level", "quiet"), [("3", True), ("0", False)])
 def test_tensorflow_starts_without_a_word_unless_level_0_asks_for_them(
-    level: str | None, quiet: bool
+    level: str, quiet: bool
 ) -> None:
-    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
     code = (
         "import sys; from ssgan_tf.system.device import quiet_start\n"
         "with quiet_start(): import tensorflow as tf; tf.constant(0)\n"
@@ -41,7 +40,7 @@ def test_tensorflow_starts_without_a_word_unless_level_0_asks_for_them(
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env=environment | ({"TF_CPP_MIN_LOG_LEVEL": level} if level else {}),
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": level},
         capture_output=True,
         text=True,
         check=True,
