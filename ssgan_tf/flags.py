@@ -60,19 +60,36 @@ def parse_config(argv: Sequence[str], program: str, description: str) -> Config:
 
 
 def _parsed(values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
-    """Sets `values`, and returns what was given beside the flags; errors name a file of flags."""
+    """Sets `values`, and returns what was given beside the flags.
+
+    Raises:
+        UserError: if a flag is unknown or its value is of another type; if it stands in a file of
+            flags, the message begins with that.
+    """
     try:
         return _set(values, argv)
     except UserError as error:
-        files = [word for word in argv[1:] if word.startswith("--flagfile=")]
-        flag = re.split("[=:]", str(error))[0]
-        if len(files) != 1 or any(word.startswith(flag) for word in argv[1:]):
+        typed, files = _without_files(argv)
+        if not files or str(error).startswith("--flagfile"):
             raise
-        raise UserError(f"{files[0]}: {error}") from error
+        _set(values, typed)  # what was typed is reported first
+        raise UserError(f"--flagfile={' or '.join(files)}: {error}") from error
+
+
+def _without_files(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The command line without its files of flags, and their names."""
+    typed, files, words = [], [], iter(argv)
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name in ("--flagfile", "-flagfile"):
+            files.append(value if equals else next(words, ""))
+        else:
+            typed.append(word)
+    return typed, files
 
 
 def _set(values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
-    """As `_parsed`, but for the name of the file."""
+    """As `_parsed`; errors do not name the file."""
     try:
         return values(list(argv))[1:]
     except flags.UnrecognizedFlagError as error:

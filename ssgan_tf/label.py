@@ -8,7 +8,7 @@ Each answer is in the folder's labels.csv, on the disk, before the next image is
 import shlex
 import sys
 
-from ssgan_tf.config import expand_user
+from ssgan_tf.config import UserError, expand_user, is_folder
 from ssgan_tf.flags import Flag, errors_as_sentences, parse_command
 from ssgan_tf.labeling.opening import open_session
 from ssgan_tf.labeling.server import LabelingServer
@@ -26,8 +26,8 @@ FLAGS = (
     Flag(
         "run_dir",
         "",
-        "The run that suggested them; its command is printed at the end. Empty: the directory of "
-        "--suggestions, if it is a run.",
+        "The run whose classifier suggested the images; the end names the command that trains it "
+        "again. Empty: the directory of --suggestions, if it is a run.",
     ),
     Flag(
         "port",
@@ -43,11 +43,13 @@ def _train_command(dataset: str, suggestions: str, run_dir: str) -> str:
     """As the run was trained that suggested the images; empty if none did.
 
     Raises:
-        UserError: if `run_dir` is given and is no run.
+        UserError: if `run_dir` is given and is no run of a folder.
     """
     run = expand_user(run_dir) if run_dir else expand_user(suggestions).parent
     if run_dir:
-        finished_run.read_config(run)
+        of = finished_run.read_config(run).dataset
+        if not is_folder(of):
+            raise UserError(f"--run_dir={run_dir}: is a run of {of}, not of a folder of images.")
     elif not suggestions or not (run / "config.json").exists():
         return ""
     return shlex.join(config_file.command_with_new_labels(run, dataset))

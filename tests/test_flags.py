@@ -102,8 +102,15 @@ def test_flags_are_read_from_a_file_and_a_file_that_cannot_be_read_is_named(
 )
 def test_a_wrong_line_of_a_file_names_the_file(tmp_path: Path, line: str, sentence: str) -> None:
     (tmp_path / "my flags").write_text(f"--steps=9\n{line}\n")
-    given = f"--flagfile={tmp_path / 'my flags'}"
-    for words, start in (([given], f"{given}: {sentence}"), ([given, line], sentence)):
+    (tmp_path / "good").write_text("--epochs=2\n")
+    file, good = str(tmp_path / "my flags"), str(tmp_path / "good")
+    for words, start in (
+        ([f"--flagfile={file}"], f"--flagfile={file}: {sentence}"),
+        (["-flagfile", file, "--seed=3", "--steps_per_call=4"], f"--flagfile={file}: {sentence}"),
+        ([f"--flagfile={good}", f"--flagfile={file}"], f"--flagfile={good} or {file}: {sentence}"),
+        ([f"--flagfile={good}", line[1:]], sentence),  # one dash will do
+        ([line, f"--flagfile={file}"], sentence),
+    ):
         with pytest.raises(UserError) as error:
             parse(*words)
         assert str(error.value).startswith(start)

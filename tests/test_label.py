@@ -14,8 +14,10 @@ import pytest
 from pictures_to_label import pictures, suggest, unlabeled
 
 from ssgan_tf import label
+from ssgan_tf.config import Config
 from ssgan_tf.data.dataset import UNKNOWN
 from ssgan_tf.data.folder.load import load_folder
+from ssgan_tf.runs import config_file
 
 
 def started(*flags: str) -> tuple[subprocess.Popen[str], str]:
@@ -128,12 +130,16 @@ assert not {"tensorflow", "keras", "matplotlib", "scipy", "sklearn"} & {*sys.mod
 
 def test_bad_input_ends_with_one_sentence(tmp_path: Path) -> None:
     unlabeled(tmp_path, 1)
+    run = tmp_path / "run"
+    run.mkdir()
+    config_file.write_config(run, Config(dataset="cifar10"))
     dataset = f"--dataset=folder:{tmp_path}"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         for flags, words in (
             ([], "--dataset: is missing; give the folder of images: folder:PATH."),
             ([dataset, f"--run_dir={tmp_path}"], f"--run_dir={tmp_path}: holds no run"),
+            ([dataset, f"--run_dir={run}"], f"--run_dir={run}: is a run of cifar10, not of a fo"),
             (["--dataset=mnist"], "is not a folder of images"),
             ([dataset, f"--suggestions={tmp_path}/x.csv"], "there is no such file"),
             ([dataset, f"--port={port}"], f"--port={port}: cannot be used"),

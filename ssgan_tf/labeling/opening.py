@@ -42,7 +42,7 @@ def open_session(dataset: str, suggestions: str = "", train: str = "") -> tuple[
     answers = Answers(root, [item.id for item in layout.items], flag)
     labels = answers.read()
     items = {item.id: item for item in layout.items if _may_be_labeled(item, labels)}
-    notes: list[str] = []
+    notes = list(layout.notes)
     if suggestions:
         asked = f"--suggestions={suggestions}"
         known = {item.id for item in layout.items}

@@ -69,12 +69,15 @@ def header(
 
 def _few_test_images(config: Config, images: int) -> list[str]:
     """Says of a folder's test images, where they are few, how little an accuracy on them tells."""
+    from ssgan_tf.inference.evaluation import wilson_interval
+
     if not is_folder(config.dataset) or images >= FEW_TEST_IMAGES:
         return []
-    off = 100 * 1.96 * math.sqrt(0.25 / images)  # the normal interval at 50%, its widest
+    low, high = wilson_interval(images // 2, images)
+    count = "only one test image" if images == 1 else f"only {images} test images"
     return [
-        f"          note: {images} test images are few: chance alone makes up to {off:.0f} points; "
-        "more of them help",
+        f"          note: {count}: by chance, an accuracy can be off by {50 * (high - low):.0f} "
+        "points, a difference by more; put more into test/",
     ]
 
 

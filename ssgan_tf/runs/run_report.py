@@ -66,13 +66,13 @@ def _samples(directory: Path) -> dict[int, bytes]:
     }
 
 
-def _same_ones(results: Results, other: Results) -> str:
-    """How runs of a folder, between which labels were given, get the same test images."""
-    if not is_folder(results["dataset"]) or results["dataset"] != other["dataset"]:
+def _hint(results: Results, other: Results) -> str:
+    """What may be the reason, for runs of a folder."""
+    if not is_folder(results["dataset"]) or not is_folder(other["dataset"]):
         return ""
     return (
-        " Without test/, new labels can make other images test images: make a folder test/ with "
-        "a folder for each class, and train both runs again."
+        " If the folder has no test/, labels that were given between the runs change which images "
+        "are set aside: make a folder test/, and train both again."
     )
 
 
@@ -100,7 +100,7 @@ def report_run(directory: Path, compare: Sequence[Path] = (), data_dir: str = ""
                 f"--compare={path}: has other test images ({other['dataset']}, "
                 f"{other['test_images']:,}) than this run ({results['dataset']}, "
                 f"{results['test_images']:,}); accuracies on them do not compare."
-                + _same_ones(results, other)
+                + _hint(results, other)
             )
     config, dataset, split, state = finished_run.load(directory, data_dir=data_dir)
     from ssgan_tf.inference.evaluation import Evaluator

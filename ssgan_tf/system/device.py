@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # TensorFlow is imported inside the functions: `worker` needs none.
 
 
-_started: list[bool] = []  # holds one item once TensorFlow has started, which is when it talks
+_started: list[bool] = []  # not empty: TensorFlow was started, and its messages are over
 
 
 @contextlib.contextmanager
@@ -25,7 +25,8 @@ def quiet_start() -> Iterator[None]:
     """Keeps the native start-up messages of TensorFlow off the screen.
 
     It prints a dozen lines about libraries before any Python setting can stop it. To read them, and
-    find out why a GPU is not found, set TF_CPP_MIN_LOG_LEVEL=0. Other levels stop only some.
+    find out why a GPU is not found, set TF_CPP_MIN_LOG_LEVEL=0. Other levels would leave
+    some of them, so with those all are hidden until it has started.
     """
     level = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if level == "0" or _started:

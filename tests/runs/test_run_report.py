@@ -34,9 +34,7 @@ def test_a_run_on_as_many_other_test_images_is_not_compared(copy: Path, tmp_path
     for path in (copy, other):  # two rounds of labeling
         results = json.loads((path / "results.json").read_text()) | {"dataset": "folder:pets"}
         (path / "results.json").write_text(json.dumps(results))
-    with pytest.raises(
-        UserError, match=r"do not compare[.] Without test/, .*: make a folder test/"
-    ):
+    with pytest.raises(UserError, match=r"do not compare[.] If the folder has no test/, .* make a"):
         report_run(copy, [other])
 
 

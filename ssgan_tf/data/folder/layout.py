@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from ssgan_tf.config import UserError
 from ssgan_tf.data.folder.labels_csv import Label, read_labels
-from ssgan_tf.data.folder.names import PARTS, TABLE, ask_about, listed, shown, why_no_class
+from ssgan_tf.data.folder.names import PARTS, TABLE, above, ask_about, listed, shown, why_no_class
 from ssgan_tf.data.folder.walk import holds_runs, kind_of, list_folder, natural_key, walk_images
 from ssgan_tf.data.images.decoding import is_image_name
 
@@ -334,11 +334,13 @@ class _Reading:
         raise UserError(
             f"{self._flag}: has no folder train/, no {TABLE}, and {count} class folder; {needs}: "
             f"{self._root}/train/<class name>/ or {self._root}/<class name>/; to label "
-            f"images in the browser, see python -m ssgan_tf.label{self._further_down()}."
+            f"images in the browser, see python -m ssgan_tf.label{self._elsewhere()}."
         )
 
-    def _further_down(self) -> str:
-        """A folder in this folder that looks like a data set, as unpacking an archive makes."""
+    def _elsewhere(self) -> str:
+        """The folder above, or one in this folder, that looks like a data set, as from archives."""
+        if meant := above(self._root):
+            return f"; {meant}"
         for name in self._folders:
             folders, files = self._entries(name)
             if "train" in folders or TABLE in files or (len(folders) > 1 and name not in PARTS):

@@ -4,10 +4,13 @@ import difflib
 import functools
 import os
 import re
+import shlex
 import unicodedata
 from pathlib import Path
 
 from ssgan_tf.config import UserError
+from ssgan_tf.data.folder.walk import list_folder
+from ssgan_tf.data.images.decoding import is_image_name
 
 PARTS = {
     "train": "train",
@@ -84,7 +87,7 @@ def ask_about(root: Path, folders: list[str], files: list[str], flag: str) -> li
     Raises:
         UserError: at the first name that would change what is trained on, or tested.
     """
-    notes = _parts_beside(root)
+    notes = [note for note in [above(root)] if note and "train" not in folders]
     there = {PARTS[name] for name in folders if name in PARTS}
     for name in folders:
         meant = None if name in PARTS or name[0] == "_" else meant_part(name)
@@ -111,17 +114,23 @@ def ask_about(root: Path, folders: list[str], files: list[str], flag: str) -> li
     return notes
 
 
-def _parts_beside(root: Path) -> list[str]:
-    """A note where the folder is itself a part, such as my_images/train/, with others beside it."""
-    beside = [
-        f"{name}/"
-        for name, part in PARTS.items()
-        if root.name in PARTS and part != PARTS[root.name] and os.path.isdir(root.parent / name)
-    ]
+def above(root: Path) -> str:
+    """Names the folder above one that is itself a part, such as my_images/train/; "" for others."""
+    root = Path(os.path.normpath(root))
+    others = [name for name, part in PARTS.items() if part != PARTS.get(root.name, part)]
+    beside = [f"{name}/" for name in others if _has_images(root.parent / name)]
     if not beside:
-        return []
-    parent = shown(str(root.parent))
-    return [f"not used, as it is beside this folder: {', '.join(beside)}; or is it folder:{parent}"]
+        return ""
+    meant = shlex.quote(f"--dataset=folder:{shown(str(root.parent))}")
+    return f"beside this folder, and not used: {', '.join(beside)}; to use them give {meant}"
+
+
+def _has_images(folder: Path) -> bool:
+    """Whether it may have some: there are images or folders directly in it."""
+    try:
+        return any(entry.is_dir() or is_image_name(entry.name) for entry in list_folder(folder))
+    except OSError:
+        return False
 
 
 def shown(name: str) -> str:

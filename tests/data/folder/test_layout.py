@@ -124,11 +124,23 @@ def test_near_misses_are_asked_about(tmp_path: Path, name: str, start: str) -> N
 def test_one_part_given_as_the_folder_is_noted(tmp_path: Path) -> None:
     root = tmp_path / "my images"
     fill(root, *TWO, "unlabeled/1.png", "test/cat/1.png")
-    note = f"not used, as it is beside this folder: unlabeled/, test/; or is it folder:{root}"
-    assert read_layout(root / "train", FLAG).notes == [note]
-    assert read_layout(root, FLAG).notes == []
+    note = "beside this folder, and not used: unlabeled/, test/; to use them give "
+    note += f"'--dataset=folder:{root}'"
+    assert notes(root / "train") == note
+    assert notes(root / "test" / ".." / "train") == note
+    assert note.replace("unlabeled/, test", "train/, test") in message(root / "unlabeled")
+    assert notes(root) == ""
+    (root / "test/cat/1.png").unlink()
+    (root / "test/cat").rmdir()
+    assert "used: unlabeled/; to use" in notes(root / "train")  # test/ has nothing of use
     (root / "train").rename(root / "pets")  # not the name of a part
-    assert read_layout(root / "pets", FLAG).notes == []
+    assert notes(root / "pets") == ""
+
+
+def test_a_whole_data_set_with_the_name_of_a_part_is_one(tmp_path: Path) -> None:
+    fill(tmp_path / "train", *TWO, "test/cat/1.png")
+    fill(tmp_path, "test/cat/1.png")
+    assert notes(tmp_path / "train") == ""
 
 
 def test_other_near_misses(tmp_path: Path) -> None:
