@@ -109,7 +109,7 @@ def reasons(
             why = "for photos; the class names look like digits or letters: if so, give false"
         found.append(f"--augment_flip=true: {why}")
     if is_folder(asked.dataset) and asked.distribution_alignment:
-        why = "for classes as frequent in all images as in the labels; else give false"
+        why = "for classes as frequent in all images as in the labels; else try false"
         found.append(f"--distribution_alignment=true: {why}")
     if not found:
         return []
