@@ -411,7 +411,7 @@ FOLDER_RUNS = [
         ),
     )
 ] + [
-    # What docs/own-images.md advises for equally many labels of unequally frequent classes.
+    # What docs/own-images.md says to try for equally many labels of unequally frequent classes.
     Run(
         "folder-clothes-2400-not-aligned",
         "clothes-2400",

@@ -117,7 +117,9 @@ def ask_about(root: Path, folders: list[str], files: list[str], flag: str) -> li
 def above(root: Path) -> str:
     """Names the folder above one that is itself a part, such as my_images/train/; "" for others."""
     root = Path(os.path.normpath(root))
-    others = [name for name, part in PARTS.items() if part != PARTS.get(root.name, part)]
+    if root.name not in PARTS:
+        return ""
+    others = [name for name, part in PARTS.items() if part != PARTS[root.name]]
     beside = [f"{name}/" for name in others if _has_images(root.parent / name)]
     if not beside:
         return ""
