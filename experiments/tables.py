@@ -346,7 +346,15 @@ def replace_block(path: Path, marker: str, text: str) -> None:
 
 def _read(path: Path) -> list[Row]:
     with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+        reader = csv.DictReader(file, strict=True)
+        rows = [(reader.line_num, row) for row in reader]
+    for line, row in rows:
+        if None in row or None in row.values():
+            sys.exit(
+                f"{path}, line {line}: not {len(reader.fieldnames or ())} cells, as in the first "
+                'line; put "..." around a cell with a comma.'
+            )
+    return [row for _, row in rows]
 
 
 def main() -> None:

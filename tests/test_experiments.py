@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import multiprocessing
+import re
 import shutil
 import subprocess
 import sys
@@ -647,7 +648,17 @@ def test_results_of_chains_are_put_beside_those_that_are_there(
 def test_what_was_dropped_is_kept_with_the_commit_that_measured_it() -> None:
     for row in csv.DictReader((EXPERIMENTS / "dropped.csv").open(newline="")):
         assert row["what"] and bool(row["difference"]) == bool(row["commit"]) == bool(row["seeds"])
+        assert re.fullmatch("|[0-9a-f]{7}", row["commit"]) and row["flag"][:2] in ("", "--")
     assert "conv1 with stride 1" in tables.dropped_table(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("cells", ["conv1, stride 1,--conv1_stride=1", "conv1"])
+def test_a_row_of_too_many_or_too_few_cells_is_reported_with_its_line(
+    tmp_path: Path, cells: str
+) -> None:
+    (tmp_path / "dropped.csv").write_text(f"what,flag\nentropy,--entropy_weight=0.1\n{cells}\n")
+    with pytest.raises(SystemExit, match=r"dropped\.csv, line 3: not 2 cells"):
+        tables.dropped_table(tmp_path)
 
 
 def test_curves_are_a_plain_table() -> None:
