@@ -6,7 +6,7 @@ import difflib
 import re
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +46,14 @@ def parse_config(argv: Sequence[str], program: str, description: str) -> Config:
     if _asks_for_help(argv):
         print(help_text(_called_as(argv, program), description))
         sys.exit(0)
+    return _naming_files(argv, _config)
+
+
+def _config(argv: Sequence[str]) -> Config:
     values = flags.FlagValues()
     for field in dataclasses.fields(Config):
         _define(field, values)
-    rest = _parsed(values, argv)
+    rest = _set(values, argv)
     if rest:
         raise UserError(_no_flag(rest[0], "--labeled=1000"))
     given: dict[str, Any] = {name: values[name].value for name in values if values[name].present}
@@ -59,20 +63,19 @@ def parse_config(argv: Sequence[str], program: str, description: str) -> Config:
     return Config(**given)
 
 
-def _parsed(values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
-    """Sets `values`, and returns what was given beside the flags.
-
-    Raises:
-        UserError: if a flag is unknown or its value is of another type; if it stands in a file of
-            flags, the message begins with that.
-    """
+def _naming_files(argv: Sequence[str], parse: Callable[[Sequence[str]], Any]) -> Any:
+    """What `parse` makes of the command line; its `UserError` names the file that it comes from."""
     try:
-        return _set(values, argv)
+        return parse(argv)
     except UserError as error:
         typed, files = _without_files(argv)
         if not files or str(error).startswith("--flagfile"):
             raise
-        _set(values, typed)  # what was typed is reported first
+        try:
+            parse(typed)
+        except UserError as of_typed:
+            if str(of_typed) == str(error):
+                raise
         raise UserError(f"--flagfile={' or '.join(files)}: {error}") from error
 
 
@@ -89,7 +92,7 @@ def _without_files(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _set(values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
-    """As `_parsed`; errors do not name the file."""
+    """Sets `values`, and returns what was given beside the flags; raises `UserError`."""
     try:
         return values(list(argv))[1:]
     except flags.UnrecognizedFlagError as error:
@@ -228,18 +231,22 @@ def parse_command(
         program = _called_as(argv, program)
         print(_command_help(program, description, command_flags, positional))
         sys.exit(0)
-    values = flags.FlagValues()
-    for flag in command_flags:
-        define = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer}.get(
-            type(flag.default), flags.DEFINE_string
-        )
-        define(flag.name, flag.default, flag.meaning, flag_values=values)
-    rest = _parsed(values, argv)
-    if rest and not positional:
-        raise UserError(_no_flag(rest[0], _usage(command_flags[0])))
-    for flag in command_flags:
-        _check(flag, values[flag.name].value)
-    return values, rest
+
+    def parse(words: Sequence[str]) -> tuple[Any, list[str]]:
+        values = flags.FlagValues()
+        for flag in command_flags:
+            define = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer}.get(
+                type(flag.default), flags.DEFINE_string
+            )
+            define(flag.name, flag.default, flag.meaning, flag_values=values)
+        rest = _set(values, words)
+        if rest and not positional:
+            raise UserError(_no_flag(rest[0], _usage(command_flags[0])))
+        for flag in command_flags:
+            _check(flag, values[flag.name].value)
+        return values, rest
+
+    return _naming_files(argv, parse)
 
 
 def _check(flag: Flag, value: Any) -> None:

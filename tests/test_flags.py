@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from ssgan_tf.config import Config, UserError
-from ssgan_tf.flags import RUN_FLAGS, errors_as_sentences, help_text, parse_command, parse_config
+from ssgan_tf.flags import (
+    RUN_FLAGS,
+    Flag,
+    errors_as_sentences,
+    help_text,
+    parse_command,
+    parse_config,
+)
 from ssgan_tf.runs.interruption import Interrupted
 
 
@@ -98,6 +105,7 @@ def test_flags_are_read_from_a_file_and_a_file_that_cannot_be_read_is_named(
         ("--labled=3", "--labled: there is no such flag; did you mean --labeled?"),
         ("--seed=three", "--seed=three: must be a whole number."),
         ("--noaugment_flop", "--noaugment_flop: there is no such flag; did you mean --noaugment_"),
+        ("--batch_size=-5", "--batch_size=-5: "),
     ],
 )
 def test_a_wrong_line_of_a_file_names_the_file(tmp_path: Path, line: str, sentence: str) -> None:
@@ -114,6 +122,19 @@ def test_a_wrong_line_of_a_file_names_the_file(tmp_path: Path, line: str, senten
         with pytest.raises(UserError) as error:
             parse(*words)
         assert str(error.value).startswith(start)
+
+
+def test_a_wrong_line_of_a_file_names_the_file_in_small_commands_too(tmp_path: Path) -> None:
+    (tmp_path / "flags").write_text("--count=-5\n")
+    command_flags = (Flag("run_dir", None, "The run."), Flag("count", 1, "", minimum=1))
+    file = f"--flagfile={tmp_path / 'flags'}"
+    for words, start in (
+        ([file, "--run_dir=a"], f"{file}: --count=-5: must be at least 1."),
+        ([file], "--run_dir: is missing; give the run."),
+    ):
+        with pytest.raises(UserError) as error:
+            parse_command(["program", *words], "program", "", command_flags)
+        assert str(error.value) == start
 
 
 def test_a_switch_is_named_as_it_is_typed() -> None:
