@@ -6,7 +6,6 @@ A run has its `saved_model/` already; this makes another, of any checkpoint, in 
 `--calibrate` its probabilities are calibrated on the run's validation images.
 """
 
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -19,6 +18,7 @@ from ssgan_tf.data import labels_json
 from ssgan_tf.flags import RUN_FLAGS, Flag, errors_as_sentences, parse_command
 from ssgan_tf.runs import finished_run
 from ssgan_tf.system import errors, streams
+from ssgan_tf.system.files import check_place, output_named
 
 if TYPE_CHECKING:
     from ssgan_tf.inference.calibration import Calibration
@@ -70,15 +70,15 @@ def export_run(
     classifier, generator = state.classifier, state.generator
     temperature = found.temperature if found else 1.0
     # Written aside and then renamed: whatever is at `output` is whole.
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".export-") as aside:
+    flag = f"--output={output}"
+    with output_named(flag):
+        output.parent.mkdir(parents=True, exist_ok=True)
+    with output_named(flag), tempfile.TemporaryDirectory("", ".export-", output.parent) as aside:
         made = Path(aside) / "saved_model"
         try:
             saved_model.save(made, classifier, generator, class_names, temperature, config.fit)
         except tf.errors.OpError as error:
-            raise UserError(
-                f"--output={output}: cannot be written ({errors.cause(error)})."
-            ) from error
+            raise UserError(f"{flag}: cannot be written ({errors.cause(error)}).") from error
         if form != "saved_model":
             original, made = made, Path(aside) / form
             images = convert.images_to_check(config.image_size, state.channels, generator)
@@ -91,9 +91,7 @@ def _check_output(output: Path) -> None:
     """Raises `UserError`, before the seconds that follow, where it cannot be written."""
     if output.exists():
         raise UserError(f"--output={output}: is there already; give a new directory.")
-    parent = next(path for path in output.absolute().parents if path.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise UserError(f"--output={output}: cannot be made, since {parent} cannot be written to.")
+    check_place(f"--output={output}", output)
 
 
 def _check_validation(labels: Path) -> None:

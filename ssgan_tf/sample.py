@@ -6,9 +6,7 @@ With `--output=FOLDER/` each image is a file of its own. With `--interpolate` ea
 leads from one point z to another, where the next row starts.
 """
 
-import contextlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from ssgan_tf.config import UserError, expand_user
 from ssgan_tf.flags import RUN_FLAGS, Flag, errors_as_sentences, parse_command
 from ssgan_tf.runs import finished_run
 from ssgan_tf.system import streams
+from ssgan_tf.system.files import check_place, output_named
 
 ROW = 8  # images side by side
 
@@ -108,17 +107,7 @@ def _check_output(output: Path, grid: bool, slash: bool) -> None:
         raise UserError(f"--output={output}: is a file; give a folder, or a .png file.")
     if output.exists() and (grid or any(output.iterdir())):
         raise UserError(f"--output={output}: is there already; give another name.")
-    place = next(path for path in output.absolute().parents if path.exists())
-    if not place.is_dir():
-        raise UserError(f"--output={output}: {place} is a file, not a folder; give another name.")
-
-
-@contextlib.contextmanager
-def _output_named(output: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"--output={output}: cannot be written ({error.strerror}).") from error
+    check_place(f"--output={output}", output)
 
 
 FLAGS = (
@@ -140,7 +129,7 @@ def main(argv: list[str] | None = None) -> None:
         values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
         output = expand_user(values.output)
         grid = output.suffix.lower() == ".png"
-        with _output_named(output):  # a name that is too long is an error already
+        with output_named(f"--output={output}"):  # a name that is too long is an error already
             _check_output(output, grid, values.output.endswith("/"))
         images = sample_run(
             expand_user(values.run_dir),
@@ -150,7 +139,7 @@ def main(argv: list[str] | None = None) -> None:
             values.checkpoint,
             values.data_dir,
         )
-        with _output_named(output):
+        with output_named(f"--output={output}"):
             write_images(images, output, grid)
     print(f"{len(images):,} images: {output}")
 

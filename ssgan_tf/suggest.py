@@ -18,6 +18,7 @@ from ssgan_tf.flags import RUN_FLAGS, Flag, errors_as_sentences, parse_command
 from ssgan_tf.inference.suggestion import STRATEGIES
 from ssgan_tf.runs import finished_run, pool, suggestions
 from ssgan_tf.system import streams
+from ssgan_tf.system.files import check_place
 
 _, CHECKPOINT, DATA_DIR = RUN_FLAGS
 FLAGS = (
@@ -85,7 +86,7 @@ def suggest_images(
     output = _output(run_dir, dataset, output_dir)
     if run_dir:
         finished_run.read_config(expand_user(run_dir))
-    suggestions.check_output(output)
+    check_place(f"--output_dir={output}", output)
     if run_dir:
         images = pool.pool_of_run(expand_user(run_dir), checkpoint, data_dir)
     else:

@@ -49,9 +49,11 @@ def test_calibrate_stores_the_temperature_fitted_on_the_validation_images(
 
 def test_an_output_that_cannot_be_made_is_named(run: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match=r"--output=.*cannot be made"):
+    with pytest.raises(UserError, match=r"--output=.*file is a file, not a directory"):
         export.export_run(run, tmp_path / "file" / "model")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    with pytest.raises(UserError, match=r"--output=/proc/model: cannot be written to \("):
+        export.export_run(run, Path("/proc/model"))
 
 
 @pytest.mark.parametrize(

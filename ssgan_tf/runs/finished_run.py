@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ssgan_tf.config import FOLDER, Config, UserError, expand_user, is_folder
 from ssgan_tf.data import earlier_labels, label_split, labels_json
+from ssgan_tf.data.folder.names import why_no_folder
 from ssgan_tf.runs import config_file, run_dir
 from ssgan_tf.system import keras_settings
 from ssgan_tf.system.device import prepare_device, quiet_start
@@ -231,8 +232,9 @@ def _config_here(directory: Path, data_dir: str) -> Config:
         return config
     if is_folder(config.dataset):
         folder = data_dir.removeprefix(FOLDER)
-        if not os.path.isdir(expand_user(folder)):
-            raise UserError(f"--data_dir={data_dir}: there is no such folder.")
+        path = expand_user(folder)
+        if not os.path.isdir(path):
+            raise UserError(f"--data_dir={data_dir}: {why_no_folder(path)}.")
         return dataclasses.replace(config, dataset=FOLDER + folder)
     return dataclasses.replace(config, data_dir=data_dir)
 

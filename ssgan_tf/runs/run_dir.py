@@ -13,7 +13,7 @@ from ssgan_tf.data import labels_json
 from ssgan_tf.runs.config_file import changed_flags, longer, moved, read_config
 from ssgan_tf.system import errors
 from ssgan_tf.system.device import worker
-from ssgan_tf.system.files import read_json
+from ssgan_tf.system.files import check_place, read_json
 
 _LOCK = ".lock"
 
@@ -60,7 +60,7 @@ def claim(directory: Path, config: Config) -> None:
             file.suffix != ".partial" and file.name != _LOCK for file in directory.iterdir()
         ):
             raise UserError(f"{flag}: is not empty and holds no run; give another directory.")
-        _check_writable(flag, directory)
+        check_place(flag, directory)
         return
     recorded = read_config(directory)
     _check_moved(flag, directory, recorded, config)
@@ -83,7 +83,7 @@ def claim(directory: Path, config: Config) -> None:
             f"such as --run_dir={directory}-{suffix}.{hint}"
         )
     if changed or not (directory / "results.json").exists():
-        _check_writable(flag, directory)
+        check_place(flag, directory)
 
 
 def _check_moved(flag: str, directory: Path, then: Config, now: Config) -> None:
@@ -127,13 +127,6 @@ def _check_version(flag: str, directory: Path, then: Config) -> None:
             f"{flag}: holds an unfinished run of an earlier version, and in this one {reason}; "
             "finish it with that version, or train again in another --run_dir."
         )
-
-
-def _check_writable(flag: str, directory: Path) -> None:
-    place = next(path for path in (directory, *directory.absolute().parents) if path.exists())
-    if not place.is_dir() or not os.access(place, os.W_OK):
-        done = "made" if place != directory else "used"
-        raise UserError(f"{flag}: cannot be {done}, since {place} cannot be written to.")
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import difflib
 import os
 import tempfile
 import time
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from ssgan_tf.config import FOLDER, Config, UserError, expand_user, is_folder
 from ssgan_tf.data import labels_json
-from ssgan_tf.data.folder.names import shown
+from ssgan_tf.data.folder.names import why_no_folder
 from ssgan_tf.data.folder.walk import changed_since
 from ssgan_tf.presets import FOLDER_PRESET, FORMER_FOLDER_PRESET
 from ssgan_tf.runs import config_file, finished_run, preparation, run_dir
@@ -89,18 +88,7 @@ def _check_folder(config: Config) -> None:
     done = (directory / "results.json").exists()
     if done and config_file.read_config(directory).dataset == config.dataset:
         return
-    if path.exists():
-        raise UserError(f"--dataset={config.dataset}: is a file; give the folder of the images.")
-    raise UserError(f"--dataset={config.dataset}: there is no such folder{_similar(path)}.")
-
-
-def _similar(path: Path) -> str:
-    """A folder beside it with almost its name."""
-    with contextlib.suppress(OSError):
-        names = [entry.name for entry in path.parent.iterdir() if entry.is_dir()]
-        if close := difflib.get_close_matches(path.name, names, n=1):
-            return f"; there is {shown(close[0])}"
-    return ""
+    raise UserError(f"--dataset={config.dataset}: {why_no_folder(path)}.")
 
 
 def _mention_former(config: Config, directory: Path) -> None:

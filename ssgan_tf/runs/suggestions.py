@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import os
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from ssgan_tf.reporting import contact_sheet
 from ssgan_tf.reporting.contact_sheet import Section, Tile
 from ssgan_tf.runs import config_file
 from ssgan_tf.runs.pool import Pool
-from ssgan_tf.system.files import write_json, written_aside
+from ssgan_tf.system.files import output_named, write_json, written_aside
 
 PAGE, TABLE = "suggestions.html", "suggestions.csv"
 SUSPICIOUS_TABLE, LABELS = "suspicious_labels.csv", "suggested_labels.json"
@@ -109,17 +108,6 @@ def _all_labeled(pool: Pool) -> str:
     )
 
 
-def check_output(directory: Path) -> None:
-    """Raises `UserError`, before the minutes that follow, where nothing can be written."""
-    place = next(path for path in (directory, *directory.absolute().parents) if path.exists())
-    if not place.is_dir():
-        raise UserError(f"--output_dir={directory}: {place} is a file; give another directory.")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise UserError(
-            f"--output_dir={directory}: {place} cannot be written to; give another directory."
-        )
-
-
 def write(directory: Path, pool: Pool, found: Found, run_dir: str) -> Written:
     """Writes the tables and the page.
 
@@ -140,7 +128,7 @@ def write(directory: Path, pool: Pool, found: Found, run_dir: str) -> Written:
         _sections(pool, found),
         shlex.join(command),
     )
-    try:
+    with output_named(f"--output_dir={directory}"):
         directory.mkdir(parents=True, exist_ok=True)
         _write_csv(
             directory / TABLE,
@@ -156,11 +144,6 @@ def write(directory: Path, pool: Pool, found: Found, run_dir: str) -> Written:
             _write_labels(directory / LABELS, pool, found)
         with written_aside(directory / PAGE) as partial:
             partial.write_bytes(text.encode("utf-8", "backslashreplace"))
-    except OSError as error:
-        raise UserError(
-            f"--output_dir={directory}: cannot be written to ({error.strerror}); give another "
-            "directory."
-        ) from error
     train = []
     if run_dir and pool.root:
         run = expand_user(run_dir)

@@ -1,4 +1,4 @@
-"""The JSON files of a run, each with the version of its schema; never half written."""
+"""What is written: places that can be, files that are never half written, JSON with its schema."""
 
 import contextlib
 import json
@@ -22,6 +22,32 @@ def written_aside(path: Path) -> Iterator[Path]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def check_place(flag: str, path: Path) -> None:
+    """Raises `UserError`, before the work that follows, where nothing can be made at `path`.
+
+    Args:
+        flag: that gives the path, and its value, such as "--output=x"; the message begins with it.
+        path: where something is to be written; it may be there.
+    """
+    with output_named(flag):
+        place = next(place for place in (path, *path.absolute().parents) if place.exists())
+        if not place.is_dir():
+            raise UserError(f"{flag}: {place} is a file, not a directory; give another place.")
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise UserError(f"{flag}: {place} cannot be written to; give another place.")
+
+
+@contextlib.contextmanager
+def output_named(flag: str) -> Iterator[None]:
+    """Turns an `OSError` of what is written inside into one sentence, which begins with `flag`."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{flag}: cannot be written to ({error.strerror or error}); give another place."
+        ) from error
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -101,9 +101,10 @@ def test_a_directory_of_something_else_is_refused(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for impossible in (tmp_path / "file" / "run", tmp_path / ("x" * 300)):
-        with pytest.raises(UserError, match="cannot be"):
-            run_dir.claim(impossible, Config())
+    with pytest.raises(UserError, match="file is a file, not a directory; give another place"):
+        run_dir.claim(tmp_path / "file" / "run", Config())
+    with pytest.raises(UserError, match="cannot be a directory"):
+        run_dir.claim(tmp_path / ("x" * 300), Config())
 
 
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:

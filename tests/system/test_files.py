@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from ssgan_tf.config import UserError
-from ssgan_tf.system.files import SCHEMA, read_json, write_json, written_aside
+from ssgan_tf.system.files import (
+    SCHEMA,
+    check_place,
+    output_named,
+    read_json,
+    write_json,
+    written_aside,
+)
 
 TYPES = {"name": str, "steps": int, "accuracy": (int, float)}
 CONTENT = {"name": "run", "steps": 3, "accuracy": 0.5}
@@ -73,6 +80,22 @@ def test_a_file_is_replaced_only_by_a_whole_one(tmp_path: Path) -> None:
         fail_half_way()
     assert read_json(tmp_path / "a.json", TYPES) == CONTENT
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_place_where_nothing_can_be_written_is_named_with_its_flag(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    check_place("--output=a", tmp_path)
+    check_place("--output=a", tmp_path / "new" / "newer")
+    for path in (tmp_path / "file", tmp_path / "file" / "new" / "newer"):
+        with pytest.raises(UserError) as error:
+            check_place("--output=a", path)
+        sentence = f"--output=a: {tmp_path}/file is a file, not a directory; give another place."
+        assert str(error.value) == sentence
+    with pytest.raises(UserError, match=r"^--output=a: cannot be written to \(File name too long"):
+        check_place("--output=a", tmp_path / ("x" * 300))
+    full = pytest.raises(UserError, match=r"^--output=a: cannot be written to \(disk full\)")
+    with full, output_named("--output=a"):
+        raise OSError("disk full")
 
 
 def test_what_is_no_plain_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:

@@ -17,7 +17,16 @@ from typing import NamedTuple
 
 from ssgan_tf.config import UserError
 from ssgan_tf.data.folder.labels_csv import Label, read_labels
-from ssgan_tf.data.folder.names import PARTS, TABLE, above, ask_about, listed, shown, why_no_class
+from ssgan_tf.data.folder.names import (
+    PARTS,
+    TABLE,
+    ask_about,
+    elsewhere,
+    listed,
+    shown,
+    why_no_class,
+    why_no_folder,
+)
 from ssgan_tf.data.folder.walk import holds_runs, kind_of, list_folder, natural_key, walk_images
 from ssgan_tf.data.images.decoding import is_image_name
 
@@ -73,7 +82,7 @@ def read_layout(root: Path, flag: str, labels_needed: bool = True) -> Layout:
             an image, or a name that is almost one with a meaning.
     """
     if not os.path.isdir(root):  # Path.is_dir() fails if a folder above it is locked
-        raise UserError(f"{flag}: there is no such folder.")
+        raise UserError(f"{flag}: {why_no_folder(root)}.")
     return _Reading(root.absolute(), flag, labels_needed).layout()  # no path would start with "."
 
 
@@ -334,15 +343,6 @@ class _Reading:
         raise UserError(
             f"{self._flag}: has no folder train/, no {TABLE}, and {count} class folder; {needs}: "
             f"{self._root}/train/<class name>/ or {self._root}/<class name>/; to label "
-            f"images in the browser, see python -m ssgan_tf.label{self._elsewhere()}."
+            f"images in the browser, see python -m ssgan_tf.label"
+            f"{elsewhere(self._root, self._folders, self._flag)}."
         )
-
-    def _elsewhere(self) -> str:
-        """The folder above, or one in this folder, that looks like a data set, as from archives."""
-        if meant := above(self._root):
-            return f"; {meant}"
-        for name in self._folders:
-            folders, files = self._entries(name)
-            if "train" in folders or TABLE in files or (len(folders) > 1 and name not in PARTS):
-                return f"; or is it {shown(name)}/, as in {self._flag}/{shown(name)}"
-        return ""

@@ -1,11 +1,14 @@
 """The names that have a meaning in a folder of images, and names that are almost one of them."""
 
+import contextlib
 import difflib
 import functools
 import os
 import re
 import shlex
+import tarfile
 import unicodedata
+import zipfile
 from pathlib import Path
 
 from ssgan_tf.config import UserError
@@ -87,7 +90,7 @@ def ask_about(root: Path, folders: list[str], files: list[str], flag: str) -> li
     Raises:
         UserError: at the first name that would change what is trained on, or tested.
     """
-    notes = [note for note in [above(root)] if note and "train" not in folders]
+    notes = [note for note in [_above(root)] if note and "train" not in folders]
     there = {PARTS[name] for name in folders if name in PARTS}
     for name in folders:
         meant = None if name in PARTS or name[0] == "_" else meant_part(name)
@@ -114,7 +117,7 @@ def ask_about(root: Path, folders: list[str], files: list[str], flag: str) -> li
     return notes
 
 
-def above(root: Path) -> str:
+def _above(root: Path) -> str:
     """Names the folder above one that is itself a part, such as my_images/train/; "" for others."""
     root = Path(os.path.normpath(root))
     if root.name not in PARTS:
@@ -127,12 +130,42 @@ def above(root: Path) -> str:
     return f"beside this folder, and not used: {', '.join(beside)}; to use them give {meant}"
 
 
+def elsewhere(root: Path, folders: list[str], flag: str) -> str:
+    """The folder above, or one of its folders, that looks like a data set, as from archives."""
+    if meant := _above(root):
+        return f"; {meant}"
+    for name in folders:
+        inside = {entry.name: entry.is_dir() for entry in _opened(root / name)}
+        several = sum(inside.values()) > 1 and name not in PARTS
+        if inside.get("train") or TABLE in inside or several:
+            return f"; or is it {shown(name)}/, as in {flag}/{shown(name)}"
+    return ""
+
+
+def why_no_folder(path: Path) -> str:
+    """What is wrong with a path that is not a folder, and what would be right; no full stop."""
+    with contextlib.suppress(OSError):  # of a name that is too long, or a locked folder
+        if path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path)):
+            return "is an archive; unpack it, and give the folder of the images"
+        if path.exists():
+            return "is a file; give the folder of the images"
+        names = [entry.name for entry in path.parent.iterdir() if entry.is_dir()]
+        if close := difflib.get_close_matches(path.name, names, n=1):
+            return f"there is no such folder; there is {shown(close[0])}"
+    return "there is no such folder"
+
+
 def _has_images(folder: Path) -> bool:
     """Whether it may have some: there are images or folders directly in it."""
+    return any(entry.is_dir() or is_image_name(entry.name) for entry in _opened(folder))
+
+
+def _opened(folder: Path) -> list[os.DirEntry]:
+    """What is in a folder; nothing in one that cannot be opened."""
     try:
-        return any(entry.is_dir() or is_image_name(entry.name) for entry in list_folder(folder))
+        return list_folder(folder)
     except OSError:
-        return False
+        return []
 
 
 def shown(name: str) -> str:

@@ -1,4 +1,5 @@
 import os
+import shutil
 import unicodedata
 from pathlib import Path
 
@@ -200,6 +201,26 @@ def test_a_class_that_is_called_as_a_part_is_thought_of(tmp_path: Path) -> None:
     assert "if train is a class, move all class folders into train/" in message(tmp_path)
     fill(tmp_path, "train/train/1.png", "train/bus/1.png")
     assert read_layout(tmp_path, FLAG).class_names == ["bus", "train"]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "file", "similar", "pipe", "too long", "nothing"])
+def test_a_path_that_is_no_folder_is_answered_with_what_it_is(tmp_path: Path, kind: str) -> None:
+    images = fill(tmp_path / "images", "a/1.png")
+    path, sentence = tmp_path / "x", "there is no such folder."
+    if kind in ("zip", "tar"):
+        path = Path(shutil.make_archive(str(path), kind, images))
+        sentence = "is an archive; unpack it, and give the folder of the images."
+    elif kind == "file":
+        path.write_text("images")
+        sentence = "is a file; give the folder of the images."
+    elif kind == "pipe":  # it would be read for ever
+        os.mkfifo(path)
+        sentence = "is a file; give the folder of the images."
+    elif kind == "similar":
+        path, sentence = tmp_path / "imges", "there is no such folder; there is images."
+    elif kind == "too long":
+        path = tmp_path / ("x" * 300)
+    assert message(path) == f"{FLAG}: {sentence}"
 
 
 def test_mistakes_are_named(tmp_path: Path) -> None:
