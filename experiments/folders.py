@@ -38,9 +38,12 @@ def make(path: Path, folder: Folder) -> None:
     if source in SOURCES:
         source = f"{FOLDER}{source_of(source)}"
     found = load_dataset(Config(dataset=source, channels=folder.channels))
-    everything = np.arange(len(found.train.labels))
-    labeled, _ = balanced(found.train.labels, everything, folder.labeled, found.class_names, seed=0)
-    rest = np.random.default_rng(0).permutation(np.setdiff1d(everything, labeled))
+    names = list(folder.classes) or found.class_names
+    places = np.array([names.index(n) if n in names else -1 for n in found.class_names])
+    labels, test_labels = places[found.train.labels], places[found.test.labels]
+    train = np.flatnonzero(labels >= 0)
+    labeled, _ = balanced(labels, train, folder.labeled, names, seed=0)
+    rest = np.random.default_rng(0).permutation(np.setdiff1d(train, labeled))
 
     def write(part: Split, indices: np.ndarray, parent: str, by_class: bool) -> None:
         for index in indices:
@@ -52,7 +55,7 @@ def make(path: Path, folder: Folder) -> None:
 
     write(found.train, labeled, "train", by_class=True)
     write(found.train, rest[: folder.unlabeled], "unlabeled", by_class=False)
-    write(found.test, np.arange(folder.test), "test", by_class=True)
+    write(found.test, np.flatnonzero(test_labels >= 0)[: folder.test], "test", by_class=True)
 
 
 def main() -> None:

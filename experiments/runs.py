@@ -45,6 +45,7 @@ class Folder(NamedTuple):
         labeled: images with a label, equally many of each class.
         unlabeled: training images without one.
         test: test images.
+        classes: of the source; empty: all.
     """
 
     source: str
@@ -52,6 +53,7 @@ class Folder(NamedTuple):
     labeled: int
     unlabeled: int
     test: int = 2000
+    classes: tuple[str, ...] = ()
 
 
 class Source(NamedTuple):
@@ -81,6 +83,7 @@ FOLDERS = {
     "photos-gray-2000": Folder("cifar10", 1, 250, 1750),
     "photos-3000": Folder("cifar10", 3, 250, 2750),
     "photos-10000": Folder("cifar10", 3, 1000, 9000),
+    "cats-dogs-5000": Folder("cifar10", 3, 250, 4750, classes=("cat", "dog")),
     "signs-1500": Folder("signs", 3, 100, 1400, test=400),
     "clothes-2400": Folder("clothes", 3, 250, 2150, test=630),
 }
@@ -91,7 +94,9 @@ def _folder_data(name: str, folder: Folder) -> Data:
     gray = "gray " if folder.channels == 1 else ""
     channels = " --channels=1" if folder.channels == 1 else ""
     flags = f"--dataset=folder:{FOLDER_ROOT}/{name}{channels}"
-    return Data(f"folder of {images:,} {gray}{_KINDS[folder.source]}", flags, images, folder.test)
+    classes = f" of {' and '.join(f'{word}s' for word in folder.classes)}" if folder.classes else ""
+    title = f"folder of {images:,} {gray}{_KINDS[folder.source]}{classes}"
+    return Data(title, flags, images, folder.test)
 
 
 DATA = {

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from experiments import records, run, runs, suggested, tables
+from experiments import folders, records, run, runs, suggested, tables
 from experiments.realness import patchwork
 from experiments.runs import DATA, FOLDERS, RUNS, Run
 from experiments.stress import kill_test, soak
@@ -643,6 +644,31 @@ def test_results_of_chains_are_put_beside_those_that_are_there(
         "cifar10,0,random,10,0.2000,1,10,abc",
         "cifar10,0,random,40,0.3000,1,10,abc",
     ]
+
+
+def test_a_folder_has_the_classes_that_are_asked_for_and_equally_many_labels_of_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 5), ("test", 2)):
+        for name in ("ant", "bee", "cat"):
+            (tmp_path / "source" / part / name).mkdir(parents=True)
+            for index in range(count):
+                image = Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8))
+                image.save(tmp_path / "source" / part / name / f"{index}.png")
+    monkeypatch.setitem(folders.SOURCES, "pets", runs.Source("", ""))
+    monkeypatch.setattr(folders, "source_of", lambda name: tmp_path / "source")
+
+    for classes, wanted in (((), ("ant", "bee", "cat")), (("cat", "bee"), ("bee", "cat"))):
+        path = tmp_path / "-".join(["made", *classes])
+        made = runs.Folder("pets", 3, 2 * len(wanted), 3, test=2 * len(wanted), classes=classes)
+        folders.make(path, made)
+        for part in ("train", "test"):
+            found = {folder.name: len(list(folder.iterdir())) for folder in (path / part).iterdir()}
+            assert found == dict.fromkeys(wanted, 2)
+        names = [file.name for file in (path / "unlabeled").iterdir()]
+        assert len(names) == 3 and all(any(name in file for name in wanted) for file in names)
+        assert not {file.name for file in (path / "train").glob("*/*")} & set(names)
 
 
 def test_what_was_dropped_is_kept_with_the_commit_that_measured_it() -> None:
