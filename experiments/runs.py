@@ -205,9 +205,20 @@ SVHN = [
 HOUSE_NUMBERS = [
     _method(method, "house_numbers", labels, 3) for labels in ("250", "1000") for method in METHODS
 ]
+_NO_GAN = "--unsupervised_weight=0"
 CIFAR10 = [
     _method(method, "cifar10", "4000", 3, "--augment_flip --steps=6400")
     for method in ("tuned-control", "tuned", "pooled-control", "pooled")
+] + [
+    Run(
+        "cifar10-4000-pooled-no-gan",
+        "cifar10",
+        "4000",
+        f"--preset=pooled --augment_flip --steps=6400 {_NO_GAN}",
+        "`pooled`, no GAN terms",
+        3,
+        "cifar10-4000-pooled-control",
+    ),
 ]
 
 ARTICLE = [
@@ -292,7 +303,6 @@ RECIPE = [
 # control with no loss on any. The validation part is not larger than the labeled part. The networks
 # are narrow, so that many runs are affordable.
 _ALONE = "--method=supervised"
-_NO_GAN = "--unsupervised_weight=0"
 _ARTICLE_LAYERS = "--discriminator_width=32"
 _POOLED = "--discriminator=pooled --discriminator_width=16"
 CANDIDATE_DATA = {
