@@ -7,7 +7,7 @@ Prints a table and writes `evaluation_PART.json` and `confusion_PART.png` into t
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import logging
 
@@ -16,6 +16,9 @@ from ssgan_tf.flags import RUN_FLAGS, Flag, errors_as_sentences, parse_command
 from ssgan_tf.runs import finished_run
 from ssgan_tf.system import streams
 from ssgan_tf.system.files import write_json
+
+if TYPE_CHECKING:
+    import numpy as np
 
 PARTS = ("test", "train_labeled", "train_unlabeled", "validation")
 
@@ -70,10 +73,23 @@ def evaluate_run(
             state.classifier, state.generator, moving, config.seed
         )
     if write:
-        write_json(directory / f"evaluation_{part}.json", result)
         picture = pictures.confusion_matrix(found, dataset.class_names)
-        pictures.save_png(directory / f"confusion_{part}.png", picture)
+        _write(directory, part, result, picture)
     return result
+
+
+def _write(directory: Path, part: str, result: dict[str, Any], picture: "np.ndarray") -> None:
+    """Writes both files, or says why not: the numbers are printed all the same."""
+    from ssgan_tf.reporting import pictures
+
+    files = f"{directory}/evaluation_{part}.json, confusion_{part}.png"
+    try:
+        write_json(directory / f"evaluation_{part}.json", result)
+        pictures.save_png(directory / f"confusion_{part}.png", picture)
+    except OSError as error:
+        print(f"Not written: {files} ({error.strerror})\n")
+    else:
+        print(f"Written: {files}\n")
 
 
 def table(result: dict[str, Any]) -> str:
@@ -117,7 +133,6 @@ def main(argv: list[str] | None = None) -> None:
         values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
         directory = expand_user(values.run_dir)
         print(table(evaluate_run(directory, values.split, values.checkpoint, values.data_dir)))
-    print(f"\nWritten: {directory}/evaluation_{values.split}.json, confusion_{values.split}.png")
 
 
 if __name__ == "__main__":

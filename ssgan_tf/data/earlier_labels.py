@@ -1,4 +1,4 @@
-"""A folder as a run had it, where its images were given other labels since."""
+"""A folder as a run had it, where labels were given, or images came or went, since."""
 
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,9 @@ def as_trained(path: Path, config: Config, dataset: Dataset) -> tuple[Dataset, L
         dataset: its folder, as it is now.
 
     Returns:
-        None where the folder has other images now, where an image of the run has lost its label, or
-        where the file does not name the test images and they are others.
+        None where a labeled or a test image of the run has gone or has lost its label, or where the
+        file does not name the test images and they are others. Images without a label may have come
+        or gone.
 
     Raises:
         UserError: if the file is not usable.
@@ -57,7 +58,7 @@ def as_trained(path: Path, config: Config, dataset: Dataset) -> tuple[Dataset, L
         dataset.pixels_digest,
     )
     split = LabelSplit(labeled, rest, validation)
-    same = label_split.is_same(path, config, found, split, classes=False)
+    same = label_split.is_same(path, config, found, split, exact=False)
     return (found, split) if same else None
 
 

@@ -183,19 +183,22 @@ def check(
 
 
 def is_same(
-    path: Path, config: Config, dataset: Dataset, split: LabelSplit, classes: bool = True
+    path: Path, config: Config, dataset: Dataset, split: LabelSplit, exact: bool = True
 ) -> bool:
     """Whether a run's `labels.json` has the images, the labels and the pixels of `split`.
 
-    With `classes=False` the classes of the labeled images may differ.
+    With `exact=False` the classes of the labeled images may differ, and training images without a
+    label may have come or gone; then the pixels, which have one digest for all, are not compared.
 
     Raises:
         UserError: if it is not such a file.
     """
     stored, found, other_pixels = _comparable(path, config, dataset, split)
-    if not classes:  # a class decides the place of an image, too
+    if not exact:  # a class decides the place of an image, too
+        other_images = stored["train_ids_digest"] != found["train_ids_digest"]
+        other_pixels = other_pixels and not other_images
         for content in (stored, found):
-            content[_CLASSES] = ""
+            content |= {_CLASSES: "", "train_images": 0, "train_ids_digest": ""}
             content |= {name: sorted(content[name]) for name in ("ids", "validation_ids")}
     return stored == found and not other_pixels
 

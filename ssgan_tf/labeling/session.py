@@ -177,6 +177,11 @@ class Session:
             LabeledMeanwhileError: if another window has given it another label.
         """
         name = self._class_named(label) if label else ""
+        folder = self.table.parent
+        if not folder.is_dir():  # the lock would make it anew
+            raise UserError(f"The folder {folder} {_GONE}; start again with its new place.")
+        if name and not self._paths[index].is_file():  # training would refuse its line in the table
+            raise UserError(f"The image {_GONE}; press S for the next one.")
         had = self.answers.write(self._suggestions[index].path, name or label, before)
         with self._changing:
             self.given += bool(name) - bool(had)

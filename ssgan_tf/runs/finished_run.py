@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ssgan_tf.training.state import State
 
 _MOVED = (
-    "Images of it have come, gone or moved since, or have no label of a class of the run any more."
+    "Labeled or test images of it have gone or moved since, or have no label of a class of the run."
 )
 
 
@@ -180,8 +180,8 @@ def _data_of_run(directory: Path, config: Config) -> tuple["Dataset", "LabelSpli
         (dataset, split), changed = found, True
     if changed:
         print(
-            "note: labels of the folder have changed since; the parts and classes are those of the "
-            "run, the labels those of now"
+            "note: images or labels of the folder have changed since; the test images and classes "
+            "are those of the run, the labels those of now"
         )
     return dataset, split
 

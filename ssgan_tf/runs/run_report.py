@@ -8,7 +8,7 @@ from ssgan_tf.config import Config, UserError, is_folder
 from ssgan_tf.data import label_split
 from ssgan_tf.runs import finished_run
 from ssgan_tf.runs.results import Results, read_metrics, read_results, same_test_images
-from ssgan_tf.system.files import written_aside
+from ssgan_tf.system.files import check_place, output_named, written_aside
 
 if TYPE_CHECKING:
     from ssgan_tf.data.dataset import Dataset
@@ -51,7 +51,7 @@ def write_report(
     ]
     text = page.render(runs, _samples(directory), config, dataset, split, evaluation)
     path = directory / "report.html"
-    with written_aside(path) as partial:
+    with output_named(f"--run_dir={directory}"), written_aside(path) as partial:
         # Paths may have bytes that are not UTF-8.
         partial.write_bytes(text.encode("utf-8", "backslashreplace"))
     return path
@@ -102,6 +102,7 @@ def report_run(directory: Path, compare: Sequence[Path] = (), data_dir: str = ""
                 f"{results['test_images']:,}); accuracies on them do not compare."
                 + _hint(results, other)
             )
+    check_place(f"--run_dir={directory}", directory)
     config, dataset, split, state = finished_run.load(directory, data_dir=data_dir)
     from ssgan_tf.inference.evaluation import Evaluator
 

@@ -58,7 +58,7 @@ def train_and_evaluate(config: Config) -> Results:
 def placed(config: Config) -> Config:
     """The configuration, with a new directory where the usual one has a run of other labels.
 
-    A folder whose images or labels have changed since a run has finished is trained on in
+    A folder whose images or labels have changed since a run, finished or not, is trained on in
     `runs/NAME-2`, `runs/NAME-3` and so on. A directory that is asked for stays.
 
     Raises:
@@ -75,7 +75,10 @@ def placed(config: Config) -> Config:
     if directory == first:
         _mention_former(config, directory)
         return config
-    print(f"note: {first} is of other images or labels of this folder; it stays as it is.")
+    print(
+        f"note: images or labels of this folder have changed since {first}, which stays as it is; "
+        "this is a new run."
+    )
     return dataclasses.replace(config, run_dir=str(directory))
 
 
@@ -101,8 +104,8 @@ def _mention_former(config: Config, directory: Path) -> None:
 
 
 def _has_other_labels(directory: Path, config: Config) -> bool:
-    """Whether it has a finished run on the same folder, which has changed since."""
-    if not all((directory / name).exists() for name in ("results.json", "config.json")):
+    """Whether it has a run on the same folder, which has changed since."""
+    if not all((directory / name).exists() for name in ("labels.json", "config.json")):
         return False
     then = config_file.read_config(directory)
     if config_file.moved(then, config):

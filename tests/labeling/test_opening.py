@@ -60,6 +60,20 @@ def test_the_keys_of_the_classes_are_the_same_after_a_restart(tmp_path: Path) ->
         assert session.state(0)["classes"] == ["square", "triangle", "circle"]
 
 
+def test_no_label_is_written_for_an_image_or_into_a_folder_that_is_gone(tmp_path: Path) -> None:
+    names = unlabeled(tmp_path / "x", 4)
+    session, _ = open_session(f"folder:{tmp_path}/x")
+    place = order(session).index(names[2])
+    (tmp_path / "x" / names[2]).unlink()
+    with pytest.raises(UserError, match="The image is not there any more; press S"):
+        session.answer(place, "cat", "")
+    assert not (tmp_path / "x/labels.csv").exists()
+    (tmp_path / "x").rename(tmp_path / "y")
+    with pytest.raises(UserError, match="x is not there any more; start again with its new place"):
+        session.answer(0, "cat", "")
+    assert not (tmp_path / "x").exists()
+
+
 def test_a_folder_without_any_label_can_be_labeled(tmp_path: Path) -> None:
     pictures(tmp_path, "1.png", "unlabeled/a/2.png", "unlabeled/a/3.png")
     session, notes = open_session(f"folder:{tmp_path}")

@@ -288,7 +288,7 @@ def test_a_folder_with_new_labels_is_trained_on_in_a_new_directory(
         write_image(folder / f"train/cat/more_{index}.png", 30 + index)
     train.main(flags)
     output, second = capsys.readouterr().out, first.with_name(f"{first.name}-2")
-    assert f"note: {first} is of other images or labels" in output
+    assert f"note: images or labels of this folder have changed since {first}, " in output
     for line in (f"Run:      {second}", f"Run                {second} ", f"{second}/report.html"):
         assert line in output
     assert read_results(second)["train_images"] > read_results(first)["train_images"]
@@ -321,23 +321,31 @@ def test_a_label_that_was_corrected_makes_other_data(usual: tuple[Path, Path, Co
     assert not label_split.is_same(folder / "labels.json", config, changed, split)
 
 
-@pytest.mark.parametrize("case", ["unfinished", "asked for", "gone"])
+def test_a_run_that_was_stopped_stays_when_labels_came_since(
+    usual: tuple[Path, Path, Config], capsys: pytest.CaptureFixture
+) -> None:
+    folder, first, config = usual
+    (first / "results.json").unlink()
+    write_image(folder / "train/cat/more.png", 33)
+    train_and_evaluate(config)
+    assert f"have changed since {first}, which stays as it is" in capsys.readouterr().out
+    assert not (first / "results.json").exists()
+    assert read_results(first.with_name(f"{first.name}-2"))["train_images"]
+
+
+@pytest.mark.parametrize("case", ["asked for", "gone"])
 def test_no_new_directory_is_made(
     case: str, usual: tuple[Path, Path, Config], capsys: pytest.CaptureFixture
 ) -> None:
     folder, first, config = usual
     write_image(folder / "train/cat/more.png", 33)
-    if case == "unfinished":
-        (first / "results.json").unlink()
-        with pytest.raises(UserError, match="had other data or labels"):
-            train_and_evaluate(config)
-    elif case == "asked for":
+    if case == "asked for":
         train_and_evaluate(dataclasses.replace(config, run_dir=str(first)))
     else:
         shutil.rmtree(folder)
         train_and_evaluate(config)
     output = capsys.readouterr().out
-    assert case == "unfinished" or "finished already" in output
+    assert "finished already" in output
     assert ("to train on them, give another --run_dir" in output) == (case == "asked for")
     assert not first.with_name(f"{first.name}-2").exists()
 
@@ -401,9 +409,15 @@ def test_a_run_is_evaluated_and_reported_on_its_own_images_after_new_labels(
     assert len(now.test) > before["images"] and len(now.class_names) == 3
     capsys.readouterr()
     assert evaluate.evaluate_run(directory, write=False) == before
-    assert "note: labels of the folder have changed since" in capsys.readouterr().out
+    assert "note: images or labels of the folder have changed since" in capsys.readouterr().out
     report_run(directory)
     assert "newt" not in (directory / "report.html").read_text()
     write_image(folder / "unlabeled/more.png", 99)
-    with pytest.raises(UserError, match="had other data or labels"):
+    (folder / "unlabeled/29.png").rename(folder / "unlabeled/30.png")
+    (folder / "labels.csv").write_text("\n".join(["file,label", *rows[:-1], ""]))
+    assert evaluate.evaluate_run(directory, write=False) == before
+    report_run(directory)
+    test_ids = json.loads((directory / "labels.json").read_text())["test_ids"]
+    (folder / test_ids[0]).unlink()
+    with pytest.raises(UserError, match="Labeled or test images of it have gone or moved since"):
         evaluate.evaluate_run(directory, write=False)

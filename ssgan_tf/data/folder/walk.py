@@ -187,9 +187,9 @@ def natural_key(name: str) -> tuple[list[str | int], str, str]:
 
 def holds_runs(folder: Path) -> bool:
     """Whether it holds runs, which training writes to the folder where it was started."""
+    files = ("config.json", "labels.json")
     try:
         within = ["", *(entry.name for entry in list_folder(folder)[:_LOOKED_AT])]
-    except OSError:
+        return any(all((folder / name / file).is_file() for file in files) for name in within)
+    except OSError:  # a locked folder in it; what it holds is named where it is read
         return False
-    files = ("config.json", "labels.json")
-    return any(all((folder / name / file).is_file() for file in files) for name in within)
