@@ -54,6 +54,8 @@ def test_the_report_is_one_file_with_alt_texts_and_without_scripts(run: Path) ->
     assert not re.search(r"@import|url\((?!#)", text)
     assert len(page.images) > 30
     assert all(image["alt"] for image in page.images)
+    names = re.findall(r'<figure title="([^"]+)"><img [^>]*alt="Test image ([^:"]+):', text)
+    assert len(names) > 30 and all(title == name for title, name in names)
     assert page.charts == ["Accuracy over steps", "Losses over steps", "Confusion matrix"]
 
 

@@ -111,6 +111,7 @@ def _strips(test: "Split", names: list[str], evaluation: "Evaluation") -> list[d
             text += f", predicted as {names[predicted[index]]}"
         return {
             "png": _data_url(pictures.png(test.images[index])),
+            "id": str(test.ids[index]),
             "alt": f"Test image {test.ids[index]}: {text}",
             "caption": f"{text}; {number}",
             "wrong": wrong,
@@ -123,7 +124,8 @@ def _strips(test: "Split", names: list[str], evaluation: "Evaluation") -> list[d
     return [
         strip(
             "The most confident mistakes",
-            "Wrong with the highest probability; some of the labels may be wrong themselves.",
+            "Wrong with the highest probability; some of the labels may be wrong themselves. "
+            "Point at an image to see its name.",
             mistakes[np.argsort(-confidence[mistakes], kind="stable")],
             confidence,
         ),
