@@ -86,7 +86,8 @@ def read_labels(
         raise UserError(
             f"{where}: lines that name no image in the folder: {len(unknown):,} ({first})"
             f"{files.hint(unknown[0][1])}. Files are named relative to the folder, as in "
-            "photos/1.jpg,cat; delete the line of an image that is gone."
+            "photos/1.jpg,cat; correct the line of an image that was moved, such as to test/, and "
+            "delete that of one that is gone."
         )
     return found
 
