@@ -219,3 +219,17 @@ def test_natural_key_sorts_numbers_by_value() -> None:
     ids = ["part__10", "part__9", "a", "part__9b"]
     assert sorted(ids, key=natural_key) == ["a", "part__9", "part__9b", "part__10"]
     assert sorted(["²", "10", "x²"], key=natural_key) == ["10", "x²", "²"]  # no decimals
+
+
+def test_a_folder_that_cannot_be_looked_into_holds_no_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "run/config.json")
+    make(tmp_path / "run/labels.json")
+    assert walk.holds_runs(tmp_path) and walk.holds_runs(tmp_path / "run")
+
+    def locked(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", locked)
+    assert not walk.holds_runs(tmp_path)
