@@ -292,7 +292,7 @@ def test_a_directory_that_may_not_be_written_to_is_reported_before_the_data_is_l
     (directory / "results.json").unlink()
     monkeypatch.setattr(run_dir.os, "access", lambda *_: False)  # root may write everywhere
     flags = f"{SHORT} {FLAGS} --data_dir={data_dir} --run_dir={directory}"
-    assert "cannot be used" in fail(*flags.split())
+    assert "cannot be written to; give another place" in fail(*flags.split())
 
 
 @pytest.mark.parametrize(
