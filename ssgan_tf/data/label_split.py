@@ -195,7 +195,7 @@ def is_same(
     """
     stored, found, other_pixels = _comparable(path, config, dataset, split)
     if not exact:  # a class decides the place of an image, too
-        other_images = stored["train_ids_digest"] != found["train_ids_digest"]
+        other_images = stored.get("train_ids_digest") != found.get("train_ids_digest")
         other_pixels = other_pixels and not other_images
         for content in (stored, found):
             content |= {_CLASSES: "", "train_images": 0, "train_ids_digest": ""}

@@ -161,6 +161,8 @@ def test_a_file_of_an_earlier_version_will_do_where_the_test_images_are_the_same
     labels.write_text(json.dumps(content))
     found = as_trained(labels, CONFIG, pets(TRAIN | {"more/3": "dog"}, TEST))
     assert found is not None and found[0].test.ids.tolist() == ["cat/6", "dog/7"]
+    labels.write_text(json.dumps({k: v for k, v in content.items() if k != "train_ids_digest"}))
+    assert as_trained(labels, CONFIG, pets(TRAIN | {"more/3": "dog"}, TEST)) is not None
     moved = {name: label for name, label in TRAIN.items() if name != "more/3"}
     assert as_trained(labels, CONFIG, pets(moved, TEST | {"more/3": "dog"})) is None
 
