@@ -51,7 +51,7 @@ def write_report(
     ]
     text = page.render(runs, _samples(directory), config, dataset, split, evaluation)
     path = directory / "report.html"
-    with output_named(f"--run_dir={directory}"), written_aside(path) as partial:
+    with written_aside(path) as partial:
         # Paths may have bytes that are not UTF-8.
         partial.write_bytes(text.encode("utf-8", "backslashreplace"))
     return path
@@ -112,4 +112,5 @@ def report_run(directory: Path, compare: Sequence[Path] = (), data_dir: str = ""
             "test_accuracy": evaluation.accuracy,
             "test_accuracy_interval": evaluation.interval,
         }
-    return write_report(directory, trained, dataset, split, evaluation, results, compare)
+    with output_named(f"--run_dir={directory}"):
+        return write_report(directory, trained, dataset, split, evaluation, results, compare)
