@@ -211,14 +211,18 @@ CIFAR10 = [
     for method in ("tuned-control", "tuned", "pooled-control", "pooled")
 ] + [
     Run(
-        "cifar10-4000-pooled-no-gan",
+        f"cifar10-4000-pooled-{name}",
         "cifar10",
         "4000",
-        f"--preset=pooled --augment_flip --steps=6400 {_NO_GAN}",
-        "`pooled`, no GAN terms",
+        f"--preset=pooled --augment_flip --steps=6400 {flags}",
+        f"`pooled`, {what}",
         3,
         "cifar10-4000-pooled-control",
-    ),
+    )
+    for name, flags, what in (
+        ("no-gan", _NO_GAN, "no GAN terms"),
+        ("128-labels", "--labeled_batch_size=128", "as many labels a step as the control"),
+    )
 ]
 
 ARTICLE = [

@@ -65,6 +65,3 @@ FOLDER_DEFAULTS: dict[str, Any] = {
 AUTOMATIC = {"batch_size": 0, "labeled_batch_size": -1, "epochs": 0}
 PASSES, LEAST_STEPS = 40, 3200  # over the training images, where nothing else is asked for
 LARGEST_BATCH = 128
-# With more, half a batch of labels a step is too few: a whole one brought 1.9 points on CIFAR-10
-# with 4,000 labels, and 0.6 on the SVHN subset with 2,500 (one draw each, narrow, no GAN terms).
-MANY_LABELS = 2000
