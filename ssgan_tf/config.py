@@ -71,7 +71,7 @@ class Config:
     preset: str = _field(
         "article",
         "Method",
-        "Starting values: the article's text, its code with every quirk, the best recipe found for "
+        "Starting values: the article's text, its code with every quirk, another recipe for "
         "the same networks (tuned), or one with other layers (pooled, the default for folders).",
         choices=tuple(PRESETS),
     )
@@ -406,9 +406,12 @@ class Config:
         names = {field.name for field in dataclasses.fields(self)}
         if unknown := sorted(given.keys() - names):
             raise TypeError(f"Config has no field {unknown[0]!r}")
+        floats = {field.name: field.type is float for field in dataclasses.fields(self)}
         for name, value in (starting_values(given) | given).items():
             if name == "dataset" and is_folder(value):
                 value = value.rstrip("/") or value  # as the shell completes it
+            if floats.get(name) and type(value) is int and abs(value) <= LARGEST:
+                value = float(value)  # as the command line does; TensorFlow tells them apart
             object.__setattr__(self, name, value)
         for field in dataclasses.fields(self):
             _check(field, getattr(self, field.name))
@@ -621,8 +624,6 @@ def _check(field: dataclasses.Field, value: Any) -> None:
     flag = f"--{field.name}={written(value)}"
     if isinstance(value, int) and abs(value) > LARGEST:
         raise UserError(f"{flag}: is beyond what is of use; give at most {LARGEST:,}.")
-    if field.type is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
     choices, low, high = (field.metadata[key] for key in ("choices", "minimum", "maximum"))
     if choices and (type(value), value) not in [(type(choice), choice) for choice in choices]:
         raise UserError(f"{flag}: must be one of {', '.join(map(str, choices))}.")

@@ -34,6 +34,14 @@ def test_notebook_preset_has_every_quirk_of_the_published_code() -> None:
     assert (config.drop_rate, config.label_selection) == (0, "first")
 
 
+def test_a_whole_number_for_a_rate_is_a_float_as_on_the_command_line() -> None:
+    config = Config(learning_rate=1, unsupervised_weight=0)
+    assert type(config.learning_rate) is type(config.unsupervised_weight) is float
+    assert config == Config(learning_rate=1.0, unsupervised_weight=0.0)
+    with pytest.raises(UserError, match="--learning_rate=true"):
+        Config(learning_rate=True)
+
+
 def test_a_preset_by_its_name_is_that_preset() -> None:
     assert Config(preset="tuned") == Config.from_preset("tuned")
     assert Config(preset="tuned").consistency_weight == 3
