@@ -41,10 +41,10 @@ def latent_points(n: int, latent_dim: int, seed: int, interpolate: bool) -> np.n
     for row in range(rows):
         angle = np.arccos(np.clip(units[row] @ units[row + 1], -1.0, 1.0))
         for share in np.arange(ROW) / ROW:
-            weights = np.sin((1 - share) * angle), np.sin(share * angle)
-            points.append(
-                (weights[0] * corners[row] + weights[1] * corners[row + 1]) / np.sin(angle)
-            )
+            weights = np.array([1 - share, share])
+            if np.sin(angle) > 1e-6:  # else there is no circle, as with --latent_dim=1
+                weights = np.sin(weights * angle) / np.sin(angle)
+            points.append(weights @ corners[row : row + 2])
     return np.array(points[:n], np.float32)
 
 

@@ -36,6 +36,12 @@ def test_interpolated_rows_lead_from_point_to_point_at_the_length_of_such_points
     assert np.linalg.norm(points[4]) > 1.2 * straight
 
 
+def test_points_on_a_line_are_interpolated_straight() -> None:
+    points = sample.latent_points(16, 1, seed=0, interpolate=True)
+    assert np.abs(np.diff(points[:9], 2, axis=0)).max() < 1e-6
+    assert abs(points).max() < 5
+
+
 def test_points_are_normal(run: Path) -> None:
     points = sample.latent_points(500, 100, seed=3, interpolate=False)
     assert abs(points.mean()) < 0.02 and abs(points.std() - 1) < 0.02
