@@ -184,10 +184,11 @@ def _beside_the_other_method(config: Config, results: Results) -> list[str]:
     other = config.control() if semi else _counterpart(config)
     directory = run_dir.directory_of(other)
     recorded = _read(directory)
+    all_labeled = results["labeled"] == results["train_images"]
     if recorded is None or not _same_task(results, recorded[0]):
         command = shlex.join(other.command())
         added = "What the unlabeled images add:"
-        if results["labeled"] == results["train_images"]:
+        if all_labeled:
             added = "There are no unlabeled images. What the generated ones add:"
             semi = config.has_generator
         return [added, f"  {command}"] if semi else []
@@ -195,12 +196,13 @@ def _beside_the_other_method(config: Config, results: Results) -> list[str]:
     with_unlabeled, alone = (results, found) if semi else (found, results)
     gain, chance = gain_and_chance(with_unlabeled, alone)
     words = f"{100 * gain:+.1f} points, where chance alone makes up to {100 * chance:.1f}"
+    images = "generated images" if all_labeled else "unlabeled images"
     if gain > chance:
-        verdict = f"the unlabeled images help: {words}"
+        verdict = f"the {images} help: {words}"
     elif gain < -chance:
-        verdict = f"the unlabeled images do harm: {words}; use the labels alone"
+        verdict = f"the {images} do harm: {words}; use the labels alone"
     else:
-        verdict = f"no clear gain from the unlabeled images: {words}"
+        verdict = f"no clear gain from the {images}: {words}"
     name = "Labels alone" if semi else "With unlabeled"
     lines = [f"{name:<18} {found['test_accuracy']:.1%}  ({directory})", f"  {verdict}"]
     if differ := _differences(*((config, there) if semi else (there, config))):

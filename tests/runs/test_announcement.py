@@ -32,7 +32,7 @@ RESULTS = {
 
 def write(config: Config, **changes: object) -> None:
     directory = run_dir.directory_of(config)
-    directory.mkdir(parents=True)
+    directory.mkdir(parents=True, exist_ok=True)
     config_file.write_config(directory, config)
     (directory / "results.json").write_text(json.dumps({"schema": 1} | RESULTS | changes))
 
@@ -90,6 +90,9 @@ def test_both_methods_say_what_the_unlabeled_images_add_once_both_are_there(
     )
     assert words in text
     assert "With unlabeled     80.0%" in text
+    write(control, test_accuracy=alone, method="supervised", labeled=900)
+    all_labeled = announcement.closing_lines(config, RESULTS | {"labeled": 900})
+    assert words.replace("unlabeled", "generated") in all_labeled
 
 
 @pytest.mark.parametrize("other", [{"steps": 200}, {"labeled": 21}, {"test_images": 399}])
