@@ -177,7 +177,8 @@ class Found:
                 self.rows[run.name][int(row["seed"])] = row
         self.curves: dict[tuple[str, int], list[Row]] = collections.defaultdict(list)
         for point in curves:
-            self.curves[point["name"], int(point["seed"])].append(point)
+            if int(point["seed"]) in self.rows[point["name"]]:
+                self.curves[point["name"], int(point["seed"])].append(point)
 
     def values(self, run: Run, column: str) -> dict[int, float]:
         """Seed -> value, where there is one."""

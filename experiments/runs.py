@@ -436,9 +436,9 @@ FOLDER_RUNS = [
         "clothes-2400",
         "250",
         "--distribution_alignment=false",
-        "`--distribution_alignment=false`",
+        "`--distribution_alignment=false`, compared with the plain command",
         3,
-        "folder-clothes-2400-control",
+        "folder-clothes-2400",
     ),
 ]
 

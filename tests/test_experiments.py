@@ -534,13 +534,15 @@ def test_time_to_target_is_that_of_the_first_evaluation_at_or_above_it() -> None
     points = ((80, 0.5, 10.0), (160, 0.7, 20.0), (240, 0.6, 30.0), (320, 0.8, 40.0))
     assert tables.seconds_to_target(curve("x", *points)) == (20.0, True)
     assert tables.seconds_to_target(curve("x", *points[:1])) == (10.0, False)
-    found = records.Found([], curve("svhn-1000-article", *points[:1]))
-    table = cells(tables.time_table(found))
-    assert table == [["`article`", "10 (never)", "10"]]
+    rows = rows_of(RUNS["svhn-1000-article"], 0.5)
+    found = records.Found(rows, curve("svhn-1000-article", *points[:1]))
+    assert cells(tables.time_table(found)) == [["`article`", "10 (never, seed 0)"]]
+    assert not records.Found([], curve("svhn-1000-article", *points)).curves  # of another recipe
 
 
 def test_long_runs_are_shown_on_their_way() -> None:
-    found = records.Found([], curve("long-tuned", (400, 0.8, 9.0), (20000, 0.92, 99.0)))
+    points = curve("long-tuned", (400, 0.8, 9.0), (20000, 0.92, 99.0))
+    found = records.Found(rows_of(RUNS["long-tuned"], 0.92), points)
     assert cells(tables.long_table(found))[0][1:] == ["80.0", "", "", "", "", "", "", "92.0"]
 
 
