@@ -14,9 +14,9 @@ SEMI_SUPERVISED_ONLY = (
 ARTICLE_CONTROL = {"schedule": "linear", "drop_rate": 0.5}
 
 # What each preset changes in the defaults of `Config`. `article` does what the text describes,
-# `notebook` what its published code did, with every bug (docs/article.md). `tuned` is the best
-# recipe found for the same networks within 40 epochs, `pooled` the one with other layers that
-# gained most on photos and digits together (docs/results.md).
+# `notebook` what its published code did, with every bug (docs/article.md). `tuned` is another
+# recipe for the same networks, `pooled` one for other layers: the best of some candidates on photos
+# and digits together (docs/results.md), then changed further without a comparison on record.
 PRESETS: dict[str, dict[str, Any]] = {
     "article": {},
     "notebook": {

@@ -85,8 +85,8 @@ def statistics_momentum(limit: float, updates: tf.Tensor) -> tf.Tensor:
     """Momentum of batch norm's moving averages: `limit`, at most t / (9 + t).
 
     The first update replaces what the averages start from, 0 and 1, which are no statistics: they
-    are at any time an average of what was seen, the newest t / 9 batches above all while t is
-    small. That is `average_decay`, one update later.
+    are at any time an average of what was seen, of about the newest (t + 9) / 9 batches until
+    `limit` is reached. That is `average_decay`, one update later.
 
     Args:
         limit: < 1, of a long run.

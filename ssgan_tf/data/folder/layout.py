@@ -290,9 +290,9 @@ class _Reading:
     def _classes_at_the_top(self, ids: list[str], rows: dict[str, str]) -> dict[str, str]:
         """Folder -> class, beside labels.csv; `rows`: its labels by id.
 
-        If it gives labels to images in unlabeled/ alone, and the folder would do without it, all
-        else means what it meant without it. Otherwise only folders that have the name of one of its
-        classes are classes.
+        If it gives labels to images of unlabeled/, test/ or valid/ alone, and the folder would do
+        without it, all else means what it meant without it. Otherwise only folders that have the
+        name of one of its classes are classes.
         """
         if self._has_train:
             return {}
