@@ -204,6 +204,15 @@ SVHN = [
 ]
 HOUSE_NUMBERS = [
     _method(method, "house_numbers", labels, 3) for labels in ("250", "1000") for method in METHODS
+] + [
+    Run(
+        "house_numbers-1000-control-article-flags",
+        "house_numbers",
+        "1000",
+        "--method=supervised",
+        "labels alone, the flags of `article`",
+        3,
+    )
 ]
 _NO_GAN = "--unsupervised_weight=0"
 CIFAR10 = [
@@ -226,35 +235,25 @@ CIFAR10 = [
 ]
 
 ARTICLE = [
-    Run(f"{data}-1000-{name}", data, "1000", flags, what, 3, control)
-    for name, data, flags, what, control in (
+    Run(f"svhn-1000-{name}", "svhn", "1000", flags, what, 3, control)
+    for name, flags, what, control in (
         (
             "control-drop0",
-            "svhn",
             "--method=supervised --schedule=linear --drop_rate=0",
             "labels alone, no dropout, linear schedule",
             "",
         ),
         (
             "notebook-linear",
-            "svhn",
             "--preset=notebook --schedule=linear",
             "`notebook`, linear schedule",
             "svhn-1000-article-control",
         ),
         (
             "article-drop0-linear",
-            "svhn",
             "--schedule=linear --drop_rate=0",
             "`article`, no dropout, linear schedule",
             "svhn-1000-article-control",
-        ),
-        (
-            "control-article-flags",
-            "house_numbers",
-            "--method=supervised",
-            "labels alone, the flags of `article`",
-            "",
         ),
     )
 ]
@@ -279,29 +278,11 @@ ABLATION = [
 ]
 
 
-# One change at a time from `tuned` with 2,000 steps, on validation images.
+# `tuned` with 2,000 steps, on validation images.
 def _recipe(flags: str = "", steps: int = 2000) -> str:
     start = f"--preset=tuned --steps={steps} --validation_fraction=0.1 --eval_every=5"
     return f"{start} {flags}".strip()
 
-
-RECIPE = [
-    Run("recipe-tuned", "svhn", "250", _recipe(), "`tuned`, 2,000 steps", 3, "controls-250-tuned"),
-] + [
-    Run(f"recipe-{name}", "svhn", "250", _recipe(flags), what, seeds, "recipe-tuned")
-    for name, flags, what, seeds in (
-        ("no-gan", "--unsupervised_weight=0", "no GAN terms", 3),
-        ("no-pseudo-labels", "--consistency_weight=0", "no pseudo-labels", 1),
-        ("no-color", "--augment_color=0", "no changes of color", 1),
-        ("no-shift", "--augment_shift=0", "no shifts", 1),
-        ("no-ramp", "--unsupervised_ramp=0", "no ramp of the GAN terms", 1),
-        ("no-labeled-batch", "--labeled_batch_size=0", "no labeled batch of its own", 1),
-        ("weight1", "--consistency_weight=1", "weight of the pseudo-labels 1", 1),
-        ("weight10", "--consistency_weight=10", "weight of the pseudo-labels 10", 1),
-        ("rate1e-3", "--learning_rate=1e-3", "learning rate 1e-3", 1),
-        ("drop0.2", "--drop_rate=0.2", "dropout 0.2", 1),
-    )
-]
 
 # Candidates for `pooled`, chosen on three data sets at once, by the mean gain over each one's
 # control with no loss on any. The validation part is not larger than the labeled part. The networks
@@ -373,7 +354,7 @@ CONTROLS = [
         labels,
         flags,
         what,
-        3 if (labels, name) == ("250", "tuned") else 1,
+        1,
         control and f"controls-{labels}-{control}",
     )
     for labels in ("250", "1000")
@@ -403,7 +384,6 @@ LONG = [
         f"{_LONG} --method=supervised",
         "labels alone, `tuned`, 20,000 steps",
     ),
-    Run("long-tuned", "svhn", "1000", _LONG, "`tuned`, 20,000 steps", 1, "long-control"),
 ]
 
 # The plain command for one's own images, and the control that its closing lines name.
@@ -472,7 +452,7 @@ REALNESS = [
         f"--preset={preset} --validation_fraction=0.1",
         f"`{preset}`",
     )
-    for preset in ("article", "tuned")
+    for preset in ("article", "pooled")
 ]
 
 _ALL = [
@@ -481,7 +461,6 @@ _ALL = [
     *CIFAR10,
     *FOLDER_RUNS,
     *ARTICLE,
-    *RECIPE,
     *CANDIDATES,
     *PARTS,
     *ABLATION,

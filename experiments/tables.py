@@ -302,7 +302,6 @@ def document(found: Found, folder: Path = HERE) -> str:
         "house_numbers": table(found, runs.HOUSE_NUMBERS),
         "photos": table(found, runs.CIFAR10),
         "folders": table(found, runs.FOLDER_RUNS, on),
-        "recipe": table(found, runs.RECIPE, part="validation"),
         "candidates": table(found, runs.CANDIDATES, on, part="validation"),
         "parts": table(found, parts_of_pooled, on),
         "gan_terms": gan_terms(found),

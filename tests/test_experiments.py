@@ -467,7 +467,7 @@ def test_a_result_of_another_recipe_or_name_does_not_count() -> None:
 
 
 def test_validation_accuracy_is_shown_where_flags_were_chosen() -> None:
-    chosen = RUNS["recipe-tuned"]
+    chosen = RUNS["controls-250-tuned"]
     found = records.Found(rows_of(chosen, 0.1, validation_accuracy=0.84))
     assert cells(tables.table(found, [chosen], part="validation"))[0][2] == "84.0"
 
@@ -541,8 +541,8 @@ def test_time_to_target_is_that_of_the_first_evaluation_at_or_above_it() -> None
 
 
 def test_long_runs_are_shown_on_their_way() -> None:
-    points = curve("long-tuned", (400, 0.8, 9.0), (20000, 0.92, 99.0))
-    found = records.Found(rows_of(RUNS["long-tuned"], 0.92), points)
+    points = curve("long-control", (400, 0.8, 9.0), (20000, 0.92, 99.0))
+    found = records.Found(rows_of(RUNS["long-control"], 0.92), points)
     assert cells(tables.long_table(found))[0][1:] == ["80.0", "", "", "", "", "", "", "92.0"]
 
 
