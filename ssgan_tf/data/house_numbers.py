@@ -3,8 +3,7 @@
 It needs no download: matplotlib's fonts, Pillow's drawing and numpy's random numbers make 12,000
 crops of 32x32 pixels, each with one digit to be recognized in its center and often parts of its
 neighbors at the sides. As a TensorFlow Datasets builder it is prepared once, in about a minute,
-cached, and loaded like any other. It is nearly as hard: with 1,000 labels a small supervised CNN
-gets 67% of the test images right, with dropout 80% (one run each; SVHN: 53% to 69%).
+cached, and loaded like any other. It is easier than SVHN (docs/results.md).
 
 Each image is a pure function of (`SEED`, split, index), so on one installation every preparation
 gives the same images. Other versions of Pillow, its FreeType, matplotlib's fonts or numpy may draw
