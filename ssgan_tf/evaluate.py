@@ -16,6 +16,7 @@ from ssgan_tf.flags import RUN_FLAGS, Flag, errors_as_sentences, parse_command
 from ssgan_tf.runs import finished_run
 from ssgan_tf.system import streams
 from ssgan_tf.system.files import write_json
+from ssgan_tf.system.streams import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,7 +97,7 @@ def table(result: dict[str, Any]) -> str:
     """The result of `evaluate_run` as text."""
     low, high = result["accuracy_interval"]
     lines = [
-        f"{result['part']}: {result['images']:,} images, step {result['step']:,}",
+        f"{result['part']}: {counted(result['images'], 'image')}, step {result['step']:,}",
         "",
         f"accuracy           {result['accuracy']:.1%}  (95% interval {low:.1%} to {high:.1%})",
         f"balanced accuracy  {result['balanced_accuracy']:.1%}  (mean recall of the classes)",

@@ -156,7 +156,7 @@ def main(argv: list[str] | None = None) -> None:
             f"{found.error_after:.3f}."
         )
         if found.images < FEW_IMAGES:
-            print(f"note: {found.images} images are too few to trust it; set more aside.")
+            print("note: images so few cannot be trusted to tell; set more aside.")
     checked = "" if values.format == "saved_model" else ", equal to the SavedModel on 64 images"
     print(f"Classifier  {output}{checked}")
 

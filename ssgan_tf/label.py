@@ -14,7 +14,7 @@ from ssgan_tf.labeling.opening import open_session
 from ssgan_tf.labeling.server import LabelingServer
 from ssgan_tf.runs import config_file, finished_run
 from ssgan_tf.system import streams
-from ssgan_tf.system.streams import in_one_line
+from ssgan_tf.system.streams import counted, in_one_line
 
 FLAGS = (
     Flag("dataset", None, "The folder of images: folder:PATH."),
@@ -65,7 +65,8 @@ def main(argv: list[str] | None = None) -> None:
         session, notes = open_session(values.dataset, values.suggestions, train)
         server = LabelingServer(session, values.port)
         order = f"in the order of {values.suggestions}" if values.suggestions else "at random"
-        print(f"Label:    {len(session):,} images, {in_one_line(order)}; {session.done:,} are done")
+        images = counted(len(session), "image")
+        print(f"Label:    {images}, {in_one_line(order)}; {session.done:,} are done")
         for note in notes:
             print(f"          {note}")
         print(f"Open:     {server.address}")

@@ -17,6 +17,7 @@ from ssgan_tf.flags import RUN_FLAGS, Flag, errors_as_sentences, parse_command
 from ssgan_tf.runs import finished_run
 from ssgan_tf.system import streams
 from ssgan_tf.system.files import check_place, output_named
+from ssgan_tf.system.streams import counted
 
 ROW = 8  # images side by side
 
@@ -141,7 +142,7 @@ def main(argv: list[str] | None = None) -> None:
         )
         with output_named(f"--output={output}"):
             write_images(images, output, grid)
-    print(f"{len(images):,} images: {output}")
+    print(f"{counted(len(images), 'image')}: {output}")
 
 
 if __name__ == "__main__":

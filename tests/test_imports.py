@@ -28,6 +28,7 @@ WINGS = (
 WING_OF = dict.fromkeys(("config", "presets"), "config") | dict.fromkeys(
     (
         "__init__",  # what a notebook imports: it has names of all wings
+        "__main__",
         "cache",
         "evaluate",
         "export",

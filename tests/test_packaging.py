@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import ssgan_tf
+from ssgan_tf.__main__ import COMMANDS, main
 
 PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
 
@@ -32,10 +33,22 @@ def test_every_command_of_the_package_is_a_console_command() -> None:
         path.stem
         for path in Path(ssgan_tf.__file__).parent.glob("*.py")
         if 'if __name__ == "__main__":' in path.read_text(encoding="utf-8")
-    }
+    } - {"__main__"}
+    assert sorted(modules) == sorted(COMMANDS)
     assert {
         f"ssgan-{name.replace('_', '-')}": f"ssgan_tf.{name}:main" for name in modules
     } == PROJECT["scripts"]
+
+
+def test_the_package_itself_lists_its_commands(capsys: pytest.CaptureFixture) -> None:
+    main(["ssgan_tf"])
+    shown = capsys.readouterr().out
+    assert "python -m ssgan_tf.train       Trains a classifier from few" in shown
+    assert [f"python -m ssgan_tf.{name}" in shown for name in COMMANDS] == [True] * len(COMMANDS)
+    main(["ssgan_tf", "--help"])
+    assert capsys.readouterr().out == shown
+    with pytest.raises(SystemExit, match=r"export is not understood.* python -m ssgan_tf\.export"):
+        main(["ssgan_tf", "export", "--run_dir=x"])
 
 
 def test_what_a_notebook_imports_does_not_import_tensorflow() -> None:

@@ -130,7 +130,7 @@ def test_fewer_images_than_asked_for_are_all_suggested_with_a_note(
     suggest.main(["suggest", f"--dataset=folder:{unlabeled}", f"--output_dir={tmp_path}/o"])
     assert len(rows(tmp_path / "o/suggestions.csv")) == 12
     shown = capsys.readouterr().out
-    assert "only 12 images have no label; all of them are suggested" in shown
+    assert "only 12 images have no label; all that is left is suggested" in shown
     assert "Check:" not in shown  # there are no labels
 
 

@@ -29,6 +29,7 @@ from ssgan_tf.data.images.decoding import ImageError, read_picture
 from ssgan_tf.data.images.resize import Fit, Form
 from ssgan_tf.data.storage import Rows, Storage, give_back, rows
 from ssgan_tf.system.device import cores
+from ssgan_tf.system.streams import counted
 
 _DECODERS = ("decoding", "metadata", "pixels", "resize")  # modules that make pixels of a file
 _AT_ONCE = 1024  # images that are decoded between two writings to the disk
@@ -294,7 +295,7 @@ def _of_the_system(error: ImageError) -> bool:
 def amount(images: int, size: int) -> str:
     """A number of images and their bytes, as they are printed."""
     shown_size = f"{size / 1e6:.3g} MB" if size < 1e9 else f"{size / 1e9:.3g} GB"
-    return f"{images:,} images, {shown_size}"
+    return f"{counted(images, 'image')}, {shown_size}"
 
 
 def shown(path: str | Path) -> str:

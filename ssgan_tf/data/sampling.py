@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ssgan_tf.system.streams import counted
+
 
 def imbalanced(counts: np.ndarray) -> bool:
     """Whether the largest class has more than twice the images of the smallest.
@@ -48,7 +50,8 @@ def balanced(
             shares[room] += np.minimum(left // len(room), (sizes - shares)[room])
     fair = count // len(members)
     notes = [
-        f"class {class_names[label]} has only {sizes[label]} images, fewer than its share of {fair}"
+        f"class {class_names[label]} has only {counted(sizes[label], 'image')}, fewer than its "
+        f"share of {fair}"
         for label in np.flatnonzero(sizes < fair)
     ]
     if not notes and shares.min() < shares.max():

@@ -19,6 +19,7 @@ from ssgan_tf.reporting.contact_sheet import Section, Tile
 from ssgan_tf.runs import config_file
 from ssgan_tf.runs.pool import Pool
 from ssgan_tf.system.files import output_named, write_json, written_aside
+from ssgan_tf.system.streams import counted
 
 PAGE, TABLE = "suggestions.html", "suggestions.csv"
 SUSPICIOUS_TABLE, LABELS = "suspicious_labels.csv", "suggested_labels.json"
@@ -85,7 +86,8 @@ def choose(pool: Pool, n: int, strategy: str, folds: int, seed: int) -> Found:
     if not left:
         raise UserError(_all_labeled(pool))
     if left < n:
-        print(f"note: only {left:,} images have no label; all of them are suggested")
+        have = "image has" if left == 1 else "images have"
+        print(f"note: only {left:,} {have} no label; all that is left is suggested")
     strategy = suggestion.resolve(strategy, count, len(pool.class_names))
     found = suggestion.suggest(
         pool.features, labeled, n, strategy, pool.probabilities, pool.class_names, seed
@@ -123,7 +125,7 @@ def write(directory: Path, pool: Pool, found: Found, run_dir: str) -> Written:
     command = _next_command(directory, pool, found, run_dir)
     text = contact_sheet.render(
         f"Which images to label: {pool.config.dataset}",
-        f"{len(found.suggestions):,} images, strategy {found.strategy}"
+        f"{counted(len(found.suggestions), 'image')}, strategy {found.strategy}"
         + (f", by the classifier of {run_dir}" if run_dir else ""),
         _sections(pool, found),
         shlex.join(command),

@@ -68,6 +68,11 @@ def in_one_line(text: str) -> str:
     )
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things, such as "1 image" and "2,000 images"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def width(name: str) -> int:
     """The width of a name in a terminal; letters of East Asia are two columns wide."""
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in name)

@@ -12,6 +12,7 @@ from ssgan_tf.data.folder.names import listed, shown
 from ssgan_tf.data.folder.train_test_split import Copies
 from ssgan_tf.data.sampling import imbalanced
 from ssgan_tf.system import streams
+from ssgan_tf.system.streams import counted
 
 _SHOWN = 5  # files that are named, of each kind
 
@@ -66,8 +67,8 @@ def _on_classes(layout: Layout, labels: np.ndarray, parts: np.ndarray) -> list[s
     if imbalanced(counts):
         most, least = counts.argmax(), counts.argmin()
         lines.append(
-            f"imbalanced: {counts[most]:,} images of {names[most]} and {counts[least]:,} of "
-            f"{names[least]} to train on; see --balance_classes"
+            f"imbalanced: {counted(counts[most], 'image')} of {names[most]} and {counts[least]:,} "
+            f"of {names[least]} to train on; see --balance_classes"
         )
     folded = [name.casefold() for name in names]
     twins = [name for name in names if folded.count(name.casefold()) > 1]
@@ -134,15 +135,15 @@ def on_files(layout: Layout, decoded: Decoded) -> list[str]:
     lines = []
     unreadable = [(layout.items[i].id, reason) for i, reason in decoded.problems.items()]
     if skipped := [*layout.skipped, *unreadable]:
-        lines.append(f"skipped: {len(skipped):,} files that cannot be read")
+        lines.append(f"skipped: {counted(len(skipped), 'file')} that cannot be read")
         lines += _some([f"{shown(name)}: {reason}" for name, reason in skipped])
     if decoded.notes:
-        lines.append(f"with remarks: {len(decoded.notes):,} files")
+        lines.append(f"with remarks: {counted(len(decoded.notes), 'file')}")
         lines += _some(
             [f"{shown(layout.items[i].id)}: {note}" for i, note in decoded.notes.items()]
         )
     if layout.others:
-        lines.append(f"not read: {layout.others:,} files without an image's name")
+        lines.append(f"not read: {counted(layout.others, 'file')} without an image's name")
     return lines
 
 

@@ -122,7 +122,7 @@ def test_the_report_tells_counts_sizes_and_what_was_skipped(pictures: Path) -> N
     assert "train/cat/text.png: is not an image" in report
     assert "train/dog/short.jpg: is damaged" in report
     assert "unlabeled/huge.png: has" in report and "100 million" in report
-    assert "not read: 1 files" in report
+    assert "not read: 1 file without" in report
 
 
 def test_a_folder_made_from_a_tfds_data_set_is_the_same_data(data_dir: str, tmp_path: Path) -> None:
@@ -439,7 +439,7 @@ def test_a_pool_has_all_labels_and_no_test_image_is_set_aside(pictures: Path) ->
     assert len(found.train) == 27 and np.sum(found.train.labels >= 0) == 21
     assert found.validation_ids == {"valid/cat/1.png"}
     assert found.test.ids.tolist() == ["test/dog/1.png"]
-    assert "skipped: 1 files that cannot be read" in found.report
+    assert "skipped: 1 file that cannot be read" in found.report
 
 
 def test_copies_are_left_out_of_a_pool_so_that_nothing_is_labeled_twice(tmp_path: Path) -> None:
