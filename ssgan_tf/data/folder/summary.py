@@ -7,8 +7,8 @@ import numpy as np
 
 from ssgan_tf.data.cache import Decoded
 from ssgan_tf.data.dataset import UNKNOWN
-from ssgan_tf.data.folder.layout import Layout
-from ssgan_tf.data.folder.names import listed, shown
+from ssgan_tf.data.folder.layout import Item, Layout
+from ssgan_tf.data.folder.names import PARTS, listed, shown
 from ssgan_tf.data.folder.train_test_split import Copies
 from ssgan_tf.data.sampling import imbalanced
 from ssgan_tf.system import streams
@@ -32,6 +32,7 @@ def summarize(layout: Layout, decoded: Decoded, copies: Copies, parts: np.ndarra
         *_table(names, labels, parts),
         _sizes(decoded.sizes),
         *_on_classes(layout, labels, parts),
+        *_inner_folders(layout.items),
         *_on_copies(copies, ids, parts),
         *layout.notes,
         *on_files(layout, decoded),
@@ -90,6 +91,19 @@ def _on_classes(layout: Layout, labels: np.ndarray, parts: np.ndarray) -> list[s
         if labels_of:
             lines.append(f"no test image of {listed([names[label] for label in labels_of])}{why}")
     return lines
+
+
+def _inner_folders(items: Sequence[Item]) -> list[str]:
+    """Names the folders within class folders: people may mean them to be the classes."""
+    inner = set()
+    for item in items:
+        folder = item.id.rpartition("/")[0]
+        part, _, rest = folder.partition(f"{item.label}/")
+        if rest and (not part or PARTS.get(part[:-1], "unlabeled") != "unlabeled"):
+            inner.add(folder)
+    if not inner:
+        return []
+    return [f"folders within a class, whose images are of that class: {listed(sorted(inner))}"]
 
 
 def _on_copies(copies: Copies, ids: list[str], parts: np.ndarray) -> list[str]:

@@ -313,8 +313,21 @@ def test_the_report_tells_what_should_be_known_of_the_classes(pictures: Path) ->
     (pictures / "train/Dog").mkdir()
     write_image(pictures / "train/Dog/1.png", 5)
     report = load_folder(str(pictures)).report
+    assert not [line for line in report if "folders within a class" in line]
     assert "imbalanced: 12 images of cat and 1 of Dog to train on; see --balance_classes" in report
     assert "classes that differ only in upper and lower case: Dog, dog" in report
+
+
+def test_the_report_names_folders_within_a_class(pictures: Path) -> None:
+    for name in ("train/cat/lions", "train/cat/tigers/2024", "unlabeled/cat/x", "test/dog/pugs"):
+        (pictures / name).mkdir(parents=True)
+        write_image(pictures / name / "1.png", len(name))
+    (pictures / "labels.csv").write_text("unlabeled/cat/x/1.png,cat\n")
+    (line,) = [text for text in load_folder(str(pictures)).report if "folders within" in text]
+    assert line == (
+        "folders within a class, whose images are of that class: test/dog/pugs, train/cat/lions, "
+        "train/cat/tigers/2024"
+    )
 
 
 @pytest.mark.parametrize(
