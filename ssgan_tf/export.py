@@ -91,6 +91,11 @@ def _check_output(output: Path) -> None:
     """Raises `UserError`, before the seconds that follow, where it cannot be written."""
     if output.exists():
         raise UserError(f"--output={output}: is there already; give a new directory.")
+    if output.suffix in (".tflite", ".onnx"):
+        raise UserError(
+            f"--output={output}: would be a directory, which holds the model and the names of the "
+            f"classes; leave out {output.suffix}, which --format gives the model in it."
+        )
     check_place(f"--output={output}", output)
 
 

@@ -63,6 +63,10 @@ def test_an_output_that_cannot_be_made_is_named(run: Path, tmp_path: Path) -> No
         (["--run_dir={run}"], ["--output", "missing"]),
         (["--run_dir={tmp}", "--output={tmp}/x"], ["--run_dir={tmp}", "no run"]),
         (["--run_dir={run}", "--output={run}"], ["--output={run}", "already"]),
+        (
+            ["--run_dir={run}", "--output={tmp}/my.tflite", "--format=tflite"],
+            ["/my.tflite: would be a directory", "leave out .tflite"],
+        ),
         (["--run_dir={run}", "--output={tmp}/x", "more"], ["'more'"]),
         (["--no_such_flag=1"], ["no_such_flag", "--help"]),
     ],
