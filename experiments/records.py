@@ -61,10 +61,18 @@ def read_curves(folder: Path = HERE) -> list[Row]:
     return _rows(gzip.decompress(path.read_bytes()).decode()) if path.exists() else []
 
 
+def counts(row: Row, run: Run) -> bool:
+    """Whether it is of this run, with the flags and the steps that it has now.
+
+    The digest of a folder's run does not hold what is chosen by the number of images: `steps` does.
+    """
+    expected = (run.name, run.recipe, str(run.steps()))
+    return (row["name"], row["recipe"], row["steps"]) == expected
+
+
 def finished(run: Run, seed: int, results: Iterable[Row]) -> bool:
-    """Whether there is a result of this run with the flags that it has now."""
-    key = (run.name, str(seed), run.recipe)
-    return any((row["name"], row["seed"], row["recipe"]) == key for row in results)
+    """Whether there is a result of this run that counts."""
+    return any(row["seed"] == str(seed) and counts(row, run) for row in results)
 
 
 def row_of(run: Run, seed: int, results: dict[str, Any], threads: int | None) -> Row:
@@ -173,7 +181,7 @@ class Found:
         self.rows: dict[str, dict[int, Row]] = collections.defaultdict(dict)
         for row in results:
             run = RUNS.get(row["name"])
-            if run and row["recipe"] == run.recipe:
+            if run and counts(row, run):
                 self.rows[run.name][int(row["seed"])] = row
         self.curves: dict[tuple[str, int], list[Row]] = collections.defaultdict(list)
         for point in curves:

@@ -462,7 +462,8 @@ def test_gains_are_taken_seed_by_seed_where_both_have_a_result() -> None:
 def test_a_result_of_another_recipe_or_name_does_not_count() -> None:
     other = result_row(TUNED, 0, 0.9, recipe=CONTROL.recipe)
     strange = result_row(TUNED, 0, 0.9, name="gone")
-    found = records.Found([other, strange])
+    longer = result_row(TUNED, 0, 0.9, steps=TUNED.steps() + 1)
+    found = records.Found([other, strange, longer])
     assert tables.table(found, [TUNED]) == tables.NOT_YET
 
 
