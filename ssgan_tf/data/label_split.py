@@ -1,6 +1,7 @@
 """Which training images keep their label, and which are set aside for validation."""
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -155,7 +156,7 @@ def check(
         UserError: if it does not.
     """
     flag = f"--run_dir={path.parent}"
-    stored, found, other_pixels = _comparable(path, config, dataset, split)
+    stored, found, other = _comparable(path, config, dataset, split)
     earlier = [name for name in ("test_ids_digest", _RULE) if name not in stored]
     of_folder = is_folder(stored.get("dataset", ""))
     if stored != found:
@@ -170,7 +171,7 @@ def check(
             f"{dataset.name} with {len(dataset.train):,} training images, as found now; use the "
             f"same data, or another --run_dir.{hint}"
         )
-    if other_pixels:
+    if other:
         raise UserError(
             f"{flag}: its run had images of the same names as {dataset.name}, but other pixels; "
             "use the same images, or another --run_dir."
@@ -188,25 +189,25 @@ def is_same(
     """Whether a run's `labels.json` has the images, the labels and the pixels of `split`.
 
     With `exact=False` the classes of the labeled images may differ, and training images without a
-    label may have come or gone; then the pixels, which have one digest for all, are not compared.
+    label may have come or gone; then only the pixels of the test images are compared.
 
     Raises:
         UserError: if it is not such a file.
     """
-    stored, found, other_pixels = _comparable(path, config, dataset, split)
+    stored, found, other = _comparable(path, config, dataset, split)
     if not exact:  # a class decides the place of an image, too
-        other_images = stored.get("train_ids_digest") != found.get("train_ids_digest")
-        other_pixels = other_pixels and not other_images
+        if stored.get("train_ids_digest") != found.get("train_ids_digest"):
+            other.discard(_PIXELS)
         for content in (stored, found):
             content |= {_CLASSES: "", "train_images": 0, "train_ids_digest": ""}
             content |= {name: sorted(content[name]) for name in ("ids", "validation_ids")}
-    return stored == found and not other_pixels
+    return stored == found and not other
 
 
 def _comparable(
     path: Path, config: Config, dataset: Dataset, split: LabelSplit
-) -> tuple[dict[str, Any], dict[str, Any], bool]:
-    """What a run's `labels.json` holds, what it would hold now, and whether the pixels differ."""
+) -> tuple[dict[str, Any], dict[str, Any], set[str]]:
+    """What a run's `labels.json` holds, what it would hold now, and which pixels differ."""
     stored, found = labels_json.read(str(path)), _content(config, dataset, split)
     for content in (stored, found):
         content.pop("test_ids", None)  # their digest says the same
@@ -217,11 +218,17 @@ def _comparable(
     if is_folder(stored.get("dataset", "")) and is_folder(dataset.name):
         found["dataset"] = stored["dataset"]  # it may have moved; its ids decide
     # Other versions of the decoders, which stand before the "/", may give other pixels.
-    had, has = (str(content.pop(_PIXELS, "")).partition("/") for content in (stored, found))
-    return stored, found, had[0] == has[0] and had != has
+    other = set()
+    for name in (_PIXELS, _TEST_PIXELS):
+        had, has = (str(content.pop(name, "")).partition("/") for content in (stored, found))
+        if had[0] == has[0] and had != has:
+            other.add(name)
+    return stored, found, other
 
 
-_PIXELS, _RULE, _CLASSES = "pixels_digest", "resize_rule", "labels_digest"
+_PIXELS, _TEST_PIXELS = "pixels_digest", "test_pixels_digest"
+_RULE, _CLASSES = "resize_rule", "labels_digest"
+_AT_ONCE = 1024  # images that are read at a time
 _TEST_CLASSES = "test_labels_digest"
 # What the files of earlier versions lack.
 _YOUNGER = (
@@ -288,7 +295,16 @@ def _content(config: Config, dataset: Dataset, split: LabelSplit) -> dict[str, A
         content[_TEST_CLASSES] = _test_classes(dataset)
     if dataset.pixels_digest:
         content[_PIXELS] = dataset.pixels_digest
+        content[_TEST_PIXELS] = _test_pixels(dataset)
     return content
+
+
+def _test_pixels(dataset: Dataset) -> str:
+    """As `cache.pixels_digest`, of the test images alone: RULE/DIGEST."""
+    text, order = hashlib.sha256(), np.argsort(dataset.test.ids)
+    for start in range(0, len(order), _AT_ONCE):
+        text.update(np.ascontiguousarray(dataset.test.images[order[start : start + _AT_ONCE]]).data)
+    return f"{dataset.pixels_digest.partition('/')[0]}/{text.hexdigest()}"
 
 
 def _resolve(path: str, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:

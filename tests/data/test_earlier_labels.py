@@ -152,6 +152,21 @@ def test_images_without_a_label_may_have_come_or_gone(tmp_path: Path) -> None:
         assert found[0].test.ids.tolist() == list(TEST)
 
 
+def test_test_images_of_other_pixels_are_noticed_although_images_without_a_label_have_gone(
+    tmp_path: Path,
+) -> None:
+    labels, first = tmp_path / "labels.json", pets(TRAIN, TEST)
+    first = dataclasses.replace(first, pixels_digest="rule/one")
+    label_split.save(labels, CONFIG, first, label_split.split_labels(CONFIG, first))
+    fewer = {name: label for name, label in TRAIN.items() if name != "more/5"}
+    now = dataclasses.replace(pets(fewer, TEST), pixels_digest="rule/other")
+    assert as_trained(labels, CONFIG, now) is not None
+    painted = dataclasses.replace(now.test, images=255 - now.test.images[:])
+    assert as_trained(labels, CONFIG, dataclasses.replace(now, test=painted)) is None
+    now = dataclasses.replace(now, test=painted, pixels_digest="newer/other")
+    assert as_trained(labels, CONFIG, now) is not None  # other decoders
+
+
 def test_a_file_of_an_earlier_version_will_do_where_the_test_images_are_the_same(
     tmp_path: Path,
 ) -> None:
