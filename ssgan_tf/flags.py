@@ -6,7 +6,7 @@ import difflib
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from ssgan_tf.config import (
     starting_values,
     written,
 )
+from ssgan_tf.flagfiles import naming_files
 from ssgan_tf.presets import PRESETS
 from ssgan_tf.runs.interruption import Interrupted
 from ssgan_tf.system import errors
@@ -46,7 +47,7 @@ def parse_config(argv: Sequence[str], program: str, description: str) -> Config:
     if _asks_for_help(argv):
         print(help_text(_called_as(argv, program), description))
         sys.exit(0)
-    return _naming_files(argv, _config)
+    return naming_files(argv, _config)
 
 
 def _config(argv: Sequence[str]) -> Config:
@@ -61,34 +62,6 @@ def _config(argv: Sequence[str]) -> Config:
         with contextlib.suppress(ValueError):  # Config says what is wrong with it
             given["labeled"] = int(given["labeled"])
     return Config(**given)
-
-
-def _naming_files(argv: Sequence[str], parse: Callable[[Sequence[str]], Any]) -> Any:
-    """What `parse` makes of the command line; its `UserError` names the file that it comes from."""
-    try:
-        return parse(argv)
-    except UserError as error:
-        typed, files = _without_files(argv)
-        if not files or str(error).startswith("--flagfile"):
-            raise
-        try:
-            parse(typed)
-        except UserError as of_typed:
-            if str(of_typed) == str(error):
-                raise
-        raise UserError(f"--flagfile={' or '.join(files)}: {error}") from error
-
-
-def _without_files(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The command line without its files of flags, and their names."""
-    typed, files, words = [], [], iter(argv)
-    for word in words:
-        name, equals, value = word.partition("=")
-        if name in ("--flagfile", "-flagfile"):
-            files.append(value if equals else next(words, ""))
-        else:
-            typed.append(word)
-    return typed, files
 
 
 def _set(values: flags.FlagValues, argv: Sequence[str]) -> list[str]:
@@ -246,7 +219,7 @@ def parse_command(
             _check(flag, values[flag.name].value)
         return values, rest
 
-    return _naming_files(argv, parse)
+    return naming_files(argv, parse)
 
 
 def _check(flag: Flag, value: Any) -> None:

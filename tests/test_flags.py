@@ -127,10 +127,12 @@ def test_a_wrong_line_of_a_file_names_the_file(tmp_path: Path, line: str, senten
 def test_a_wrong_line_of_a_file_names_the_file_in_small_commands_too(tmp_path: Path) -> None:
     (tmp_path / "flags").write_text("--count=-5\n")
     command_flags = (Flag("run_dir", None, "The run."), Flag("count", 1, "", minimum=1))
-    file = f"--flagfile={tmp_path / 'flags'}"
+    (tmp_path / "other").write_text("--run_dir=a\n")
+    file, other = (f"--flagfile={tmp_path / name}" for name in ("flags", "other"))
     for words, start in (
         ([file, "--run_dir=a"], f"{file}: --count=-5: must be at least 1."),
         ([file], "--run_dir: is missing; give the run."),
+        ([other, "--count=-5"], "--count=-5: must be at least 1."),  # --run_dir is in the file
     ):
         with pytest.raises(UserError) as error:
             parse_command(["program", *words], "program", "", command_flags)

@@ -32,6 +32,7 @@ WING_OF = dict.fromkeys(("config", "presets"), "config") | dict.fromkeys(
         "cache",
         "evaluate",
         "export",
+        "flagfiles",
         "flags",
         "label",
         "predict",
