@@ -54,7 +54,8 @@ def export_run(
             is there, or there are no validation images to calibrate on.
     """
     config = finished_run.read_config(directory)
-    _check_output(output)
+    with output_named(f"--output={output}"):
+        _check_output(output)
     found = None
     if calibrate:
         _check_validation(directory / "labels.json")
@@ -94,7 +95,7 @@ def _check_output(output: Path) -> None:
     if output.suffix in (".tflite", ".onnx"):
         raise UserError(
             f"--output={output}: would be a directory, which holds the model and the names of the "
-            f"classes; leave out {output.suffix}, which --format gives the model in it."
+            f"classes; leave out {output.suffix}, which is the ending of the file in it."
         )
     check_place(f"--output={output}", output)
 
@@ -161,7 +162,7 @@ def main(argv: list[str] | None = None) -> None:
             f"{found.error_after:.3f}."
         )
         if found.images < FEW_IMAGES:
-            print("note: images so few cannot be trusted to tell; set more aside.")
+            print("note: a temperature of so few images cannot be trusted; set more aside.")
     checked = "" if values.format == "saved_model" else ", equal to the SavedModel on 64 images"
     print(f"Classifier  {output}{checked}")
 

@@ -58,7 +58,7 @@ def read_config(directory: Path) -> Config:
     Raises:
         UserError: if there is no run.
     """
-    if not (directory / "config.json").exists():
+    if not os.path.exists(directory / "config.json"):  # Path.exists() fails if a name is too long
         raise UserError(f"--run_dir={directory}: holds no run; give what a training run wrote.")
     return config_file.read_config(directory)
 

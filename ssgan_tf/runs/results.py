@@ -1,6 +1,7 @@
 """`results.json` and `metrics.csv`: what is in them, and which runs can be compared."""
 
 import csv
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def read_results(directory: Path) -> Results:
         UserError: if there is none, or it is not what a run wrote.
     """
     path = directory / "results.json"
-    if not path.exists():
+    if not os.path.exists(path):  # Path.exists() fails if a name is too long
         raise UserError(f"{directory}: holds no finished run (no results.json); let it end.")
     results = read_json(path, _RESULTS)
     for name, (low, high) in _RANGES.items():
@@ -131,6 +132,8 @@ def read_metrics(directory: Path, last_step: int) -> list[dict[str, str]]:
     try:
         with path.open(newline="") as file:
             return [row for row in csv.DictReader(file) if int(row["step"]) <= last_step]
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise UserError(
             f"{path}: not a metrics.csv that a run wrote; delete it to go on without its rows."

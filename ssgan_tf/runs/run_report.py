@@ -59,7 +59,7 @@ def write_report(
 
 def _samples(directory: Path) -> dict[int, bytes]:
     """The first, a middle and the last grid of generated images: PNG files by step."""
-    files = sorted((directory / "samples").glob("step_*.png"))
+    files = [path for path in sorted((directory / "samples").glob("step_*.png")) if path.is_file()]
     chosen = sorted({0, len(files) // 2, len(files) - 1}) if files else []
     return {
         int(files[index].stem.removeprefix("step_")): files[index].read_bytes() for index in chosen

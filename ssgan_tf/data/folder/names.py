@@ -1,14 +1,16 @@
-"""The names that have a meaning in a folder of images, and names that are almost one of them."""
+"""Names with a meaning in a folder of images, names that are almost one, paths that are none."""
 
 import contextlib
 import difflib
 import functools
+import lzma
 import os
 import re
 import shlex
 import tarfile
 import unicodedata
 import zipfile
+import zlib
 from pathlib import Path
 
 from ssgan_tf.config import UserError
@@ -145,7 +147,7 @@ def elsewhere(root: Path, folders: list[str], flag: str) -> str:
 def why_no_folder(path: Path) -> str:
     """What is wrong with a path that is not a folder, and what would be right; no full stop."""
     with contextlib.suppress(OSError):  # of a name that is too long, or a locked folder
-        if path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path)):
+        if path.is_file() and _is_archive(path):
             return "is an archive; unpack it, and give the folder of the images"
         if path.exists():
             return "is a file; give the folder of the images"
@@ -153,6 +155,13 @@ def why_no_folder(path: Path) -> str:
         if close := difflib.get_close_matches(path.name, names, n=1):
             return f"there is no such folder; there is {shown(close[0])}"
     return "there is no such folder"
+
+
+def _is_archive(path: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+    except (EOFError, zlib.error, lzma.LZMAError):  # it is cut off, or damaged
+        return False
 
 
 def _has_images(folder: Path) -> bool:

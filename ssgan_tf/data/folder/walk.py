@@ -187,9 +187,11 @@ def natural_key(name: str) -> tuple[list[str | int], str, str]:
 
 def holds_runs(folder: Path) -> bool:
     """Whether it holds runs, which training writes to the folder where it was started."""
-    files = ("config.json", "labels.json")
-    try:
-        within = ["", *(entry.name for entry in list_folder(folder)[:_LOOKED_AT])]
-        return any(all((folder / name / file).is_file() for file in files) for name in within)
-    except OSError:  # a locked folder in it; what it holds is named where it is read
-        return False
+    files, within = ("config.json", "labels.json"), [""]
+    with contextlib.suppress(OSError):  # what a locked folder holds is named where it is read
+        within += [entry.name for entry in list_folder(folder)[:_LOOKED_AT]]
+    for name in within:
+        with contextlib.suppress(OSError):
+            if all((folder / name / file).is_file() for file in files):
+                return True
+    return False

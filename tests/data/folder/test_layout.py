@@ -1,3 +1,4 @@
+import gzip
 import os
 import shutil
 import unicodedata
@@ -203,15 +204,17 @@ def test_a_class_that_is_called_as_a_part_is_thought_of(tmp_path: Path) -> None:
     assert read_layout(tmp_path, FLAG).class_names == ["bus", "train"]
 
 
-@pytest.mark.parametrize("kind", ["zip", "tar", "file", "similar", "pipe", "too long", "nothing"])
+@pytest.mark.parametrize(
+    "kind", ["zip", "tar", "cut", "file", "similar", "pipe", "too long", "nothing"]
+)
 def test_a_path_that_is_no_folder_is_answered_with_what_it_is(tmp_path: Path, kind: str) -> None:
     images = fill(tmp_path / "images", "a/1.png")
     path, sentence = tmp_path / "x", "there is no such folder."
     if kind in ("zip", "tar"):
         path = Path(shutil.make_archive(str(path), kind, images))
         sentence = "is an archive; unpack it, and give the folder of the images."
-    elif kind == "file":
-        path.write_text("images")
+    elif kind in ("cut", "file"):
+        path.write_bytes(gzip.compress(b"images" * 90)[:-12] if kind == "cut" else b"images")
         sentence = "is a file; give the folder of the images."
     elif kind == "pipe":  # it would be read for ever
         os.mkfifo(path)

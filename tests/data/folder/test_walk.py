@@ -228,8 +228,15 @@ def test_a_folder_that_cannot_be_looked_into_holds_no_runs(
     make(tmp_path / "run/labels.json")
     assert walk.holds_runs(tmp_path) and walk.holds_runs(tmp_path / "run")
 
-    def locked(path: Path) -> bool:
-        raise PermissionError(13, "Permission denied", str(path))
+    plain, locked = Path.is_file, {tmp_path / "a_locked"}
+    (tmp_path / "a_locked").mkdir()
 
-    monkeypatch.setattr(Path, "is_file", locked)
+    def is_file(path: Path) -> bool:
+        if path.parent in locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return plain(path)
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    assert walk.holds_runs(tmp_path)  # as another folder in it shows
+    locked.add(tmp_path / "run")
     assert not walk.holds_runs(tmp_path)
