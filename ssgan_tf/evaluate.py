@@ -83,14 +83,18 @@ def _write(directory: Path, part: str, result: dict[str, Any], picture: "np.ndar
     """Writes both files, or says why not: the numbers are printed all the same."""
     from ssgan_tf.reporting import pictures
 
-    files = f"{directory}/evaluation_{part}.json, confusion_{part}.png"
-    try:
-        write_json(directory / f"evaluation_{part}.json", result)
-        pictures.save_png(directory / f"confusion_{part}.png", picture)
-    except OSError as error:
-        print(f"Not written: {files} ({error.strerror})\n")
-    else:
-        print(f"Written: {files}\n")
+    numbers, matrix = directory / f"evaluation_{part}.json", directory / f"confusion_{part}.png"
+    for path, write in (
+        (numbers, lambda: write_json(numbers, result)),
+        (matrix, lambda: pictures.save_png(matrix, picture)),
+    ):
+        try:
+            write()
+        except OSError as error:
+            print(f"Not written: {path} ({error.strerror or error})")
+        else:
+            print(f"Written: {path}")
+    print()
 
 
 def table(result: dict[str, Any]) -> str:

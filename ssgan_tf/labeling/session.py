@@ -180,9 +180,11 @@ class Session:
         folder = self.table.parent
         if not folder.is_dir():  # the lock would make it anew
             raise UserError(f"The folder {folder} {_GONE}; start again with its new place.")
-        if name and not self._paths[index].is_file():  # training would refuse its line in the table
+        path = self._suggestions[index].path
+        if name and not self._paths[index].is_file() and not self.answers.read().get(path):
+            # Training would refuse its new line in the table.
             raise UserError(f"The image {_GONE}; press S for the next one.")
-        had = self.answers.write(self._suggestions[index].path, name or label, before)
+        had = self.answers.write(path, name or label, before)
         with self._changing:
             self.given += bool(name) - bool(had)
         return name, had

@@ -185,12 +185,13 @@ def _beside_the_other_method(config: Config, results: Results) -> list[str]:
     directory = run_dir.directory_of(other)
     recorded = _read(directory)
     all_labeled = results["labeled"] == results["train_images"]
+    if all_labeled and not (config if semi else other).has_generator:
+        return []  # the two methods are the same
     if recorded is None or not _same_task(results, recorded[0]):
         command = shlex.join(other.command())
         added = "What the unlabeled images add:"
         if all_labeled:
             added = "There are no unlabeled images. What the generated ones add:"
-            semi = config.has_generator
         return [added, f"  {command}"] if semi else []
     found, there = recorded
     with_unlabeled, alone = (results, found) if semi else (found, results)
@@ -203,7 +204,7 @@ def _beside_the_other_method(config: Config, results: Results) -> list[str]:
         verdict = f"the {images} do harm: {words}; use the labels alone"
     else:
         verdict = f"no clear gain from the {images}: {words}"
-    name = "Labels alone" if semi else "With unlabeled"
+    name = "Labels alone" if semi else "With the GAN" if all_labeled else "With unlabeled"
     lines = [f"{name:<18} {found['test_accuracy']:.1%}  ({directory})", f"  {verdict}"]
     if differ := _differences(*((config, there) if semi else (there, config))):
         lines.append(f"  (the runs also differ in {', '.join(differ)})")

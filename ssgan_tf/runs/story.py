@@ -75,9 +75,10 @@ def placed(config: Config) -> Config:
     if directory == first:
         _mention_former(config, directory)
         return config
+    there = "the run of them is in" if directory.exists() else "the new run is"
     print(
         f"note: images or labels of this folder have changed since {first}, which stays as it is; "
-        "this is a new run."
+        f"{there} {directory}."
     )
     return dataclasses.replace(config, run_dir=str(directory))
 
@@ -88,7 +89,7 @@ def _check_folder(config: Config) -> None:
     if not is_folder(config.dataset) or os.path.isdir(path):
         return
     directory = run_dir.directory_of(config)
-    done = (directory / "results.json").exists()
+    done = os.path.exists(directory / "results.json")  # Path.exists() fails if a name is too long
     if done and config_file.read_config(directory).dataset == config.dataset:
         return
     raise UserError(f"--dataset={config.dataset}: {why_no_folder(path)}.")

@@ -68,6 +68,10 @@ def test_no_label_is_written_for_an_image_or_into_a_folder_that_is_gone(tmp_path
     with pytest.raises(UserError, match="The image is not there any more; press S"):
         session.answer(place, "cat", "")
     assert not (tmp_path / "x/labels.csv").exists()
+    other = order(session).index(names[3])
+    session.answer(other, "cat", "")
+    (tmp_path / "x" / names[3]).unlink()
+    assert session.answer(other, "dog", "cat") == ("dog", "cat")  # its line is there already
     (tmp_path / "x").rename(tmp_path / "y")
     with pytest.raises(UserError, match="x is not there any more; start again with its new place"):
         session.answer(0, "cat", "")

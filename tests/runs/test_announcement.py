@@ -131,6 +131,19 @@ def test_without_unlabeled_images_the_closing_lines_do_not_speak_of_any() -> Non
     assert "There are no unlabeled images. What the generated ones add:" in text
 
 
+def test_where_there_are_neither_unlabeled_nor_generated_images_nothing_is_said_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = Config(dataset="folder:photos", unsupervised_weight=0.0).fit_to(900)
+    all_labeled = RESULTS | {"labeled": 900}
+    assert "images add" not in announcement.closing_lines(config, all_labeled)
+    write(config.control(), method="supervised", labeled=900)
+    for one, method in ((config, "semi_supervised"), (config.control(), "supervised")):
+        text = announcement.closing_lines(one, all_labeled | {"method": method})
+        assert "generated" not in text and "unlabeled" not in text
+
+
 def test_balanced_accuracy_and_the_recall_of_each_class_stand_beside_accuracy() -> None:
     recall = {"cat": 0.9, "dog": 0.25, "yak": None}
     found = RESULTS | {"balanced_accuracy": 0.575, "recall": recall}

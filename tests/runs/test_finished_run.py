@@ -328,9 +328,13 @@ def test_a_run_that_was_stopped_stays_when_labels_came_since(
     (first / "results.json").unlink()
     write_image(folder / "train/cat/more.png", 33)
     train_and_evaluate(config)
-    assert f"have changed since {first}, which stays as it is" in capsys.readouterr().out
+    second = first.with_name(f"{first.name}-2")
+    note = f"have changed since {first}, which stays as it is; the new run is {second}."
+    assert note in capsys.readouterr().out
     assert not (first / "results.json").exists()
-    assert read_results(first.with_name(f"{first.name}-2"))["train_images"]
+    assert read_results(second)["train_images"]
+    train_and_evaluate(config)
+    assert f"the run of them is in {second}." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("case", ["asked for", "gone"])

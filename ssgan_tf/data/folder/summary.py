@@ -97,10 +97,10 @@ def _inner_folders(items: Sequence[Item]) -> list[str]:
     """Names the folders within class folders: people may mean them to be the classes."""
     inner = set()
     for item in items:
-        folder = item.id.rpartition("/")[0]
-        part, _, rest = folder.partition(f"{item.label}/")
-        if rest and (not part or PARTS.get(part[:-1], "unlabeled") != "unlabeled"):
-            inner.add(folder)
+        folders = item.id.split("/")[:-1]
+        in_part = len(folders) > 1 and PARTS.get(folders[0], "unlabeled") != "unlabeled"
+        if len(folders) > 1 + in_part and folders[in_part] == item.label:
+            inner.add("/".join(folders))
     if not inner:
         return []
     return [f"folders within a class, whose images are of that class: {listed(sorted(inner))}"]

@@ -323,10 +323,14 @@ def test_the_report_names_folders_within_a_class(pictures: Path) -> None:
         (pictures / name).mkdir(parents=True)
         write_image(pictures / name / "1.png", len(name))
     (pictures / "labels.csv").write_text("unlabeled/cat/x/1.png,cat\n")
+    (pictures / "train/train").mkdir()
+    (pictures / "train/n/anna").mkdir(parents=True)
+    write_image(pictures / "train/train/1.png", 91)
+    write_image(pictures / "train/n/anna/1.png", 92)
     (line,) = [text for text in load_folder(str(pictures)).report if "folders within" in text]
     assert line == (
         "folders within a class, whose images are of that class: test/dog/pugs, train/cat/lions, "
-        "train/cat/tigers/2024"
+        "train/cat/tigers/2024, train/n/anna"
     )
 
 
