@@ -100,7 +100,7 @@ def _in_words(message: str, values: flags.FlagValues) -> str:
 
 
 def _no_flag(word: str, example: str) -> str:
-    hint = f"flags look like {example}"
+    hint = f"flags look like {example}; a value with a space needs quotes"
     if word.lower() in ("true", "false"):
         hint = f"a switch and its value are one word, as in --deterministic={word.lower()}"
     return f"{word!r} is not a flag; {hint}."

@@ -81,8 +81,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f"Labeled:  {session.given:,} here; labels in {table}: {result['labels']:,}")
         if result["lacks"]:
             print(f"Not yet:  {in_one_line(result['lacks'])}")
-        else:
-            print(f"Next:     {in_one_line(result['next'])}")
+        print(f"Next:     {in_one_line(result['next'])}")
 
 
 if __name__ == "__main__":

@@ -169,7 +169,7 @@ def test_a_gan_trained_without_labels_gives_features(
     [
         ([], ["--run_dir", "is missing", "--dataset=folder:PATH"]),
         (["--run_dir={run}", "--dataset=mnist"], ["--dataset=mnist", "either"]),
-        (["--run_dir={tmp}/none"], ["--run_dir={tmp}/none", "no run"]),
+        (["--run_dir={tmp}/none"], ["--run_dir={tmp}/none", "no such folder"]),
         (["--run_dir={run}", "--n=0"], ["--n=0", "at least 1"]),
         (["--run_dir={run}", "--strategy=best"], ["--strategy=best", "auto, typical"]),
         (["--run_dir={run}", "--checkpoint=7"], ["--checkpoint=7", "'last'"]),

@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -122,7 +123,7 @@ def _builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
         close = difflib.get_close_matches(base, [*known, "house_numbers"], n=3)
         hint = f"; similar names: {', '.join(close)}" if close else ""
         if os.path.isdir(name):
-            hint = f"; for your own images give --dataset={FOLDER}{name}"
+            hint = f"; for your own images give {shlex.quote(f'--dataset={FOLDER}{name}')}"
         elif name.casefold().startswith(FOLDER):
             hint = f"; {FOLDER} is written in lower case"
         raise UserError(f"--dataset={name}: TensorFlow Datasets has no such data set{hint}.")

@@ -58,9 +58,8 @@ def load_classifier(path: str | os.PathLike[str]) -> "Classifier":
     if not (directory / "saved_model.pb").exists():
         other = next(directory.glob("model.*"), None)
         hint = f"{other.name} is not read here; " if other else ""
-        raise UserError(
-            f"{directory}: is not an exported model; {hint}give the saved_model/ of a run."
-        )
+        what = "is not an exported model" if directory.exists() else "is not there"
+        raise UserError(f"{directory}: {what}; {hint}give the saved_model/ of a run.")
     with quiet_start():
         import tensorflow  # noqa: F401
 

@@ -169,7 +169,8 @@ def _stands_for(size: int, labels: int) -> str:
     """The reason for a typical image of a cluster."""
     if size == 1:
         return "like no other image"
-    return f"typical of {size:,} similar images, {labels or 'none'} labeled or suggested before"
+    before = f"; {labels:,} of them labeled or higher in this list" if labels else ""
+    return f"typical of {size:,} similar images{before}"
 
 
 def _uncertain(

@@ -1,6 +1,7 @@
 """Labeling one folder: its images in their order, its classes, and the answers so far."""
 
 import io
+import shlex
 import threading
 import unicodedata
 from collections.abc import Sequence
@@ -79,7 +80,7 @@ class Session:
         return expand_user(self.dataset.removeprefix(FOLDER)) / TABLE
 
     def result(self) -> dict[str, Any]:
-        """Where the labels are, and what to type next; or what training would still lack."""
+        """Where the labels are, what training would still lack, and what to type next."""
         found: dict[str, Any] = {
             "table": str(self.table),
             "labels": sum(map(bool, self.answers.read().values())),
@@ -90,7 +91,9 @@ class Session:
             layout = read_layout(self.table.parent, f"--dataset={self.dataset}")
             check_test_images(layout, Config.test_fraction)
         except UserError as error:
-            found["lacks"] = str(error)
+            found["lacks"] = str(error).removeprefix(f"--dataset={self.dataset}: ")
+            command = ["python", "-m", "ssgan_tf.label", f"--dataset={self.dataset}"]
+            found["next"] = shlex.join(command)
         return found
 
     def state(self, index: int | None) -> dict[str, Any]:

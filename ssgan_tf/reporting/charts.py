@@ -101,7 +101,7 @@ def learning(runs: Sequence[Record]) -> list[Chart]:
         lines,
         "Accuracy over steps",
         "accuracy, %",
-        "Accuracy after each epoch; nothing was chosen by it.",
+        "Accuracy at each evaluation; nothing was chosen by it.",
     ) + _curves(
         [
             (name.removeprefix("loss_").replace("_", " "), steps, _column(metrics, name))

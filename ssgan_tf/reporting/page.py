@@ -137,7 +137,7 @@ def _strips(test: "Split", names: list[str], evaluation: "Evaluation") -> list[d
         ),
         strip(
             "Least like the training images",
-            "The lowest p_real = sigmoid(logsumexp(logits)).",
+            "The lowest p_real, how sure the classifier is that an image is not a generated one.",
             np.argsort(p_real, kind="stable"),
             p_real,
         ),
@@ -179,7 +179,7 @@ def _classes(dataset: "Dataset", split: "LabelSplit", evaluation: "Evaluation") 
     if (labels < 0).any():
         rows.append(
             {
-                "name": "(of no known class)",
+                "name": "(without a label)",
                 "counts": [f"{np.sum(found < 0):,}" for found in parts.values()],
             }
         )
@@ -202,6 +202,6 @@ def _facts(results: dict[str, Any]) -> list[tuple[str, str]]:
     if "validation_accuracy" in results:
         facts.append(("validation images", f"{results['validation_accuracy']:.1%}"))
     if "test_accuracy_raw" in results:
-        raw = f"{results['test_accuracy_raw']:.1%} of the test images, without averaging"
-        facts.append(("weights themselves", raw))
+        raw = f"{results['test_accuracy_raw']:.1%} of the test images; all else is of their average"
+        facts.append(("the last weights", raw))
     return facts

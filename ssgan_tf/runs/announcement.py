@@ -76,8 +76,8 @@ def _few_test_images(config: Config, images: int) -> list[str]:
     low, high = wilson_interval(images // 2, images)
     count = "only one test image" if images == 1 else f"only {images} test images"
     return [
-        f"          note: {count}: by chance, an accuracy can be off by {50 * (high - low):.0f} "
-        "points, a difference by more; put more into test/",
+        f"          note: {count}: by chance, an accuracy can be off by about "
+        f"{50 * (high - low):.0f} points, a difference by more; more images in test/ tell more",
     ]
 
 

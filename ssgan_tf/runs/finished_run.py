@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ssgan_tf.config import FOLDER, Config, UserError, expand_user, is_folder
 from ssgan_tf.data import earlier_labels, label_split, labels_json
-from ssgan_tf.data.folder.names import why_no_folder
+from ssgan_tf.data.folder.names import listed, why_no_folder
 from ssgan_tf.runs import config_file, run_dir
 from ssgan_tf.system import keras_settings
 from ssgan_tf.system.device import prepare_device, quiet_start
@@ -59,8 +59,18 @@ def read_config(directory: Path) -> Config:
         UserError: if there is no run.
     """
     if not os.path.exists(directory / "config.json"):  # Path.exists() fails if a name is too long
-        raise UserError(f"--run_dir={directory}: holds no run; give what a training run wrote.")
+        raise UserError(f"--run_dir={directory}: {_why_no_run(directory)}.")
     return config_file.read_config(directory)
+
+
+def _why_no_run(directory: Path) -> str:
+    """What is wrong with a directory without a run, and what would be right."""
+    if not os.path.isdir(directory):
+        return why_no_folder(directory)
+    runs = sorted(path.parent.name for path in directory.glob("*/config.json"))
+    if runs:
+        return f"holds no run, but some in it: {listed(runs, 3)}"
+    return "holds no run; give what a training run wrote"
 
 
 def find_checkpoint(directory: Path, checkpoint: str) -> Path:
@@ -180,8 +190,8 @@ def _data_of_run(directory: Path, config: Config) -> tuple["Dataset", "LabelSpli
         (dataset, split), changed = found, True
     if changed:
         print(
-            "note: images or labels of the folder have changed since; the test images and classes "
-            "are those of the run, the labels those of now"
+            "note: images or labels of the folder have changed since training; test images and "
+            "classes are taken from the run, labels from the folder as it is now"
         )
     return dataset, split
 

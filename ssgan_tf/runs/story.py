@@ -76,9 +76,10 @@ def placed(config: Config) -> Config:
         _mention_former(config, directory)
         return config
     there = "the run of them is in" if directory.exists() else "the new run is"
+    stopped = "" if (first / "results.json").exists() else " (not finished: undo them to go on)"
     print(
-        f"note: images or labels of this folder have changed since {first}, which stays as it is; "
-        f"{there} {directory}."
+        f"note: images or labels of this folder have changed since {first}{stopped}, which stays "
+        f"as it is; {there} {directory}."
     )
     return dataclasses.replace(config, run_dir=str(directory))
 

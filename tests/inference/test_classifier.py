@@ -38,7 +38,7 @@ def test_a_run_is_loaded_and_classifies_arrays_and_files(model: tuple, folder: t
 def test_a_path_that_does_not_exist_is_named_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         load_classifier(tmp_path / "nothing")
-    expected = f"{tmp_path}/nothing: is not an exported model; give the saved_model/ of a run."
+    expected = f"{tmp_path}/nothing: is not there; give the saved_model/ of a run."
     assert str(error.value) == expected
 
 

@@ -42,7 +42,7 @@ def test_typical_images_are_in_the_middle_of_the_clusters_largest_first(
     for item in found:
         distance = np.linalg.norm(points[item.image] - CENTERS[cloud_of(item.image)])
         assert distance < 0.1
-    assert found[0].reason == "typical of 60 similar images, none labeled or suggested before"
+    assert found[0].reason == "typical of 60 similar images"
 
 
 def test_clusters_with_a_label_come_last(points: np.ndarray) -> None:

@@ -84,7 +84,9 @@ def test_a_folder_without_any_label_can_be_labeled(tmp_path: Path) -> None:
     names = ["1.png", "unlabeled/a/2.png", "unlabeled/a/3.png"]
     assert sorted(order(session)) == names and not notes
     assert session.state(0)["classes"] == []
-    assert "needs at least two" in session.result()["lacks"]
+    lacks = session.result()["lacks"]
+    assert lacks.startswith("has no folder train/") and "needs at least two" in lacks
+    assert session.result()["next"] == f"python -m ssgan_tf.label --dataset=folder:{tmp_path}"
     for index, name in enumerate(("cat", "dog")):
         session.answer(index, name, "")
     assert session.result()["lacks"] == (

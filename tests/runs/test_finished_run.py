@@ -329,7 +329,8 @@ def test_a_run_that_was_stopped_stays_when_labels_came_since(
     write_image(folder / "train/cat/more.png", 33)
     train_and_evaluate(config)
     second = first.with_name(f"{first.name}-2")
-    note = f"have changed since {first}, which stays as it is; the new run is {second}."
+    note = f"since {first} (not finished: undo them to go on), which stays as it is; the new run is"
+    note += f" {second}."
     assert note in capsys.readouterr().out
     assert not (first / "results.json").exists()
     assert read_results(second)["train_images"]
@@ -425,3 +426,13 @@ def test_a_run_is_evaluated_and_reported_on_its_own_images_after_new_labels(
     (folder / test_ids[0]).unlink()
     with pytest.raises(UserError, match="Labeled or test images of it have gone or moved since"):
         evaluate.evaluate_run(directory, write=False)
+
+
+def test_a_directory_that_holds_runs_is_answered_with_their_names(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").touch()
+    with pytest.raises(UserError, match="holds no run, but some in it: one, two"):
+        finished_run.read_config(tmp_path)
+    with pytest.raises(UserError, match="there is no such folder; there is two"):
+        finished_run.read_config(tmp_path / "twoo")

@@ -21,6 +21,7 @@ from ssgan_tf.data.folder.names import (
     PARTS,
     TABLE,
     ask_about,
+    beside,
     elsewhere,
     listed,
     shown,
@@ -29,6 +30,7 @@ from ssgan_tf.data.folder.names import (
 )
 from ssgan_tf.data.folder.walk import holds_runs, kind_of, list_folder, natural_key, walk_images
 from ssgan_tf.data.images.decoding import is_image_name
+from ssgan_tf.system.streams import counted
 
 
 class Item(NamedTuple):
@@ -128,10 +130,13 @@ class _Reading:
                 self._unused.append(f"{name}/")
             else:
                 self._add_class(name, "train")
-        classes_at_the_top = self._class_folders and not self._has_train
-        takes = self._has_table or (self._takes_loose and not classes_at_the_top)
-        images = [name for name in self._files if takes and is_image_name(name)]
-        self._found += [_File(str(self._root / name), "train", None) for name in images]
+        in_class = any(file.label and file.part == "train" for file in self._found)
+        takes = self._has_table or (self._takes_loose and (self._has_train or not in_class))
+        images = [name for name in self._files if is_image_name(name)]
+        if takes:
+            self._found += [_File(str(self._root / name), "train", None) for name in images]
+        elif images:
+            self._notes.append(f"not used: {beside(images, [*self._class_folders])}")
         self._unused += [name for name in self._files if name not in (TABLE, *images)]
         items = self._identified()
         labels = [file.label for file in self._found]
@@ -157,25 +162,23 @@ class _Reading:
                 close = difflib.get_close_matches(item.label, names, 1, 0.6)
                 raise UserError(
                     f"{self._flag}: {item.id.partition('/')[0]}/ has the class {item.label}, of "
-                    f"which there are no images for training"
-                    f"{f'; there is {close[0]}' if close else ''}."
+                    f"which training has no image{f'; there is {close[0]}' if close else ''}."
                 )
         has_test = "test" in self._folders
         if self._labels_needed and has_test and not any(item.part == "test" for item in items):
             loose = sum(file.part == "test" for file in self._found)
             raise UserError(
                 f"{self._flag}: test/ has "
-                + (f"{loose:,} images, none with a label; " if loose else "no image; ")
+                + (f"{counted(loose, 'image')}, none with a label; " if loose else "no image; ")
                 + "fill test/<class name>/, or remove it; images without a label go to unlabeled/."
             )
         if self._unused:
             self._notes.append(f"not used: {listed(self._unused)}")
         place = {name: index for index, name in enumerate(names)}
-        order = ("train", "validation", "test")
         items = sorted(
             items,
             key=lambda item: (
-                order.index(item.part),
+                ("train", "validation", "test").index(item.part),
                 place[item.label] if item.label else len(names),
                 natural_key(item.id),
             ),
@@ -329,8 +332,7 @@ class _Reading:
                 )
         if len(trained_on) > 1:
             return
-        count = "one" if trained_on else "no"
-        needs = "a classifier needs at least two"
+        count, needs = "one" if trained_on else "no", "a classifier needs at least two"
         if self._has_table:
             raise UserError(f"{self._flag}: {TABLE} gives {count} class; {needs}.")
         if self._has_train:

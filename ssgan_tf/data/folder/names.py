@@ -16,6 +16,7 @@ from pathlib import Path
 from ssgan_tf.config import UserError
 from ssgan_tf.data.folder.walk import list_folder
 from ssgan_tf.data.images.decoding import is_image_name
+from ssgan_tf.system.streams import counted
 
 PARTS = {
     "train": "train",
@@ -132,6 +133,16 @@ def _above(root: Path) -> str:
     return f"beside this folder, and not used: {', '.join(beside)}; to use them give {meant}"
 
 
+def beside(images: list[str], classes: list[str]) -> str:
+    """Says of images directly in a folder why they take no part, and what to do."""
+    of_classes = f" beside the folders of classes ({listed(classes, 2)})" if classes else ""
+    them = "it" if len(images) == 1 else "them"
+    return (
+        f"{counted(len(images), 'image')} directly in the folder{of_classes}, such as "
+        f"{shown(images[0])}; move {them} to unlabeled/"
+    )
+
+
 def elsewhere(root: Path, folders: list[str], flag: str) -> str:
     """The folder above, or one of its folders, that looks like a data set, as from archives."""
     if meant := _above(root):
@@ -154,7 +165,7 @@ def why_no_folder(path: Path) -> str:
         names = [entry.name for entry in path.parent.iterdir() if entry.is_dir()]
         if close := difflib.get_close_matches(path.name, names, n=1):
             return f"there is no such folder; there is {shown(close[0])}"
-    return "there is no such folder"
+    return "there is no such folder" + ("" if path.is_absolute() else f" in {Path.cwd()}")
 
 
 def _is_archive(path: Path) -> bool:

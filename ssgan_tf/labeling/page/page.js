@@ -273,16 +273,15 @@ async function finish() {
   $("end").hidden = false;
   document.body.classList.add("ended");
   $("end_title").textContent = "Finished";
-  const kept = `This page can be closed. ${result.table} has ${result.labels.toLocaleString("en")} labels.`;
-  $("end_text").textContent = result.lacks ? `${kept} Training needs more: ${result.lacks}` : `${kept} Type next:`;
-  if (!result.lacks) {
-    $("end_command").textContent = result.next;
-    $("end_command").hidden = $("copy").hidden = false;
-    $("copy").addEventListener("click", async () => {
-      await navigator.clipboard.writeText(result.next);
-      $("copy").textContent = "Copied";
-    });
-  }
+  const labels = result.labels === 1 ? "1 label" : `${result.labels.toLocaleString("en")} labels`;
+  const needs = result.lacks ? ` Training needs more: ${result.lacks}` : "";
+  $("end_text").textContent = `This page can be closed. ${result.table} has ${labels}.${needs} Type next:`;
+  $("end_command").textContent = result.next;
+  $("end_command").hidden = $("copy").hidden = false;
+  $("copy").addEventListener("click", async () => {
+    await navigator.clipboard.writeText(result.next);
+    $("copy").textContent = "Copied";
+  });
   $("end").focus();
 }
 

@@ -79,7 +79,25 @@ def test_class_folders_may_be_directly_in_the_folder(tmp_path: Path) -> None:
         "train": [("cat/a/1.png", "cat"), ("dog/1.png", "dog"), ("unlabeled/1.png", None)],
         "test": [("test/cat/1.png", "cat")],
     }
-    assert layout.notes == ["not used: _aside/, README.md, loose.png, papers/ (no images)"]
+    assert layout.notes == [
+        "not used: 1 image directly in the folder beside the folders of classes (cat, dog and 1 "
+        "more), such as loose.png; move it to unlabeled/",
+        "not used: _aside/, README.md, papers/ (no images)",
+    ]
+
+
+def test_an_empty_folder_is_no_class_where_images_are_to_be_labeled(tmp_path: Path) -> None:
+    fill(tmp_path, "1.png", "2.png")
+    (tmp_path / "Sub").mkdir()
+    layout = read_layout(tmp_path, FLAG, labels_needed=False)
+    assert [item.id for item in layout.items] == ["1.png", "2.png"]
+    fill(tmp_path, "Sub/3.png")
+    layout = read_layout(tmp_path, FLAG, labels_needed=False)
+    assert [item.id for item in layout.items] == ["Sub/3.png"]
+    assert layout.notes == [
+        "not used: 2 images directly in the folder beside the folders of classes (Sub), such as "
+        "1.png; move them to unlabeled/"
+    ]
 
 
 def test_what_is_not_used_is_named(tmp_path: Path) -> None:
@@ -226,6 +244,13 @@ def test_a_path_that_is_no_folder_is_answered_with_what_it_is(tmp_path: Path, ki
     assert message(path) == f"{FLAG}: {sentence}"
 
 
+def test_a_relative_path_that_is_not_there_is_named_with_where_it_was_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert message(Path("pets")) == f"{FLAG}: there is no such folder in {tmp_path}."
+
+
 def test_mistakes_are_named(tmp_path: Path) -> None:
     assert "no such folder" in message(tmp_path / "nothing")
     fill(tmp_path, "1.png")
@@ -235,9 +260,9 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     table(tmp_path, "1.png,cat")
     assert "labels.csv gives one class" in message(tmp_path)
     root = fill(tmp_path / "two", *TWO, "test/loose.png")
-    assert "test/ has 1 images, none with a label" in message(root)
+    assert "test/ has 1 image, none with a label" in message(root)
     fill(root, "test/Cat/1.png")
-    text = "test/ has the class Cat, of which there are no images for training; there is cat"
+    text = "test/ has the class Cat, of which training has no image; there is cat"
     assert text in message(root)
     (root / "train/bird").mkdir()
     assert "class bird has no images in train/bird/" in message(root)
