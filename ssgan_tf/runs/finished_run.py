@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ssgan_tf.config import FOLDER, Config, UserError, expand_user, is_folder
 from ssgan_tf.data import earlier_labels, label_split, labels_json
-from ssgan_tf.data.folder.names import listed, why_no_folder
+from ssgan_tf.data.folder.names import listed, shown, why_no_folder
 from ssgan_tf.runs import config_file, run_dir
 from ssgan_tf.system import keras_settings
 from ssgan_tf.system.device import prepare_device, quiet_start
+from ssgan_tf.system.streams import counted
 
 if TYPE_CHECKING:
     from ssgan_tf.data.dataset import Dataset
@@ -186,6 +187,7 @@ def _data_of_run(directory: Path, config: Config) -> tuple["Dataset", "LabelSpli
     except UserError:
         found = is_folder(config.dataset) and earlier_labels.as_trained(labels, config, dataset)
         if not found:
+            _check_images(directory, config)
             raise
         (dataset, split), changed = found, True
     if changed:
@@ -194,6 +196,18 @@ def _data_of_run(directory: Path, config: Config) -> tuple["Dataset", "LabelSpli
             "classes are taken from the run, labels from the folder as it is now"
         )
     return dataset, split
+
+
+def _check_images(directory: Path, config: Config) -> None:
+    """Raises `UserError` where files of a folder's run have gone, with the first one's name."""
+    root = expand_user(config.dataset.removeprefix(FOLDER))
+    gone = earlier_labels.gone(directory / "labels.json", root) if is_folder(config.dataset) else []
+    if gone:
+        are, them = ("is", "it") if len(gone) == 1 else ("are", "them")
+        raise UserError(
+            f"--run_dir={directory}: {counted(len(gone), 'image')} of the run {are} not in {root} "
+            f"any more, such as {shown(gone[0])}; put {them} back."
+        )
 
 
 def _dataset_now(config: Config) -> "Dataset":

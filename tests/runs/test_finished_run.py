@@ -424,7 +424,8 @@ def test_a_run_is_evaluated_and_reported_on_its_own_images_after_new_labels(
     report_run(directory)
     test_ids = json.loads((directory / "labels.json").read_text())["test_ids"]
     (folder / test_ids[0]).unlink()
-    with pytest.raises(UserError, match="Labeled or test images of it have gone or moved since"):
+    sentence = f"1 image of the run is not in {folder} any more, such as {test_ids[0]}; put it back"
+    with pytest.raises(UserError, match=sentence):
         evaluate.evaluate_run(directory, write=False)
 
 
