@@ -184,27 +184,30 @@ def _beside_the_other_method(config: Config, results: Results) -> list[str]:
     other = config.control() if semi else _counterpart(config)
     directory = run_dir.directory_of(other)
     recorded = _read(directory)
+    found, there = recorded or ({}, other)
+    trained = config if semi else there
     all_labeled = results["labeled"] == results["train_images"]
-    if all_labeled and not (config if semi else other).has_generator:
+    if all_labeled and not trained.has_generator and not trained.consistency_weight:
         return []  # the two methods are the same
-    if recorded is None or not _same_task(results, recorded[0]):
+    if recorded is None or not _same_task(results, found):
         command = shlex.join(other.command())
         added = "What the unlabeled images add:"
         if all_labeled:
-            added = "There are no unlabeled images. What the generated ones add:"
+            added = "There are no unlabeled images. What the semi-supervised method adds:"
         return [added, f"  {command}"] if semi else []
-    found, there = recorded
     with_unlabeled, alone = (results, found) if semi else (found, results)
     gain, chance = gain_and_chance(with_unlabeled, alone)
     words = f"{100 * gain:+.1f} points, where chance alone makes up to {100 * chance:.1f}"
-    images = "generated images" if all_labeled else "unlabeled images"
+    helps, what = "the unlabeled images help", "the unlabeled images"
+    if all_labeled:
+        helps, what = "the semi-supervised method helps", "the semi-supervised method"
     if gain > chance:
-        verdict = f"the {images} help: {words}"
+        verdict = f"{helps}: {words}"
     elif gain < -chance:
-        verdict = f"the {images} do harm: {words}; use the labels alone"
+        verdict = f"{what} {'does' if all_labeled else 'do'} harm: {words}; use the labels alone"
     else:
-        verdict = f"no clear gain from the {images}: {words}"
-    name = "Labels alone" if semi else "With the GAN" if all_labeled else "With unlabeled"
+        verdict = f"no clear gain from {what}: {words}"
+    name = "Labels alone" if semi else "Semi-supervised" if all_labeled else "With unlabeled"
     lines = [f"{name:<18} {found['test_accuracy']:.1%}  ({directory})", f"  {verdict}"]
     if differ := _differences(*((config, there) if semi else (there, config))):
         lines.append(f"  (the runs also differ in {', '.join(differ)})")

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,9 @@ def test_both_methods_say_what_the_unlabeled_images_add_once_both_are_there(
     assert "With unlabeled     80.0%" in text
     write(control, test_accuracy=alone, method="supervised", labeled=900)
     all_labeled = announcement.closing_lines(config, RESULTS | {"labeled": 900})
-    assert words.replace("unlabeled", "generated") in all_labeled
+    method = words.replace("unlabeled images help", "semi-supervised method helps")
+    method = method.replace("unlabeled images do", "semi-supervised method does")
+    assert method.replace("unlabeled images", "semi-supervised method") in all_labeled
 
 
 @pytest.mark.parametrize("other", [{"steps": 200}, {"labeled": 21}, {"test_images": 399}])
@@ -128,20 +131,30 @@ def test_chance_is_not_nothing_where_few_images_were_all_correct() -> None:
 
 def test_without_unlabeled_images_the_closing_lines_do_not_speak_of_any() -> None:
     text = announcement.closing_lines(Config(), RESULTS | {"labeled": 900})
-    assert "There are no unlabeled images. What the generated ones add:" in text
+    assert "There are no unlabeled images. What the semi-supervised method adds:" in text
 
 
-def test_where_there_are_neither_unlabeled_nor_generated_images_nothing_is_said_of_them(
+def test_of_all_labeled_images_the_method_is_named_and_nothing_said_where_nothing_differs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    config = Config(dataset="folder:photos", unsupervised_weight=0.0).fit_to(900)
+    pooled = Config(dataset="folder:photos", unsupervised_weight=0.0).fit_to(900)
+    no_teacher = {"distribution_alignment": False, "consistency_share_power": 0.0}
+    plain = dataclasses.replace(pooled, consistency_weight=0.0, **no_teacher)
     all_labeled = RESULTS | {"labeled": 900}
-    assert "images add" not in announcement.closing_lines(config, all_labeled)
-    write(config.control(), method="supervised", labeled=900)
-    for one, method in ((config, "semi_supervised"), (config.control(), "supervised")):
-        text = announcement.closing_lines(one, all_labeled | {"method": method})
-        assert "generated" not in text and "unlabeled" not in text
+    for semi, says in ((pooled, True), (plain, False)):  # pseudo-labels are a difference
+        shutil.rmtree("runs", ignore_errors=True)
+        control = semi.control()
+        write(semi, labeled=900, test_accuracy=0.8)
+        write(control, labeled=900, test_accuracy=0.5, method="supervised")
+        for one, method, beside in (
+            (semi, "semi_supervised", "Labels alone"),
+            (control, "supervised", "Semi-supervised"),
+        ):
+            text = announcement.closing_lines(one, all_labeled | {"method": method})
+            assert (f"\n{beside}" in text) == says
+            assert ("the semi-supervised method" in text) == says
+            assert "generated" not in text and "unlabeled images" not in text
 
 
 def test_balanced_accuracy_and_the_recall_of_each_class_stand_beside_accuracy() -> None:
@@ -228,7 +241,7 @@ def test_the_header_has_the_command_to_give_back_and_the_counts() -> None:
     folder = dataclasses.replace(config, dataset="folder:pets", preset="article")
     text = announcement.header(folder, folder, dataset, split_labels(config, dataset), "float32")
     # Wilson's interval of 15 of 30 is 33.2% to 66.8%.
-    assert "note: only 30 test images: by chance, an accuracy can be off by 17 points" in text
+    assert "note: only 30 test images: by chance, an accuracy can be off by about 17 points" in text
 
 
 def test_few_test_images_of_a_folder_are_noted() -> None:
