@@ -60,9 +60,11 @@ def main(argv: list[str] | None = None) -> None:
     """The command line; ends when the page says so, or with Ctrl-C."""
     program, description = "python -m ssgan_tf.label", "Labels images of a folder in the browser."
     with errors_as_sentences():
-        values, _ = parse_command(sys.argv if argv is None else argv, program, description, FLAGS)
+        words = sys.argv if argv is None else argv
+        values, _ = parse_command(words, program, description, FLAGS)
         train = _train_command(values.dataset, values.suggestions, values.run_dir)
-        session, notes = open_session(values.dataset, values.suggestions, train)
+        again = shlex.join([*program.split(), *words[1:]])
+        session, notes = open_session(values.dataset, values.suggestions, train, again)
         server = LabelingServer(session, values.port)
         order = f"in the order of {values.suggestions}" if values.suggestions else "at random"
         images = counted(len(session), "image")

@@ -139,7 +139,7 @@ def test_bad_input_ends_with_one_sentence(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         for flags, words in (
             ([], "--dataset: is missing; give the folder of images: folder:PATH."),
-            ([dataset, f"--run_dir={tmp_path}"], f"--run_dir={tmp_path}: holds no run"),
+            ([dataset, f"--run_dir={tmp_path}"], f"--run_dir={tmp_path}: is not a run itself"),
             ([dataset, f"--run_dir={run}"], f"--run_dir={run}: is a run of cifar10, not of a fo"),
             (["--dataset=mnist"], "is not a folder of images"),
             ([dataset, f"--suggestions={tmp_path}/x.csv"], "there is no such file"),

@@ -12,7 +12,9 @@ from ssgan_tf.labeling.session import Session
 from ssgan_tf.labeling.suggestions_csv import Suggestion, read_suggestions
 
 
-def open_session(dataset: str, suggestions: str = "", train: str = "") -> tuple[Session, list[str]]:
+def open_session(
+    dataset: str, suggestions: str = "", train: str = "", again: str = ""
+) -> tuple[Session, list[str]]:
     """Reads a folder, and checks that labels can be written there.
 
     Args:
@@ -20,6 +22,7 @@ def open_session(dataset: str, suggestions: str = "", train: str = "") -> tuple[
         suggestions: the path of a suggestions.csv; empty: all images without a label, in a random
             order that is always the same.
         train: the command to type next; empty: that of a first run.
+        again: the command that goes on with this session; empty: that of all images.
 
     Returns:
         The session, and lines that the user should read.
@@ -30,6 +33,7 @@ def open_session(dataset: str, suggestions: str = "", train: str = "") -> tuple[
     """
     flag = f"--dataset={dataset}"
     train = train or shlex.join(["python", "-m", "ssgan_tf.train", flag])
+    whole = shlex.join(["python", "-m", "ssgan_tf.label", flag])
     if not is_folder(dataset):
         raise UserError(
             f"{flag}: is not a folder of images, which is written --dataset=folder:my_images; "
@@ -64,7 +68,8 @@ def open_session(dataset: str, suggestions: str = "", train: str = "") -> tuple[
             )
     paths = [items[one.path].path for one in chosen]
     names = _class_names(layout, labels)
-    return Session(dataset, chosen, paths, names, answers, train), notes
+    then = whole if suggestions else train
+    return Session(dataset, chosen, paths, names, answers, train, again or whole, then), notes
 
 
 def _class_names(layout: Layout, labels: dict[str, str]) -> list[str]:

@@ -1,7 +1,6 @@
 """Labeling one folder: its images in their order, its classes, and the answers so far."""
 
 import io
-import shlex
 import threading
 import unicodedata
 from collections.abc import Sequence
@@ -35,6 +34,8 @@ class Session:
         class_names: Sequence[str],
         answers: Answers,
         train: str,
+        again: str,
+        then: str,
     ) -> None:
         """
         Args:
@@ -44,8 +45,11 @@ class Session:
             class_names: those that the folder has.
             answers: the labels in its labels.csv.
             train: the command to type next.
+            again: that of this session, which goes on where images are left.
+            then: the command where none is left and training cannot start yet.
         """
         self.dataset, self.answers, self._train = dataset, answers, train
+        self._again, self._then = again, then
         self.given = 0  # answers, less those that were taken back
         self._paths = paths
         # labels.csv would make such a folder a class, with all images in it.
@@ -92,8 +96,7 @@ class Session:
             check_test_images(layout, Config.test_fraction)
         except UserError as error:
             found["lacks"] = str(error).removeprefix(f"--dataset={self.dataset}: ")
-            command = ["python", "-m", "ssgan_tf.label", f"--dataset={self.dataset}"]
-            found["next"] = shlex.join(command)
+            found["next"] = self._again if self.done < len(self) else self._then
         return found
 
     def state(self, index: int | None) -> dict[str, Any]:

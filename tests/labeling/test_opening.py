@@ -93,7 +93,10 @@ def test_a_folder_without_any_label_can_be_labeled(tmp_path: Path) -> None:
         f"--test_fraction={Config.test_fraction}: leaves no test image of 2 labeled ones; give "
         "a class a second label, or make a folder test/."
     )
-    session.answer(2, "cat", "")
+    assert session.result()["next"] == f"python -m ssgan_tf.label --dataset=folder:{tmp_path}"
+    session.answer(2, "ant", "")
+    assert session.result()["next"] == f"python -m ssgan_tf.train --dataset=folder:{tmp_path}"
+    session.answer(2, "cat", "ant")
     assert session.result() == {
         "table": str(tmp_path / "labels.csv"),
         "labels": 3,

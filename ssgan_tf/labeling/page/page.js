@@ -274,7 +274,7 @@ async function finish() {
   document.body.classList.add("ended");
   $("end_title").textContent = "Finished";
   const labels = result.labels === 1 ? "1 label" : `${result.labels.toLocaleString("en")} labels`;
-  const needs = result.lacks ? ` Training needs more: ${result.lacks}` : "";
+  const needs = result.lacks ? ` Training cannot start yet: ${result.lacks}` : "";
   $("end_text").textContent = `This page can be closed. ${result.table} has ${labels}.${needs} Type next:`;
   $("end_command").textContent = result.next;
   $("end_command").hidden = $("copy").hidden = false;
