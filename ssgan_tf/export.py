@@ -55,7 +55,7 @@ def export_run(
     """
     config = finished_run.read_config(directory)
     with output_named(f"--output={output}"):
-        _check_output(output)
+        _check_output(output, form)
     found = None
     if calibrate:
         _check_validation(directory / "labels.json")
@@ -88,14 +88,15 @@ def export_run(
     return found
 
 
-def _check_output(output: Path) -> None:
+def _check_output(output: Path, form: str) -> None:
     """Raises `UserError`, before the seconds that follow, where it cannot be written."""
     if output.exists():
         raise UserError(f"--output={output}: is there already; give a new directory.")
-    if output.suffix in (".tflite", ".onnx"):
+    if (ending := output.suffix.lower()) in (".tflite", ".onnx"):
+        hint = "" if ending == f".{form}" else f", and give --format={ending[1:]}"
         raise UserError(
-            f"--output={output}: would be a directory, which holds the model and the names of the "
-            f"classes; leave out {output.suffix}, which is the ending of the file in it."
+            f"--output={output}: would be a directory, which holds model{ending} and the names of "
+            f"the classes; leave out {output.suffix}{hint}."
         )
     check_place(f"--output={output}", output)
 

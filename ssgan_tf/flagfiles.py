@@ -16,7 +16,7 @@ def naming_files(argv: Sequence[str], parse: Callable[[Sequence[str]], Any]) -> 
         typed, files = _without_files(argv)
         if not files or str(error).startswith("--flagfile"):
             raise
-        if _is_typed(str(error), typed, files):
+        if _is_typed(str(error), typed, [Path(file).expanduser() for file in files]):
             raise
         try:
             parse(typed)
@@ -26,14 +26,18 @@ def naming_files(argv: Sequence[str], parse: Callable[[Sequence[str]], Any]) -> 
         raise UserError(f"--flagfile={' or '.join(files)}: {error}") from error
 
 
-def _is_typed(message: str, typed: Sequence[str], files: Sequence[str]) -> bool:
-    """Whether the flag that a message begins with was typed, and is in none of the files."""
+def _is_typed(message: str, typed: Sequence[str], files: Sequence[Path]) -> bool:
+    """Whether the flag that a message begins with was typed, and is in none of the files.
+
+    If it is in both, its value decides.
+    """
     found = re.match(r"--(?:no)?(\w+)", message)
     if not found:
         return False
     flag = re.compile(rf"^\s*--?(no)?{found[1]}\b", re.MULTILINE)
-    there = (Path(file).read_text(errors="replace") for file in files if Path(file).is_file())
-    return any(map(flag.search, typed)) and not any(map(flag.search, there))
+    there = (file.read_text(errors="replace") for file in files if file.is_file())
+    words = [f"--{word.lstrip('-')}: " for word in typed if flag.search(word)]
+    return bool(words) and (message.startswith((*words,)) or not any(map(flag.search, there)))
 
 
 def _without_files(argv: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -65,8 +65,9 @@ def test_an_output_that_cannot_be_made_is_named(run: Path, tmp_path: Path) -> No
         (["--run_dir={run}", "--output={run}"], ["--output={run}", "already"]),
         (
             ["--run_dir={run}", "--output={tmp}/my.tflite", "--format=tflite"],
-            ["/my.tflite: would be a directory", "leave out .tflite"],
+            ["/my.tflite: would be a directory", "leave out .tflite."],
         ),
+        (["--run_dir={run}", "--output={tmp}/my.ONNX"], ["out .ONNX, and give --format=onnx."]),
         (["--run_dir={run}", "--output={tmp}/x", "more"], ["'more'"]),
         (["--no_such_flag=1"], ["no_such_flag", "--help"]),
     ],

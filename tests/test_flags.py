@@ -124,15 +124,22 @@ def test_a_wrong_line_of_a_file_names_the_file(tmp_path: Path, line: str, senten
         assert str(error.value).startswith(start)
 
 
-def test_a_wrong_line_of_a_file_names_the_file_in_small_commands_too(tmp_path: Path) -> None:
+def test_a_wrong_line_of_a_file_names_the_file_in_small_commands_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "flags").write_text("--count=-5\n")
     command_flags = (Flag("run_dir", None, "The run."), Flag("count", 1, "", minimum=1))
     (tmp_path / "other").write_text("--run_dir=a\n")
-    file, other = (f"--flagfile={tmp_path / name}" for name in ("flags", "other"))
+    (tmp_path / "both").write_text("--run_dir=a\n--count=3\n")
+    file, other, both = (f"--flagfile={tmp_path / name}" for name in ("flags", "other", "both"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    home = "--flagfile=~/flags"
     for words, start in (
         ([file, "--run_dir=a"], f"{file}: --count=-5: must be at least 1."),
         ([file], "--run_dir: is missing; give the run."),
         ([other, "--count=-5"], "--count=-5: must be at least 1."),  # --run_dir is in the file
+        ([both, "--count=-6"], "--count=-6: must be at least 1."),
+        (["--count=7", home, "--run_dir=a"], f"{home}: --count=-5: must be at least 1."),
     ):
         with pytest.raises(UserError) as error:
             parse_command(["program", *words], "program", "", command_flags)

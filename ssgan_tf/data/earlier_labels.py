@@ -62,18 +62,6 @@ def as_trained(path: Path, config: Config, dataset: Dataset) -> tuple[Dataset, L
     return (found, split) if same else None
 
 
-def gone(path: Path, root: Path) -> list[str]:
-    """The labeled, validation and test images that a run's `labels.json` names and are not there.
-
-    Args:
-        path: of the run's `labels.json`.
-        root: its folder, as it is now.
-    """
-    stored = labels_json.read(str(path))
-    named = [*stored["ids"], *stored["validation_ids"], *stored.get("test_ids", [])]
-    return [identity for identity in named if not (root / identity).exists()]
-
-
 def _test_ids(stored: dict[str, Any], dataset: Dataset) -> list[str] | None:
     """The run's test images, which files of earlier versions name by a digest alone."""
     if "test_ids" in stored:

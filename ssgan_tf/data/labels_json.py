@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from ssgan_tf.config import UserError, expand_user
+from ssgan_tf.config import FOLDER, UserError, expand_user
+from ssgan_tf.data.folder.layout import read_layout
 from ssgan_tf.system.files import read_json
 
 
@@ -38,6 +39,23 @@ def count_labels(path: str) -> int:
         UserError: if it is not such a file.
     """
     return len(read(path)["ids"])
+
+
+def gone(path: Path, root: Path) -> list[str]:
+    """The images that a run's `labels.json` names and that are not in its folder any more.
+
+    Args:
+        path: of the run's `labels.json`.
+        root: the folder.
+
+    Raises:
+        UserError: if it is not such a file, or the folder cannot be understood.
+    """
+    content = read(str(path))
+    named = [*content["ids"], *content["validation_ids"], *content.get("test_ids", [])]
+    layout = read_layout(root, f"--dataset={FOLDER}{root}", labels_needed=False)
+    there = {item.id for item in layout.items}  # letters may be written in another way on this disk
+    return [name for name in named if name not in there]
 
 
 def has_validation(path: Path) -> bool:

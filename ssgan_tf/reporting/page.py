@@ -137,7 +137,7 @@ def _strips(test: "Split", names: list[str], evaluation: "Evaluation") -> list[d
         ),
         strip(
             "Least like the training images",
-            "The lowest p_real, how sure the classifier is that an image is not a generated one.",
+            "The lowest p_real = sigmoid(logsumexp(logits)): no class has a high logit.",
             np.argsort(p_real, kind="stable"),
             p_real,
         ),

@@ -66,11 +66,10 @@ def read_config(directory: Path) -> Config:
 
 def _why_no_run(directory: Path) -> str:
     """What is wrong with a directory without a run, and what would be right."""
-    if not os.path.isdir(directory):
+    if not os.path.exists(directory):
         return why_no_folder(directory)
-    runs = sorted(path.parent.name for path in directory.glob("*/config.json"))
-    if runs:
-        return f"holds no run, but some in it: {listed(runs, 3)}"
+    if runs := sorted(path.parent.name for path in directory.glob("*/config.json")):
+        return f"is not a run itself; give one of the runs in it: {listed(runs, 3)}"
     return "holds no run; give what a training run wrote"
 
 
@@ -201,7 +200,7 @@ def _data_of_run(directory: Path, config: Config) -> tuple["Dataset", "LabelSpli
 def _check_images(directory: Path, config: Config) -> None:
     """Raises `UserError` where files of a folder's run have gone, with the first one's name."""
     root = expand_user(config.dataset.removeprefix(FOLDER))
-    gone = earlier_labels.gone(directory / "labels.json", root) if is_folder(config.dataset) else []
+    gone = labels_json.gone(directory / "labels.json", root) if is_folder(config.dataset) else []
     if gone:
         are, them = ("is", "it") if len(gone) == 1 else ("are", "them")
         raise UserError(

@@ -95,13 +95,11 @@ def _check_moved(flag: str, directory: Path, then: Config, now: Config) -> None:
     if not moved(then, now) or not (directory / "labels.json").exists():
         return
     root = expand_user(now.dataset.removeprefix(FOLDER))
-    for identity in read_json(directory / "labels.json", {"ids": list})["ids"]:
-        # Other letters may be written in another way on this disk; loading compares them.
-        if str(identity).isascii() and not (root / str(identity)).exists():
-            raise UserError(
-                f"{flag}: holds a run on {then.dataset}, and {identity} of it is not in {root}; "
-                "give the folder with the same images, or another --run_dir."
-            )
+    if gone := labels_json.gone(directory / "labels.json", root):
+        raise UserError(
+            f"{flag}: holds a run on {then.dataset}, and {gone[0]} of it is not in {root}; "
+            "give the folder with the same images, or another --run_dir."
+        )
 
 
 def _check_version(flag: str, directory: Path, then: Config) -> None:

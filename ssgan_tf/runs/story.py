@@ -75,8 +75,10 @@ def placed(config: Config) -> Config:
     if directory == first:
         _mention_former(config, directory)
         return config
-    there = "the run of them is in" if directory.exists() else "the new run is"
-    stopped = "" if (first / "results.json").exists() else " (not finished: undo them to go on)"
+    has_run = (directory / "config.json").exists()
+    there = "the run on the folder as it is now is" if has_run else "the new run is"
+    ended = (first / "results.json").exists()
+    stopped = "" if ended else " (not finished; to go on with it, take these changes back)"
     print(
         f"note: images or labels of this folder have changed since {first}{stopped}, which stays "
         f"as it is; {there} {directory}."

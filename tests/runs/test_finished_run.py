@@ -329,13 +329,13 @@ def test_a_run_that_was_stopped_stays_when_labels_came_since(
     write_image(folder / "train/cat/more.png", 33)
     train_and_evaluate(config)
     second = first.with_name(f"{first.name}-2")
-    note = f"since {first} (not finished: undo them to go on), which stays as it is; the new run is"
-    note += f" {second}."
-    assert note in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"since {first} (not finished; to go on with it, take these changes back)" in shown
+    assert f"which stays as it is; the new run is {second}." in shown
     assert not (first / "results.json").exists()
     assert read_results(second)["train_images"]
     train_and_evaluate(config)
-    assert f"the run of them is in {second}." in capsys.readouterr().out
+    assert f"the run on the folder as it is now is {second}." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("case", ["asked for", "gone"])
@@ -433,7 +433,9 @@ def test_a_directory_that_holds_runs_is_answered_with_their_names(tmp_path: Path
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").touch()
-    with pytest.raises(UserError, match="holds no run, but some in it: one, two"):
+    with pytest.raises(
+        UserError, match="is not a run itself; give one of the runs in it: one, two"
+    ):
         finished_run.read_config(tmp_path)
     with pytest.raises(UserError, match="there is no such folder; there is two"):
         finished_run.read_config(tmp_path / "twoo")

@@ -21,9 +21,9 @@ from ssgan_tf.data.folder.names import (
     PARTS,
     TABLE,
     ask_about,
-    beside,
     elsewhere,
     listed,
+    on_unused,
     shown,
     why_no_class,
     why_no_folder,
@@ -132,11 +132,8 @@ class _Reading:
                 self._add_class(name, "train")
         in_class = any(file.label and file.part == "train" for file in self._found)
         takes = self._has_table or (self._takes_loose and (self._has_train or not in_class))
-        images = [name for name in self._files if is_image_name(name)]
-        if takes:
-            self._found += [_File(str(self._root / name), "train", None) for name in images]
-        elif images:
-            self._notes.append(f"not used: {beside(images, [*self._class_folders])}")
+        images = [name for name in self._files if takes and is_image_name(name)]
+        self._found += [_File(str(self._root / name), "train", None) for name in images]
         self._unused += [name for name in self._files if name not in (TABLE, *images)]
         items = self._identified()
         labels = [file.label for file in self._found]
@@ -172,8 +169,7 @@ class _Reading:
                 + (f"{counted(loose, 'image')}, none with a label; " if loose else "no image; ")
                 + "fill test/<class name>/, or remove it; images without a label go to unlabeled/."
             )
-        if self._unused:
-            self._notes.append(f"not used: {listed(self._unused)}")
+        self._notes += on_unused(self._unused, [] if self._has_train else names)
         place = {name: index for index, name in enumerate(names)}
         items = sorted(
             items,

@@ -133,14 +133,22 @@ def _above(root: Path) -> str:
     return f"beside this folder, and not used: {', '.join(beside)}; to use them give {meant}"
 
 
-def beside(images: list[str], classes: list[str]) -> str:
-    """Says of images directly in a folder why they take no part, and what to do."""
-    of_classes = f" beside the folders of classes ({listed(classes, 2)})" if classes else ""
-    them = "it" if len(images) == 1 else "them"
-    return (
-        f"{counted(len(images), 'image')} directly in the folder{of_classes}, such as "
-        f"{shown(images[0])}; move {them} to unlabeled/"
-    )
+def on_unused(unused: list[str], classes: list[str]) -> list[str]:
+    """Lines on what takes no part, and on what to do with images directly in the folder.
+
+    Args:
+        unused: names of files and folders, the latter with a slash.
+        classes: whose folders are directly in the folder as well.
+    """
+    images = [name for name in unused if "/" not in name and is_image_name(name)]
+    others, lines = [name for name in unused if name not in images], []
+    if images:
+        of_classes = f", beside the class folders ({listed(classes, 2)})" if classes else ""
+        lines.append(
+            f"not used: {counted(len(images), 'image')} directly in the folder{of_classes}, such "
+            f"as {shown(images[0])}; move {'it' if len(images) == 1 else 'them'} to unlabeled/"
+        )
+    return lines + ([f"not used: {listed(others)}"] if others else [])
 
 
 def elsewhere(root: Path, folders: list[str], flag: str) -> str:

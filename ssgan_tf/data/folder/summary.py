@@ -95,11 +95,12 @@ def _on_classes(layout: Layout, labels: np.ndarray, parts: np.ndarray) -> list[s
 
 def _inner_folders(items: Sequence[Item]) -> list[str]:
     """Names the folders within class folders: people may mean them to be the classes."""
-    inner = set()
+    inner, has_train = set(), any(item.id.startswith("train/") for item in items)
     for item in items:
         folders = item.id.split("/")[:-1]
         in_part = len(folders) > 1 and PARTS.get(folders[0], "unlabeled") != "unlabeled"
-        if len(folders) > 1 + in_part and folders[in_part] == item.label:
+        deep = len(folders) > 1 + in_part and (in_part or not has_train)
+        if deep and folders[in_part] == item.label:
             inner.add("/".join(folders))
     if not inner:
         return []

@@ -80,8 +80,8 @@ def test_class_folders_may_be_directly_in_the_folder(tmp_path: Path) -> None:
         "test": [("test/cat/1.png", "cat")],
     }
     assert layout.notes == [
-        "not used: 1 image directly in the folder beside the folders of classes (cat, dog and 1 "
-        "more), such as loose.png; move it to unlabeled/",
+        "not used: 1 image directly in the folder, beside the class folders (cat, dog), such as "
+        "loose.png; move it to unlabeled/",
         "not used: _aside/, README.md, papers/ (no images)",
     ]
 
@@ -95,8 +95,8 @@ def test_an_empty_folder_is_no_class_where_images_are_to_be_labeled(tmp_path: Pa
     layout = read_layout(tmp_path, FLAG, labels_needed=False)
     assert [item.id for item in layout.items] == ["Sub/3.png"]
     assert layout.notes == [
-        "not used: 2 images directly in the folder beside the folders of classes (Sub), such as "
-        "1.png; move them to unlabeled/"
+        "not used: 2 images directly in the folder, beside the class folders (Sub), such as 1.png; "
+        "move them to unlabeled/"
     ]
 
 
