@@ -378,7 +378,7 @@ def test_test_images_of_the_same_number_and_other_names_are_other_images(
     named = json.loads((directory / "labels.json").read_text())["ids"]
     tests = [p for p in folder.glob("train/*/*") if p.relative_to(folder).as_posix() not in named]
     tests[0].rename(tests[0].with_stem(tests[0].stem + "_new"))
-    with pytest.raises(UserError, match="had other data or labels"):
+    with pytest.raises(UserError, match="of it is not in"):
         train_and_evaluate(config)
 
 
