@@ -380,6 +380,11 @@ def test_test_images_of_the_same_number_and_other_names_are_other_images(
     tests[0].rename(tests[0].with_stem(tests[0].stem + "_new"))
     with pytest.raises(UserError, match="of it is not in"):
         train_and_evaluate(config)
+    content = json.loads((directory / "labels.json").read_text())
+    del content["test_ids"]  # as in files of earlier versions: their digest is left
+    (directory / "labels.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match="had other data or labels"):
+        train_and_evaluate(config)
 
 
 def test_a_moved_folder_can_be_evaluated_by_its_new_place(
