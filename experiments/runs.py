@@ -279,7 +279,7 @@ ABLATION = [
 
 
 # `tuned` with 2,000 steps, on validation images.
-def _recipe(flags: str = "", steps: int = 2000) -> str:
+def _validated(flags: str = "", steps: int = 2000) -> str:
     start = f"--preset=tuned --steps={steps} --validation_fraction=0.1 --eval_every=5"
     return f"{start} {flags}".strip()
 
@@ -359,19 +359,19 @@ CONTROLS = [
     )
     for labels in ("250", "1000")
     for name, flags, what, control in (
-        ("plain", _recipe(f"{_ALONE} {_PLAIN}"), "shifts", ""),
-        ("color", _recipe(f"{_ALONE} {_COLOR}"), "shifts, color", "plain"),
+        ("plain", _validated(f"{_ALONE} {_PLAIN}"), "shifts", ""),
+        ("color", _validated(f"{_ALONE} {_COLOR}"), "shifts, color", "plain"),
         (
             "drop0.5",
-            _recipe(f"{_ALONE} --learning_rate=1e-3 --drop_rate=0.5"),
+            _validated(f"{_ALONE} --learning_rate=1e-3 --drop_rate=0.5"),
             "shifts, color, dropout 0.5",
             "color",
         ),
-        ("tuned", _recipe(_ALONE), "`tuned`", "color"),
-        ("tuned-1000-steps", _recipe(_ALONE, 1000), "`tuned`, 1,000 steps", "tuned"),
-        ("tuned-6000-steps", _recipe(_ALONE, 6000), "`tuned`, 6,000 steps", "tuned"),
-        ("gan", _recipe(f"{_GAN} {_PLAIN}"), f"shifts, {_WITH_GAN}", "plain"),
-        ("color-gan", _recipe(f"{_GAN} {_COLOR}"), f"shifts, color, {_WITH_GAN}", "color"),
+        ("tuned", _validated(_ALONE), "`tuned`", "color"),
+        ("tuned-1000-steps", _validated(_ALONE, 1000), "`tuned`, 1,000 steps", "tuned"),
+        ("tuned-6000-steps", _validated(_ALONE, 6000), "`tuned`, 6,000 steps", "tuned"),
+        ("gan", _validated(f"{_GAN} {_PLAIN}"), f"shifts, {_WITH_GAN}", "plain"),
+        ("color-gan", _validated(f"{_GAN} {_COLOR}"), f"shifts, color, {_WITH_GAN}", "color"),
     )
 ]
 

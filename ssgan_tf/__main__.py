@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"error: python -m ssgan_tf: {words[0]} is not understood; each command is a module, "
             f"such as python -m ssgan_tf.{meant}. Without a word, this lists them."
         )
-    print("Each command has its own --help:\n")
+    print("Each command has its own --help; ssgan-train and so on are short forms:\n")
     for name in COMMANDS:
         purpose = (importlib.import_module(f"ssgan_tf.{name}").__doc__ or "").splitlines()[0]
         print(f"  python -m ssgan_tf.{name:<12}{purpose}")

@@ -6,6 +6,7 @@ A run has its `saved_model/` already; this makes another, of any checkpoint, in 
 `--calibrate` its probabilities are calibrated on the run's validation images.
 """
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -54,8 +55,7 @@ def export_run(
             is there, or there are no validation images to calibrate on.
     """
     config = finished_run.read_config(directory)
-    with output_named(f"--output={output}"):
-        _check_output(output, form)
+    _check_output(output, form)
     found = None
     if calibrate:
         _check_validation(directory / "labels.json")
@@ -90,7 +90,7 @@ def export_run(
 
 def _check_output(output: Path, form: str) -> None:
     """Raises `UserError`, before the seconds that follow, where it cannot be written."""
-    if output.exists():
+    if os.path.exists(output):  # Path.exists() fails if a name is too long
         raise UserError(f"--output={output}: is there already; give a new directory.")
     if (ending := output.suffix.lower()) in (".tflite", ".onnx"):
         hint = "" if ending == f".{form}" else f", and give --format={ending[1:]}"

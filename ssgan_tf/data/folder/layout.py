@@ -171,10 +171,11 @@ class _Reading:
             )
         self._notes += on_unused(self._unused, [] if self._has_train else names)
         place = {name: index for index, name in enumerate(names)}
+        order = ("train", "validation", "test")
         items = sorted(
             items,
             key=lambda item: (
-                ("train", "validation", "test").index(item.part),
+                order.index(item.part),
                 place[item.label] if item.label else len(names),
                 natural_key(item.id),
             ),
@@ -328,7 +329,8 @@ class _Reading:
                 )
         if len(trained_on) > 1:
             return
-        count, needs = "one" if trained_on else "no", "a classifier needs at least two"
+        count = "one" if trained_on else "no"
+        needs = "a classifier needs at least two"
         if self._has_table:
             raise UserError(f"{self._flag}: {TABLE} gives {count} class; {needs}.")
         if self._has_train:

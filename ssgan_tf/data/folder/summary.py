@@ -108,14 +108,14 @@ def _inner_folders(items: Sequence[Item]) -> list[str]:
 
 
 def _on_copies(copies: Copies, ids: list[str], parts: np.ndarray) -> list[str]:
-    counted = (
+    kinds = (
         (copies.of_test, "of test images, left out of training"),
         (copies.of_validation, "of validation images, left out of training"),
         (copies.within_train, "within the training part, left out"),
         (copies.within_validation, "within the validation part, left out"),
         (copies.within_test, "within the test part, where they stay"),
     )
-    lines = [f"copies: {count:,} {what}" for count, what in counted if count]
+    lines = [f"copies: {count:,} {what}" for count, what in kinds if count]
     if copies.two_labels:
         lines += _two_labels(copies.two_labels, parts)
         lines += _some(
