@@ -108,7 +108,7 @@ def learning(runs: Sequence[Record]) -> list[Chart]:
             for name in losses
         ],
         "Losses over steps",
-        "loss, mean of the epoch",
+        "loss, mean of the round",
         "The losses.",
     )
 
