@@ -5,8 +5,9 @@
     TFDS_DATA_DIR=... python -m experiments.run --only='svhn-250-*'
 
 It can be stopped at any time (Ctrl-C): the runs write a checkpoint, and the same command goes on
-from there. A finished run is not repeated. A run that fails is reported in one sentence, and the
-rest goes on. Results are in experiments/results.csv, the tables in docs/results.md.
+from there. A finished run is repeated only if its recipe has changed. A run that fails is reported
+in one sentence, and the rest goes on. Results are in experiments/results.csv, the tables in
+docs/results.md.
 
 Cost: `--list` estimates it from the runs that are there. Nothing else should run meanwhile.
 """

@@ -129,7 +129,7 @@ def kernel_gradient(
 
     dk[i, j, c, f] = sum over b, u, v of x[b, s u + i, s v + j, c] dy[b, u, v, f], which is `x`
     convolved with `dy`: the batch takes the channels' place, and the stride dilates. For small maps
-    that can be faster on a CPU than TensorFlow's own kernel (docs/performance.md).
+    that can be faster on a CPU than TensorFlow's own kernel, in bfloat16 (docs/performance.md).
 
     Args:
         x: (B, H, W, C) float, H and W static; what the convolution read.
@@ -157,8 +157,9 @@ def sub_pixel_transpose_conv(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -
     """A 5x5 transpose convolution of stride 2 with same padding, computed as a 3x3 convolution.
 
     Each pixel of `x` becomes four of the output, so a convolution with 4 C outputs and a reshuffle
-    give the same numbers. With C = 3 that can be faster on a CPU (docs/performance.md); with many
-    channels it would be slower, since 11 of 36 weights are zeros.
+    give the same numbers. Chosen for C = 3 on a CPU without AVX-512; on one with it, no difference
+    was measured (docs/performance.md). With many channels it would be slower, since 11 of 36
+    weights are zeros.
 
     Args:
         x: (B, H, W, F) float.
