@@ -16,7 +16,7 @@ from ssgan_tf.flags import RUN_FLAGS, Flag, errors_as_sentences, parse_command
 from ssgan_tf.runs import finished_run
 from ssgan_tf.system import streams
 from ssgan_tf.system.files import write_json
-from ssgan_tf.system.streams import counted
+from ssgan_tf.system.text import counted, display_width, padded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,13 +111,13 @@ def table(result: dict[str, Any]) -> str:
     if "p_real_auroc" in result:
         auroc = result["p_real_auroc"]
         lines.append(f"p_real, AUROC      {auroc:.3f}  (these images against generated ones)")
-    width = max(5, *(streams.width(row["name"]) for row in result["classes"]))
+    width = max(5, *(display_width(row["name"]) for row in result["classes"]))
     lines += ["", f"{'class':<{width}}  {'images':>6}  {'precision':>9}  {'recall':>6}"]
     for row in result["classes"]:
         precision, recall = (
             "-" if row[key] is None else f"{row[key]:.1%}" for key in ("precision", "recall")
         )
-        name = streams.padded(row["name"], width)
+        name = padded(row["name"], width)
         lines.append(f"{name}  {row['images']:>6,}  {precision:>9}  {recall:>6}")
     return "\n".join(lines)
 

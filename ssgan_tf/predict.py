@@ -24,7 +24,7 @@ from ssgan_tf.inference.image_paths import Unreadable, expand
 from ssgan_tf.inference.prediction_writer import FORMATS, PredictionWriter
 from ssgan_tf.system import keras_settings, streams
 from ssgan_tf.system.device import prepare_device, quiet_start
-from ssgan_tf.system.streams import counted, in_one_line
+from ssgan_tf.system.text import counted, in_one_line
 
 FLAGS = (
     Flag("model", None, "The exported model: the saved_model/ of a run."),

@@ -17,7 +17,7 @@ from ssgan_tf.flags import RUN_FLAGS, Flag, errors_as_sentences, parse_command
 from ssgan_tf.runs import finished_run
 from ssgan_tf.system import streams
 from ssgan_tf.system.files import check_place, output_named
-from ssgan_tf.system.streams import counted
+from ssgan_tf.system.text import counted
 
 ROW = 8  # images side by side
 

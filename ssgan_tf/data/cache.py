@@ -29,7 +29,7 @@ from ssgan_tf.data.images.decoding import ImageError, read_picture
 from ssgan_tf.data.images.resize import Fit, Form
 from ssgan_tf.data.storage import Rows, Storage, give_back, rows
 from ssgan_tf.system.device import cores
-from ssgan_tf.system.streams import counted
+from ssgan_tf.system.text import counted
 
 _DECODERS = ("decoding", "metadata", "pixels", "resize")  # modules that make pixels of a file
 _AT_ONCE = 1024  # images that are decoded between two writings to the disk

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ssgan_tf.system.streams import counted
+from ssgan_tf.system.text import counted
 
 
 def imbalanced(counts: np.ndarray) -> bool:

@@ -5,7 +5,7 @@ import json
 from typing import IO, Any
 
 from ssgan_tf.inference.classifier import Prediction
-from ssgan_tf.system.streams import in_one_line
+from ssgan_tf.system.text import in_one_line
 
 FORMATS = ("table", "csv", "jsonl")
 

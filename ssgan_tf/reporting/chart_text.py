@@ -4,7 +4,7 @@ import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ssgan_tf.system.streams import width
+from ssgan_tf.system.text import display_width
 
 _BASE = "DejaVu Sans"  # comes with matplotlib
 _WIDEST = 28  # letters of a name that leaves room for the chart
@@ -37,7 +37,7 @@ def labels(names: Sequence[str], first: int = 0) -> Labels:
     fonts = fonts_for("".join(names))
     # A formula is what stands between two $; it must stay what it is.
     style = {"parse_math": False, "fontfamily": [_BASE, *(fonts or ())]}
-    if fonts is not None and all(name and width(name) <= _WIDEST for name in names):
+    if fonts is not None and all(name and display_width(name) <= _WIDEST for name in names):
         return Labels(list(names), style, "")
     numbers = [str(number) for number in range(first, first + len(names))]
     pairs = (f"{number} = {name}" for number, name in zip(numbers, names, strict=True))

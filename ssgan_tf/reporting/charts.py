@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ssgan_tf.reporting import chart_text
-from ssgan_tf.system import streams
+from ssgan_tf.system.text import display_width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +37,7 @@ def draw_confusion(axes: "Axes", counts: np.ndarray, names: Sequence[str]) -> st
     if len(names) > MOST_NAMES:
         return ""
     texts, style, key = chart_text.labels(names)
-    rotation = 45 if max(map(streams.width, texts)) > 2 else 0
+    rotation = 45 if max(map(display_width, texts)) > 2 else 0
     axes.set_xticks(range(len(names)), texts, rotation=rotation, **style)
     axes.set_yticks(range(len(names)), texts, **style)
     for row, column in np.ndindex(shares.shape):
@@ -147,7 +147,7 @@ def _curves(
     axes.grid(alpha=0.3)
     texts, style, key = chart_text.labels([name for name, _, _ in lines], first=1)
     # As texts of the legend, since matplotlib leaves out lines whose name begins with "_".
-    columns = max(1, _LEGEND // (max(map(streams.width, texts)) + 6))
+    columns = max(1, _LEGEND // (max(map(display_width, texts)) + 6))
     legend = figure.legend(
         axes.get_lines(),
         list(map(str, range(len(lines)))),

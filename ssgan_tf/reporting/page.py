@@ -9,7 +9,7 @@ import numpy as np
 from ssgan_tf.config import Config, written
 from ssgan_tf.reporting import charts, pictures
 from ssgan_tf.reporting.charts import Record
-from ssgan_tf.system.streams import clock
+from ssgan_tf.system.text import clock
 
 if TYPE_CHECKING:
     from ssgan_tf.data.dataset import Dataset, Split

@@ -11,7 +11,7 @@ from ssgan_tf.data.folder.names import listed, shown, why_no_folder
 from ssgan_tf.runs import config_file, run_dir
 from ssgan_tf.system import keras_settings
 from ssgan_tf.system.device import prepare_device, quiet_start
-from ssgan_tf.system.streams import counted
+from ssgan_tf.system.text import counted
 
 if TYPE_CHECKING:
     from ssgan_tf.data.dataset import Dataset

@@ -6,7 +6,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ssgan_tf.system.streams import clock
+from ssgan_tf.system.text import clock
 
 TIMED_STEPS = 8  # that the estimate is made from; the shortest rounds have a few more
 

@@ -19,7 +19,7 @@ from ssgan_tf.reporting.contact_sheet import Section, Tile
 from ssgan_tf.runs import config_file
 from ssgan_tf.runs.pool import Pool
 from ssgan_tf.system.files import output_named, write_json, written_aside
-from ssgan_tf.system.streams import counted
+from ssgan_tf.system.text import counted
 
 PAGE, TABLE = "suggestions.html", "suggestions.csv"
 SUSPICIOUS_TABLE, LABELS = "suspicious_labels.csv", "suggested_labels.json"

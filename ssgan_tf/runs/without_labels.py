@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ssgan_tf.config import Config, UserError
-from ssgan_tf.system.streams import clock
+from ssgan_tf.system.text import clock
 
 if TYPE_CHECKING:
     from ssgan_tf.data.storage import Rows

@@ -1,10 +1,9 @@
-"""The terminal: streams that are closed or cannot encode a name, times and columns of text."""
+"""Standard streams that are closed, cannot encode a name, or lose their reader."""
 
 import contextlib
 import io
 import os
 import sys
-import unicodedata
 from collections.abc import Iterator
 
 _NAMES = ("stdin", "stdout", "stderr")
@@ -56,35 +55,3 @@ def used() -> Iterator[None]:
 def drop_output() -> None:
     """Discards the rest of the output, so that Python can end without an error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def in_one_line(text: str) -> str:
-    """Escapes what would break a line or control a terminal."""
-    return "".join(
-        character.encode("unicode_escape").decode()
-        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
-        else character
-        for character in text
-    )
-
-
-def counted(number: int, what: str) -> str:
-    """A number of things, such as "1 image" and "2,000 images"."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def width(name: str) -> int:
-    """The width of a name in a terminal; letters of East Asia are two columns wide."""
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in name)
-
-
-def padded(name: str, columns: int) -> str:
-    """A name with spaces after it, so that it is `columns` wide in a terminal."""
-    return name + " " * (columns - width(name))
-
-
-def clock(seconds: float) -> str:
-    """A time such as 0:05 or 1:01:05: hours only where there are any."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -11,8 +11,7 @@ from ssgan_tf.data.folder.layout import Item, Layout
 from ssgan_tf.data.folder.names import PARTS, listed, shown
 from ssgan_tf.data.folder.train_test_split import Copies
 from ssgan_tf.data.sampling import imbalanced
-from ssgan_tf.system import streams
-from ssgan_tf.system.streams import counted
+from ssgan_tf.system.text import counted, display_width, padded
 
 _SHOWN = 5  # files that are named, of each kind
 
@@ -42,11 +41,11 @@ def summarize(layout: Layout, decoded: Decoded, copies: Copies, parts: np.ndarra
 def _table(names: list[str], labels: np.ndarray, parts: np.ndarray) -> list[str]:
     """Images of each class and part."""
     columns = [part for part in ("train", "validation", "test") if np.any(parts == part)]
-    width = max(5, *map(streams.width, names))
+    width = max(5, *map(display_width, names))
     lines = [f"{'class':<{width}}  " + "  ".join(f"{part:>10}" for part in columns)]
     for label, name in enumerate(names):
         counts = (np.sum(labels[parts == part] == label) for part in columns)
-        cells = [streams.padded(name, width), *(f"{count:>10,}" for count in counts)]
+        cells = [padded(name, width), *(f"{count:>10,}" for count in counts)]
         lines.append("  ".join(cells))
     unlabeled = np.sum(labels[parts == "train"] == UNKNOWN)
     return [*lines, f"{'':<{width}}  {unlabeled:>10,}  without a label"]
