@@ -5,6 +5,7 @@
 Each answer is in the folder's labels.csv, on the disk, before the next image is shown.
 """
 
+import os
 import shlex
 import sys
 
@@ -14,7 +15,7 @@ from ssgan_tf.labeling.opening import open_session
 from ssgan_tf.labeling.server import LabelingServer
 from ssgan_tf.runs import config_file, finished_run
 from ssgan_tf.system import streams
-from ssgan_tf.system.streams import counted, in_one_line
+from ssgan_tf.system.text import counted, in_one_line
 
 FLAGS = (
     Flag("dataset", None, "The folder of images: folder:PATH."),
@@ -50,7 +51,7 @@ def _train_command(dataset: str, suggestions: str, run_dir: str) -> str:
         of = finished_run.read_config(run).dataset
         if not is_folder(of):
             raise UserError(f"--run_dir={run_dir}: is a run of {of}, not of a folder of images.")
-    elif not suggestions or not (run / "config.json").exists():
+    elif not suggestions or not os.path.exists(run / "config.json"):
         return ""
     return shlex.join(config_file.command_with_new_labels(run, dataset))
 
@@ -83,7 +84,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f"Labeled:  {session.given:,} here; labels in {table}: {result['labels']:,}")
         if result["lacks"]:
             print(f"Not yet:  {in_one_line(result['lacks'])}")
-        print(f"Next:     {in_one_line(result['next'])}")
+        print(f"{'Next' if result['now'] else 'Then'}:     {in_one_line(result['next'])}")
 
 
 if __name__ == "__main__":

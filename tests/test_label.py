@@ -143,6 +143,7 @@ def test_bad_input_ends_with_one_sentence(tmp_path: Path) -> None:
             ([dataset, f"--run_dir={run}"], f"--run_dir={run}: is a run of cifar10, not of a fo"),
             (["--dataset=mnist"], "is not a folder of images"),
             ([dataset, f"--suggestions={tmp_path}/x.csv"], "there is no such file"),
+            ([dataset, f"--suggestions={'x' * 300}/x.csv"], "x.csv: cannot be read"),
             ([dataset, f"--port={port}"], f"--port={port}: cannot be used"),
             ([dataset, "--port=70000"], "must be at most"),
         ):

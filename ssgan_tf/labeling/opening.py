@@ -68,7 +68,8 @@ def open_session(
             )
     paths = [items[one.path].path for one in chosen]
     names = _class_names(layout, labels)
-    then = whole if suggestions else train
+    others = items.keys() - {one.path for one in chosen}
+    then = "" if all(map(labels.get, others)) else whole
     return Session(dataset, chosen, paths, names, answers, train, again or whole, then), notes
 
 

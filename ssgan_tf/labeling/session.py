@@ -35,7 +35,7 @@ class Session:
         answers: Answers,
         train: str,
         again: str,
-        then: str,
+        then: str = "",
     ) -> None:
         """
         Args:
@@ -46,7 +46,8 @@ class Session:
             answers: the labels in its labels.csv.
             train: the command to type next.
             again: that of this session, which goes on where images are left.
-            then: the command where none is left and training cannot start yet.
+            then: the command that labels others, where this session has none left; empty: there
+                are none.
         """
         self.dataset, self.answers, self._train = dataset, answers, train
         self._again, self._then = again, then
@@ -84,11 +85,12 @@ class Session:
         return expand_user(self.dataset.removeprefix(FOLDER)) / TABLE
 
     def result(self) -> dict[str, Any]:
-        """Where the labels are, what training would still lack, and what to type next."""
+        """Where the labels are, what training lacks, what to type next, and whether that is now."""
         found: dict[str, Any] = {
             "table": str(self.table),
             "labels": sum(map(bool, self.answers.read().values())),
             "next": self._train,
+            "now": True,
             "lacks": "",
         }
         try:
@@ -96,7 +98,8 @@ class Session:
             check_test_images(layout, Config.test_fraction)
         except UserError as error:
             found["lacks"] = str(error).removeprefix(f"--dataset={self.dataset}: ")
-            found["next"] = self._again if self.done < len(self) else self._then
+            left = self._again if self.done < len(self) else self._then
+            found |= {"next": left or self._train, "now": bool(left)}
         return found
 
     def state(self, index: int | None) -> dict[str, Any]:

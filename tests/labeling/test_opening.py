@@ -101,8 +101,29 @@ def test_a_folder_without_any_label_can_be_labeled(tmp_path: Path) -> None:
         "table": str(tmp_path / "labels.csv"),
         "labels": 3,
         "next": f"python -m ssgan_tf.train --dataset=folder:{tmp_path}",
+        "now": True,
         "lacks": "",
     }
+
+
+@pytest.mark.parametrize("others", [0, 1])
+@pytest.mark.parametrize("suggested", [True, False])
+def test_where_no_image_is_left_and_training_cannot_start_no_command_is_said_to_be_next(
+    suggested: bool, others: int, tmp_path: Path
+) -> None:
+    pictures(tmp_path, "unlabeled/1.png", "unlabeled/2.png")
+    table = tmp_path / "suggestions.csv"
+    rows = ["unlabeled/1.png", "unlabeled/2.png"][: 2 - others]
+    suggest(table, rows)
+    session, _ = open_session(f"folder:{tmp_path}", str(table) if suggested else "")
+    for index in range(len(session)):
+        session.answer(index, "cat", "")
+    result = session.result()
+    assert "needs at least two" in result["lacks"]
+    left = bool(suggested and others)
+    command = "label" if left else "train"
+    assert result["next"] == f"python -m ssgan_tf.{command} --dataset=folder:{tmp_path}"
+    assert result["now"] == left
 
 
 def test_names_that_cannot_be_classes_are_refused(tmp_path: Path) -> None:

@@ -278,6 +278,7 @@ def test_finish_says_what_is_next_and_ends_the_server(window: Window, root: Path
         "table": str(root / "labels.csv"),
         "labels": 3,
         "next": f"python -m ssgan_tf.train --dataset=folder:{root}",
+        "now": True,
         "lacks": "",
     }
     assert window.thread

@@ -275,7 +275,8 @@ async function finish() {
   $("end_title").textContent = "Finished";
   const labels = result.labels === 1 ? "1 label" : `${result.labels.toLocaleString("en")} labels`;
   const needs = result.lacks ? ` Training cannot start yet: ${result.lacks}` : "";
-  $("end_text").textContent = `This page can be closed. ${result.table} has ${labels}.${needs} Type next:`;
+  const when = result.now ? "Type next:" : "After that, type:";
+  $("end_text").textContent = `This page can be closed. ${result.table} has ${labels}.${needs} ${when}`;
   $("end_command").textContent = result.next;
   $("end_command").hidden = $("copy").hidden = false;
   $("copy").addEventListener("click", async () => {
