@@ -63,7 +63,7 @@ def test_a_run_suggests_images_that_it_had_no_label_of(
     assert f"Page:     {copy}/suggestions.html" in shown
     assert f"--labels_from={copy}/suggested_labels.json" in shown  # their labels are known
     assert "--labeled=25" in shown
-    content = labels_json.read(str(copy / "suggested_labels.json"))
+    content = labels_json.read(copy / "suggested_labels.json")
     assert {*content["ids"]} == {*split["ids"], *chosen}
     assert content["validation_ids"] == split["validation_ids"]
 

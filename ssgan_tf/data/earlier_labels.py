@@ -31,7 +31,7 @@ def as_trained(path: Path, config: Config, dataset: Dataset) -> tuple[Dataset, L
     Raises:
         UserError: if the file is not usable.
     """
-    stored, facts = labels_json.read(str(path)), labels_json.model_facts(path)
+    stored, facts = labels_json.read(path), labels_json.model_facts(path)
     test_ids = _test_ids(stored, dataset)
     if test_ids is None or facts is None:
         return None

@@ -208,7 +208,7 @@ def _comparable(
     path: Path, config: Config, dataset: Dataset, split: LabelSplit
 ) -> tuple[dict[str, Any], dict[str, Any], set[str]]:
     """What a run's `labels.json` holds, what it would hold now, and which pixels differ."""
-    stored, found = labels_json.read(str(path)), _content(config, dataset, split)
+    stored, found = labels_json.read(path), _content(config, dataset, split)
     for content in (stored, found):
         content.pop("test_ids", None)  # their digest says the same
         content.pop(_TEST_CLASSES, None)  # no weight depends on them
@@ -268,7 +268,7 @@ def has_other_test_labels(path: Path, dataset: Dataset) -> bool:
     Raises:
         UserError: if it is not such a file.
     """
-    stored = labels_json.read(str(path)).get(_TEST_CLASSES)
+    stored = labels_json.read(path).get(_TEST_CLASSES)
     return stored is not None and stored != _test_classes(dataset)
 
 
@@ -309,7 +309,7 @@ def _test_pixels(dataset: Dataset) -> str:
 
 def _resolve(path: str, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the labeled and of the validation images named in a `labels.json`."""
-    content = labels_json.read(path)
+    content = labels_json.read_given(path)
     written_for = str(content.get("dataset", dataset.name))
     folders = is_folder(written_for) and is_folder(dataset.name)  # the ids decide
     if not folders and written_for.partition("/")[0] != dataset.name.partition("/")[0]:

@@ -1,5 +1,6 @@
 """labels.json: which images of a run kept their label, or which ones a person wants to have it."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,41 +9,43 @@ from ssgan_tf.data.folder.layout import read_layout
 from ssgan_tf.system.files import read_json
 
 
-def read(path: str) -> dict[str, Any]:
-    """Reads a `labels.json`. That needs no data, so a wrong file is reported at once.
+def read_given(path: str) -> dict[str, Any]:
+    """Reads the file of `--labels_from`. That needs no data, so a wrong one is reported at once.
+
+    Raises:
+        UserError: if it is not such a file; it names the flag.
+    """
+    try:
+        return read(expand_user(path))
+    except UserError as error:
+        raise UserError(f"--labels_from={path}: not usable as labels.json: {error}") from error
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Reads a `labels.json`.
 
     Raises:
         UserError: if it is not such a file.
     """
-    try:
-        # A file that was written by hand needs only the ids.
-        content = read_json(expand_user(path), {"ids": list}, hand_made=True)
-    except UserError as error:
-        raise UserError(f"--labels_from={path}: not usable as labels.json: {error}") from error
+    # A file that was written by hand needs only the ids.
+    content = read_json(path, {"ids": list}, hand_made=True)
     if not isinstance(content.setdefault("validation_ids", []), list):
-        raise UserError(f"--labels_from={path}: its validation_ids must be a list.")
+        raise UserError(f"{path}: its validation_ids must be a list.")
     named = content["ids"] + content["validation_ids"]
     tests = content.get("test_ids", [])
     if not isinstance(tests, list) or not all(isinstance(name, str) for name in tests):
-        raise UserError(f"--labels_from={path}: its test_ids must be a list of names of images.")
+        raise UserError(f"{path}: its test_ids must be a list of names of images.")
     if not content["ids"] or not all(isinstance(name, str) for name in named):
-        raise UserError(f"--labels_from={path}: its ids must be one or more names of images.")
+        raise UserError(f"{path}: its ids must be one or more names of images.")
     if len(set(named)) < len(named):
-        raise UserError(f"--labels_from={path}: each of its ids must occur only once.")
+        raise UserError(f"{path}: each of its ids must occur only once.")
     return content
-
-
-def count_labels(path: str) -> int:
-    """How many labels a `labels.json` holds.
-
-    Raises:
-        UserError: if it is not such a file.
-    """
-    return len(read(path)["ids"])
 
 
 def gone(path: Path, root: Path) -> list[str]:
     """The images that a run's `labels.json` names and that are not in its folder any more.
+
+    One that is there, but has lost its label or its part, is not among them.
 
     Args:
         path: of the run's `labels.json`.
@@ -51,11 +54,11 @@ def gone(path: Path, root: Path) -> list[str]:
     Raises:
         UserError: if it is not such a file, or the folder cannot be understood.
     """
-    content = read(str(path))
+    content = read(path)
     named = [*content["ids"], *content["validation_ids"], *content.get("test_ids", [])]
     layout = read_layout(root, f"--dataset={FOLDER}{root}", labels_needed=False)
-    there = {item.id for item in layout.items}  # letters may be written in another way on this disk
-    return [name for name in named if name not in there]
+    used = {item.id for item in layout.items}  # letters may be written in another way on this disk
+    return [name for name in named if name not in used and not os.path.lexists(root / name)]
 
 
 def has_validation(path: Path) -> bool:
@@ -64,7 +67,7 @@ def has_validation(path: Path) -> bool:
     Raises:
         UserError: if it is not such a file.
     """
-    return bool(read(str(path))["validation_ids"])
+    return bool(read(path)["validation_ids"])
 
 
 def model_facts(path: Path) -> tuple[list[str], int] | None:
@@ -76,7 +79,7 @@ def model_facts(path: Path) -> tuple[list[str], int] | None:
     Raises:
         UserError: if it is not such a file, or these values are invalid.
     """
-    content = read(str(path))
+    content = read(path)
     if "class_names" not in content or "channels" not in content:
         return None
     names, channels = content["class_names"], content["channels"]

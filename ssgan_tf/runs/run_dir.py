@@ -30,7 +30,7 @@ def directory_of(config: Config) -> Path:
         return expand_user(config.run_dir)
     labeled = config.labeled
     if config.labels_from:  # what is in it counts
-        labeled = labels_json.count_labels(config.labels_from)
+        labeled = len(labels_json.read_given(config.labels_from)["ids"])
     dataset = config.dataset
     if is_folder(dataset):
         dataset = os.path.basename(os.path.abspath(expand_user(dataset.removeprefix(FOLDER))))

@@ -136,7 +136,7 @@ def _admitted(config: Config, directory: Path) -> Config:
     if number == 0 or (directory / "config.json").exists():  # the chief may just be making it
         run_dir.claim(directory, config)
     if config.labels_from:
-        labels_json.read(config.labels_from)  # a wrong file is reported before TensorFlow starts
+        labels_json.read_given(config.labels_from)  # reported before TensorFlow starts
     return config
 
 
