@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from ssgan_tf.config import Config, UserError, is_folder
 from ssgan_tf.presets import FOLDER_PRESET, LARGEST_BATCH, LEAST_STEPS, PASSES, POOLED
 from ssgan_tf.runs import config_file, run_dir
-from ssgan_tf.runs.results import Results, read_results, same_test_images
-from ssgan_tf.system import streams
+from ssgan_tf.runs.results import Results, all_labeled, read_results, same_test_images
+from ssgan_tf.system.text import clock, display_width, padded
 
 if TYPE_CHECKING:
     from ssgan_tf.data.dataset import Dataset
@@ -141,7 +141,7 @@ def closing_lines(config: Config, results: Results) -> str:
     contents = ["results.json", "metrics.csv"]
     if config.has_generator:
         contents.append("samples/")
-    time = streams.clock(results["wall_seconds"])
+    time = clock(results["wall_seconds"])
     predict = ["python", "-m", "ssgan_tf.predict", f"--model={directory / 'saved_model'}"]
     lines += [
         f"Labeled images     {results['train_labeled_accuracy']:.1%}",
@@ -160,7 +160,7 @@ def closing_lines(config: Config, results: Results) -> str:
 
 def _label_more(config: Config, directory: Path, results: Results) -> list[str]:
     """For a folder with images without a label: which of them should get one."""
-    if not is_folder(config.dataset) or results["labeled"] == results["train_images"]:
+    if not is_folder(config.dataset) or all_labeled(results):
         return []
     suggest = ["python", "-m", "ssgan_tf.suggest", f"--run_dir={directory}"]
     return [f"Label more images: {shlex.join(suggest)}"]
@@ -171,10 +171,10 @@ def _recall(recall: dict[str, float | None]) -> list[str]:
     if len(recall) > MANY_CLASSES:
         return []
     cells = [f"{name} {'-' if r is None else format(r, '.0%')}" for name, r in recall.items()]
-    width = max(map(streams.width, cells)) + 2
+    width = max(map(display_width, cells)) + 2
     in_line = max(1, 80 // width)
     rows = [cells[start : start + in_line] for start in range(0, len(cells), in_line)]
-    lines = ["".join(streams.padded(cell, width) for cell in row).rstrip() for row in rows]
+    lines = ["".join(padded(cell, width) for cell in row).rstrip() for row in rows]
     return [f"{'' if index else '  recall':<19}{line}" for index, line in enumerate(lines)]
 
 
@@ -186,28 +186,28 @@ def _beside_the_other_method(config: Config, results: Results) -> list[str]:
     recorded = _read(directory)
     found, there = recorded or ({}, other)
     trained = config if semi else there
-    all_labeled = results["labeled"] == results["train_images"]
-    if all_labeled and not trained.has_generator and not trained.consistency_weight:
+    no_unlabeled = all_labeled(results)
+    if no_unlabeled and not trained.has_generator and not trained.consistency_weight:
         return []  # the two methods are the same
     if recorded is None or not _same_task(results, found):
         command = shlex.join(other.command())
         added = "What the unlabeled images add:"
-        if all_labeled:
+        if no_unlabeled:
             added = "There are no unlabeled images. What the semi-supervised method adds:"
         return [added, f"  {command}"] if semi else []
     with_unlabeled, alone = (results, found) if semi else (found, results)
     gain, chance = gain_and_chance(with_unlabeled, alone)
     words = f"{100 * gain:+.1f} points, where chance alone makes up to {100 * chance:.1f}"
     helps, what = "the unlabeled images help", "the unlabeled images"
-    if all_labeled:
+    if no_unlabeled:
         helps, what = "the semi-supervised method helps", "the semi-supervised method"
     if gain > chance:
         verdict = f"{helps}: {words}"
     elif gain < -chance:
-        verdict = f"{what} {'does' if all_labeled else 'do'} harm: {words}; use the labels alone"
+        verdict = f"{what} {'does' if no_unlabeled else 'do'} harm: {words}; use the labels alone"
     else:
         verdict = f"no clear gain from {what}: {words}"
-    name = "Labels alone" if semi else "Semi-supervised" if all_labeled else "With unlabeled"
+    name = "Labels alone" if semi else "Semi-supervised" if no_unlabeled else "With unlabeled"
     lines = [f"{name:<18} {found['test_accuracy']:.1%}  ({directory})", f"  {verdict}"]
     if differ := _differences(*((config, there) if semi else (there, config))):
         lines.append(f"  (the runs also differ in {', '.join(differ)})")

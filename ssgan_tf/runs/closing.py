@@ -23,6 +23,7 @@ def finish(run: Run) -> Results:
     results = _accuracies(run) | {
         "dataset": dataset.name,
         "labeled": len(run.split.labeled),
+        "unlabeled": len(run.split.unlabeled),
         "preset": config.preset,
         "method": config.method,
         "seed": config.seed,

@@ -44,7 +44,7 @@ _RESULTS = {
     "command": str,
 }
 # What runs of earlier versions do not have.
-_OPTIONAL = {"test_ids_digest": str, "recall": dict}
+_OPTIONAL = {"test_ids_digest": str, "recall": dict, "unlabeled": int}
 # Their ranges, and those of what only some runs have; a NaN is in none of them.
 _RANGES = {
     "test_accuracy": (0, 1),
@@ -57,6 +57,7 @@ _RANGES = {
     "test_images": (1, LARGEST),
     "train_images": (1, LARGEST),
     "labeled": (1, LARGEST),
+    "unlabeled": (0, LARGEST),
     "steps": (1, LARGEST),
     "wall_seconds": (0, LARGEST),
 }
@@ -109,6 +110,13 @@ def read_results(directory: Path) -> Results:
             f"({error}); restore the original file."
         ) from error
     return results
+
+
+def all_labeled(results: Results) -> bool:
+    """Whether training saw no image without a label."""
+    if "unlabeled" in results:
+        return results["unlabeled"] == 0
+    return results["labeled"] == results["train_images"]  # as runs of earlier versions say it
 
 
 def same_test_images(results: Results, other: Results) -> bool:

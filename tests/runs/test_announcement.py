@@ -11,7 +11,7 @@ import pytest
 from ssgan_tf.config import Config
 from ssgan_tf.flags import parse_config
 from ssgan_tf.runs import announcement, config_file, run_dir
-from ssgan_tf.system import streams
+from ssgan_tf.system import text
 from tests.conftest import make_dataset
 
 RESULTS = {
@@ -134,6 +134,17 @@ def test_without_unlabeled_images_the_closing_lines_do_not_speak_of_any() -> Non
     assert "There are no unlabeled images. What the semi-supervised method adds:" in text
 
 
+def test_validation_images_are_no_unlabeled_ones() -> None:
+    text = announcement.closing_lines(
+        Config(dataset="folder:photos"), RESULTS | {"labeled": 800, "unlabeled": 0}
+    )
+    assert "There are no unlabeled images." in text and "Label more images" not in text
+    text = announcement.closing_lines(
+        Config(dataset="folder:photos"), RESULTS | {"labeled": 800, "unlabeled": 1}
+    )
+    assert "What the unlabeled images add:" in text and "Label more images" in text
+
+
 def test_of_all_labeled_images_the_method_is_named_and_nothing_said_where_nothing_differs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,7 +186,7 @@ def test_recalls_stand_below_each_other_under_wide_letters() -> None:
     # 80 columns: six cells of 10 and two spaces; the wide letters are three, but six columns.
     assert cells.startswith("三毛猫 50%  000001 50%  ")
     assert below.startswith("000006 50%  000007 50%  ")
-    assert streams.width(cells) == len(below)
+    assert text.display_width(cells) == len(below)
 
 
 def test_what_was_chosen_for_a_folder_is_shown_with_the_reason_and_what_was_given_is_not() -> None:
