@@ -30,7 +30,7 @@ from ssgan_tf.data.folder.names import (
 )
 from ssgan_tf.data.folder.walk import holds_runs, kind_of, list_folder, natural_key, walk_images
 from ssgan_tf.data.images.decoding import is_image_name
-from ssgan_tf.system.streams import counted
+from ssgan_tf.system.text import counted
 
 
 class Item(NamedTuple):
@@ -169,7 +169,8 @@ class _Reading:
                 + (f"{counted(loose, 'image')}, none with a label; " if loose else "no image; ")
                 + "fill test/<class name>/, or remove it; images without a label go to unlabeled/."
             )
-        self._notes += on_unused(self._unused, [] if self._has_train else names)
+        tops = set() if self._has_train else {item.id.partition("/")[0] for item in items}
+        self._notes += on_unused(self._unused, [name for name in names if name in tops])
         place = {name: index for index, name in enumerate(names)}
         order = ("train", "validation", "test")
         items = sorted(

@@ -86,6 +86,17 @@ def test_class_folders_may_be_directly_in_the_folder(tmp_path: Path) -> None:
     ]
 
 
+def test_only_folders_are_named_as_class_folders(tmp_path: Path) -> None:
+    fill(tmp_path, "cat/1.png", "dog/1.png", "unlabeled/0.png", "loose.png")
+    (tmp_path / "labels.csv").write_text("file,label\nunlabeled/0.png,ant\n")
+    layout = read_layout(tmp_path, FLAG)
+    assert layout.class_names == ["ant", "cat", "dog"]
+    assert layout.notes[-1] == (
+        "not used: 1 image directly in the folder, beside the class folders (cat, dog), such as "
+        "loose.png; move it to unlabeled/"
+    )
+
+
 def test_an_empty_folder_is_no_class_where_images_are_to_be_labeled(tmp_path: Path) -> None:
     fill(tmp_path, "1.png", "2.png")
     (tmp_path / "Sub").mkdir()
