@@ -1,5 +1,6 @@
 """Shows what the cache of decoded images holds, or removes it."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def main(argv: list[str] | None = None) -> None:
         try:
             given = values.cache_dir
             place = expand_user(given) if given else cache_store.default_directory()
-            if values.cache_dir and not place.is_dir():
+            if values.cache_dir and not os.path.isdir(place):
                 raise UserError(f"--cache_dir={values.cache_dir}: there is no such directory.")
             _clear(place) if values.clear else _show(place)
         except CacheError as error:

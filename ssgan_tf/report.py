@@ -3,6 +3,7 @@
 python -m ssgan_tf.report --run_dir=RUN --compare=OTHER_RUN
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def run_directories(text: str) -> list[Path]:
     while parts:
         # As much as names a directory that is there; else what is before the comma.
         names = {n: ",".join(parts[:n]).strip() for n in range(len(parts), 0, -1)}
-        count = next((n for n, name in names.items() if expand_user(name).is_dir()), 1)
+        count = next((n for n, name in names.items() if os.path.isdir(expand_user(name))), 1)
         if names[count].strip(", "):
             found.append(expand_user(names[count]))
         parts = parts[count:]

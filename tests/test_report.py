@@ -66,6 +66,8 @@ def test_the_counts_of_the_label_split_are_those_of_the_run(run: Path) -> None:
     counts = [int(count) for count in re.findall(r">(\d+)<", row)]
     labeled, validation = len(split["ids"]), len(split["validation_ids"])
     assert counts == [labeled, 96 - labeled - validation, validation, 40]
+    results = json.loads((run / "results.json").read_text())
+    assert [results["labeled"], results["unlabeled"]] == counts[:2]
 
 
 def test_another_run_is_put_beside_it_and_names_are_escaped(
@@ -105,6 +107,7 @@ def test_the_report_has_the_configuration_that_the_run_was_trained_with(copy: Pa
         (["--run_dir={tmp}"], ["{tmp}", "no run"]),
         (["--run_dir={run}", "--compare={tmp}"], ["{tmp}", "no finished run"]),
         (["--run_dir={run}", "--compare={tmp}/no"], ["--compare={tmp}/no", "no such directory"]),
+        (["--run_dir={run}", f"--compare={'x' * 300}"], ["--compare=xxx", "no such directory"]),
     ],
 )
 def test_a_mistake_is_named(

@@ -378,3 +378,8 @@ def test_bad_input_leaves_no_directory(
     for word in words:
         assert word in message
     assert not target.exists()
+
+
+def test_a_run_directory_whose_name_is_too_long_is_named() -> None:
+    message = fail(f"--run_dir={'x' * 300}")
+    assert "--run_dir=xxx" in message and "cannot be a directory (File name too long)" in message

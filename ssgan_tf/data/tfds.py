@@ -243,7 +243,7 @@ def _prepare(builder: tfds.core.DatasetBuilder, manual_dir: Path) -> None:
     """
     if builder.name != "house_numbers":
         urls = builder.url_infos or ()
-        missing = [url for url in urls if not (manual_dir / _filename(url)).exists()]
+        missing = [url for url in urls if not os.path.exists(manual_dir / _filename(url))]
         problem = _unreachable(missing) if missing else ""
         if problem:
             raise UserError(_not_available(builder, manual_dir, problem))
@@ -253,7 +253,7 @@ def _prepare(builder: tfds.core.DatasetBuilder, manual_dir: Path) -> None:
         tfds.disable_progress_bar()
     try:
         config = tfds.download.DownloadConfig(
-            manual_dir=manual_dir if manual_dir.exists() else None
+            manual_dir=manual_dir if os.path.exists(manual_dir) else None
         )
         builder.download_and_prepare(download_config=config)
     except Exception as error:  # of TFDS, of its parsers, or of the disk

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import importlib.metadata
+import os
 import shlex
 import subprocess
 import sys
@@ -141,7 +142,7 @@ def continued(directory: Path, config: Config) -> Config:
     not given now has the run's value; so has `--precision`.
     """
     path = directory / "config.json"
-    if not path.exists():
+    if not os.path.exists(path):  # Path.exists() fails if a name is too long
         return config
     then, content = read_config(directory), read_json(path, {"config": dict})
     known = content["config"]

@@ -1,5 +1,6 @@
 """The report of a run, `report.html`: what is on the page is read from run directories."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from ssgan_tf.data.dataset import Dataset
     from ssgan_tf.data.label_split import LabelSplit
     from ssgan_tf.inference.evaluation import Evaluation
+    from ssgan_tf.reporting.charts import Record
 
 
 def write_report(
@@ -23,8 +25,7 @@ def write_report(
     split: "LabelSplit",
     evaluation: "Evaluation",
     results: dict[str, Any],
-    compare: Sequence[Path] = (),
-) -> Path:
+) -> None:
     """Writes `report.html` into the run directory.
 
     Args:
@@ -34,27 +35,25 @@ def write_report(
         split: which of its images were labeled.
         evaluation: of its classifier on the test images.
         results: what its `results.json` holds, or will hold.
-        compare: other run directories, whose accuracy is put beside this one's.
-
-    Returns:
-        The path of the file.
-
-    Raises:
-        UserError: if one of the other directories holds no finished run.
     """
     from ssgan_tf.reporting import page
+
+    runs = [_record(directory, results)]
+    text = page.render(runs, _samples(directory), config, dataset, split, evaluation)
+    _write(directory / "report.html", text)
+
+
+def _record(directory: Path, results: Results) -> "Record":
+    """A run as it is shown in the charts and tables of the page."""
     from ssgan_tf.reporting.charts import Record
 
-    runs = [
-        Record(path.absolute().name, found, read_metrics(path, found["steps"]))
-        for path, found in ((directory, results), *((path, read_results(path)) for path in compare))
-    ]
-    text = page.render(runs, _samples(directory), config, dataset, split, evaluation)
-    path = directory / "report.html"
+    return Record(directory.absolute().name, results, read_metrics(directory, results["steps"]))
+
+
+def _write(path: Path, text: str) -> None:
     with written_aside(path) as partial:
         # Paths may have bytes that are not UTF-8.
         partial.write_bytes(text.encode("utf-8", "backslashreplace"))
-    return path
 
 
 def _samples(directory: Path) -> dict[int, bytes]:
@@ -89,7 +88,7 @@ def report_run(directory: Path, compare: Sequence[Path] = (), data_dir: str = ""
     """
     trained = finished_run.read_config(directory)
     for path in compare:
-        if not path.is_dir():
+        if not os.path.isdir(path):  # Path.is_dir() fails if a name is too long
             raise UserError(
                 f"--compare={path}: there is no such directory; commas stand between several."
             )
@@ -105,6 +104,7 @@ def report_run(directory: Path, compare: Sequence[Path] = (), data_dir: str = ""
     check_place(f"--run_dir={directory}", directory)
     config, dataset, split, state = finished_run.load(directory, data_dir=data_dir)
     from ssgan_tf.inference.evaluation import Evaluator
+    from ssgan_tf.reporting import page
 
     evaluation = Evaluator(state.classifier, config.bn_inference, config.batch_size)(dataset.test)
     if label_split.has_other_test_labels(directory / "labels.json", dataset):
@@ -112,5 +112,9 @@ def report_run(directory: Path, compare: Sequence[Path] = (), data_dir: str = ""
             "test_accuracy": evaluation.accuracy,
             "test_accuracy_interval": evaluation.interval,
         }
+    runs = [_record(directory, results), *map(_record, compare, others)]
+    text = page.render(runs, _samples(directory), trained, dataset, split, evaluation)
+    path = directory / "report.html"
     with output_named(f"--run_dir={directory}"):
-        return write_report(directory, trained, dataset, split, evaluation, results, compare)
+        _write(path, text)
+    return path

@@ -498,6 +498,8 @@ def test_the_command_shows_and_clears_what_the_cache_wrote_and_nothing_else(
     command.main([*flags, "--clear"])
     with pytest.raises(SystemExit, match="there is no such directory"):
         command.main(["cache", f"--cache_dir={tmp_path / 'nowhere'}", "--clear"])
+    with pytest.raises(SystemExit, match="there is no such directory"):
+        command.main(["cache", f"--cache_dir={'x' * 300}"])
     assert not (tmp_path / "nowhere").exists()
 
 

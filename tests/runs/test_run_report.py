@@ -8,6 +8,7 @@ from test_report import Page
 from ssgan_tf import evaluate
 from ssgan_tf.config import UserError
 from ssgan_tf.data import label_split
+from ssgan_tf.runs import run_report
 from ssgan_tf.runs.run_report import report_run
 
 
@@ -43,6 +44,17 @@ def test_a_report_without_curves_says_so(copy: Path) -> None:
     text = report_run(copy).read_text()
     assert "No curves: metrics.csv is missing or empty." in text
     assert Page(text).charts == ["Confusion matrix"]
+
+
+def test_a_file_that_cannot_be_read_is_not_called_one_that_cannot_be_written(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(directory: Path) -> dict[int, bytes]:
+        raise PermissionError(13, "Permission denied", str(directory / "samples/step_1.png"))
+
+    monkeypatch.setattr(run_report, "_samples", locked)
+    with pytest.raises(PermissionError, match=r"Permission denied: .*step_1\.png"):
+        report_run(copy)
 
 
 @pytest.mark.filterwarnings("error:Glyph")

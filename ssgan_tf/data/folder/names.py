@@ -16,7 +16,7 @@ from pathlib import Path
 from ssgan_tf.config import UserError
 from ssgan_tf.data.folder.walk import list_folder
 from ssgan_tf.data.images.decoding import is_image_name
-from ssgan_tf.system.streams import counted
+from ssgan_tf.system.text import counted
 
 PARTS = {
     "train": "train",
@@ -173,7 +173,9 @@ def why_no_folder(path: Path) -> str:
         names = [entry.name for entry in path.parent.iterdir() if entry.is_dir()]
         if close := difflib.get_close_matches(path.name, names, n=1):
             return f"there is no such folder; there is {shown(close[0])}"
-    return "there is no such folder" + ("" if path.is_absolute() else f" in {Path.cwd()}")
+    with contextlib.suppress(OSError):  # the working directory may be gone
+        return "there is no such folder" + ("" if path.is_absolute() else f" in {Path.cwd()}")
+    return "there is no such folder"
 
 
 def _is_archive(path: Path) -> bool:
