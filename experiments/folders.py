@@ -21,7 +21,23 @@ def source_of(name: str) -> Path:
     path = ROOT.parent / "sources" / name
     if not path.exists():
         subprocess.run(["git", "clone", "--quiet", "--depth=1", repository, str(path)], check=True)
-    return path / folder
+    return _as_files(path / folder)
+
+
+def _as_files(folder: Path) -> Path:
+    """`folder`, or a new one in it: with images of NumPy files as PNG files in class folders."""
+    import numpy as np
+    from PIL import Image
+
+    arrays = folder / "kmnist-test-imgs.npz"
+    if not arrays.exists():
+        return folder
+    labels = np.load(folder / "kmnist-test-labels.npz")["arr_0"]
+    for index, (image, label) in enumerate(zip(np.load(arrays)["arr_0"], labels, strict=True)):
+        file = folder / "png" / str(label) / f"{index:05d}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(file)
+    return folder / "png"
 
 
 def make(path: Path, folder: Folder) -> None:

@@ -674,6 +674,21 @@ def test_a_folder_has_the_classes_that_are_asked_for_and_equally_many_labels_of_
         assert not {file.name for file in (path / "train").glob("*/*")} & set(names)
 
 
+def test_images_of_numpy_files_become_files_in_class_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "ROOT", tmp_path / "folders")
+    repository, inner = tmp_path / "sources" / "kmnist", runs.SOURCES["kmnist"].folder
+    (repository / inner).mkdir(parents=True)
+    images = np.random.default_rng(0).integers(0, 256, (3, 28, 28), np.uint8)
+    np.savez(repository / inner / "kmnist-test-imgs.npz", images)
+    np.savez(repository / inner / "kmnist-test-labels.npz", np.array([4, 0, 4], np.uint8))
+    root = folders.source_of("kmnist")
+    found = {file.relative_to(root).as_posix() for file in root.glob("*/*")}
+    assert found == {"4/00000.png", "0/00001.png", "4/00002.png"}
+    np.testing.assert_array_equal(np.asarray(Image.open(root / "4" / "00002.png")), images[2])
+
+
 def test_what_was_dropped_is_kept_with_the_commit_that_measured_it() -> None:
     for row in csv.DictReader((EXPERIMENTS / "dropped.csv").open(newline="")):
         assert row["what"] and bool(row["difference"]) == bool(row["commit"]) == bool(row["seeds"])
