@@ -140,7 +140,7 @@ def errors_as_sentences(again: str = "") -> Iterator[None]:
     except KeyboardInterrupt:  # of training: before the first step, or after the last
         if again:
             print(
-                "Stopped. The same command goes on from the last checkpoint, or begins anew.",
+                "Stopped. The same command goes on from the last checkpoint, or starts again.",
                 file=sys.stderr,
             )
         sys.exit(130)
