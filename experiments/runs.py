@@ -164,8 +164,9 @@ class Run:
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
     def fitted(self, seed: int = 0) -> Config:
-        """The configuration with what is chosen by the number of training images."""
-        return self.config(seed).fit_to(self._images())
+        """The configuration with what is chosen by the numbers of training images and labels."""
+        labels = self._images() if self.labels == "all" else int(self.labels)
+        return self.config(seed).fit_to(self._images(), labels=labels)
 
     def steps(self) -> int:
         """Train steps, as the number of training images and the flags give them."""

@@ -19,6 +19,7 @@ from ssgan_tf.presets import (
     FOLDER_PRESET,
     LARGEST_BATCH,
     LEAST_STEPS,
+    MANY_LABELS,
     PASSES,
     PRESETS,
     SEMI_SUPERVISED_ONLY,
@@ -279,7 +280,7 @@ class Config:
         0,
         "Training",
         "Labeled images in a second batch of each step, which then carries the supervised loss; "
-        "-1: half of --batch_size.",
+        f"-1: half of --batch_size, or with more than {MANY_LABELS:,} labels as many.",
         minimum=-1,
     )
     balance_classes: str = _field(
@@ -513,12 +514,13 @@ class Config:
             given["run_dir"] = f"{self.run_dir.rstrip('/')}-supervised"
         return type(self)(**(given | {"preset": self.preset, "method": "supervised"}))
 
-    def fit_to(self, images: int, replicas: int = 1) -> Self:
+    def fit_to(self, images: int, replicas: int = 1, labels: int = 0) -> Self:
         """Puts numbers in the place of what is to be chosen by the number of training images.
 
         Args:
             images: training images, labeled or not.
             replicas: devices, among which a batch is divided.
+            labels: training images with a label.
         """
         batch_size = self.batch_size
         if not batch_size:  # a power of two, at most half of the images
@@ -526,7 +528,8 @@ class Config:
             batch_size = max(replicas, min(LARGEST_BATCH, power) // replicas * replicas)
         labeled_batch_size = self.labeled_batch_size
         if labeled_batch_size < 0:
-            labeled_batch_size = max(replicas, batch_size // 2 // replicas * replicas)
+            size = batch_size if labels > MANY_LABELS else batch_size // 2
+            labeled_batch_size = max(replicas, size // replicas * replicas)
         steps = self.steps
         if not steps and not self.epochs:
             steps = max(PASSES * (images // batch_size), LEAST_STEPS)

@@ -65,3 +65,6 @@ FOLDER_DEFAULTS: dict[str, Any] = {
 AUTOMATIC = {"batch_size": 0, "labeled_batch_size": -1, "epochs": 0}
 PASSES, LEAST_STEPS = 40, 3200  # over the training images, where nothing else is asked for
 LARGEST_BATCH = 128
+# With more, half a batch of labels a step is too few (docs/results.md, "Photos"). Labels alone see
+# a whole one.
+MANY_LABELS = 2000

@@ -66,13 +66,17 @@ def test_a_folder_has_the_recipe_that_gains_most_and_sizes_by_its_images() -> No
     assert plain.augment_flip and plain.dataset == "folder:a"
     sizes = ("batch_size", "labeled_batch_size", "steps")
 
-    def fitted(images: int, replicas: int = 1, **changes: object) -> list[int]:
-        config = Config(dataset="folder:a", **changes).fit_to(images, replicas)
+    def fitted(images: int, replicas: int = 1, labels: int = 2000, **changes: object) -> list[int]:
+        config = Config(dataset="folder:a", **changes).fit_to(images, replicas, labels)
         return [getattr(config, name) for name in sizes]
 
     assert fitted(100) == [32, 16, 3200]
     assert fitted(1000) == [128, 64, 3200]
     assert fitted(70_000) == [128, 64, 40 * 546]
+    assert fitted(70_000, labels=2001) == [128, 128, 40 * 546]
+    assert fitted(70_000, replicas=3, labels=2001)[:2] == [126, 126]
+    assert fitted(70_000, labels=2001, batch_size=20)[:2] == [20, 20]
+    assert fitted(70_000, labels=2001, labeled_batch_size=64)[:2] == [128, 64]
     assert fitted(3) == [1, 1, 3200]
     assert fitted(100, replicas=3) == [30, 15, 3200]
     assert fitted(3, replicas=4) == [4, 4, 3200]

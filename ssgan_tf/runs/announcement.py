@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ssgan_tf.config import Config, UserError, is_folder
-from ssgan_tf.presets import FOLDER_PRESET, LARGEST_BATCH, LEAST_STEPS, PASSES, POOLED
+from ssgan_tf.presets import (
+    FOLDER_PRESET,
+    LARGEST_BATCH,
+    LEAST_STEPS,
+    MANY_LABELS,
+    PASSES,
+    POOLED,
+)
 from ssgan_tf.runs import config_file, run_dir
 from ssgan_tf.runs.results import Results, all_labeled, read_results, same_test_images
 from ssgan_tf.system.text import clock, display_width, padded
@@ -55,7 +62,9 @@ def header(
         f"          learning rate {config.learning_rate}, {schedule.in_words(config)}",
         *(
             f"          {line}"
-            for line in reasons(asked, config, len(split.train), precision, names)
+            for line in reasons(
+                asked, config, len(split.train), precision, names, len(split.labeled)
+            )
         ),
     ]
     if pipeline.balanced_by_class(config, dataset.train.labels[split.labeled]):
@@ -82,7 +91,12 @@ def _few_test_images(config: Config, images: int) -> list[str]:
 
 
 def reasons(
-    asked: Config, config: Config, images: int, precision: str, class_names: Sequence[str] = ()
+    asked: Config,
+    config: Config,
+    images: int,
+    precision: str,
+    class_names: Sequence[str] = (),
+    labels: int = 0,
 ) -> list[str]:
     """What was chosen by the images and the device, each with its reason; empty if nothing was."""
     found, automatic = [], asked.automatic()
@@ -97,7 +111,10 @@ def reasons(
         found.append(f"--batch_size={config.batch_size}: {why}")
     if "labeled_batch_size" in automatic:
         size = config.labeled_batch_size
-        found.append(f"--labeled_batch_size={size}: half of --batch_size")
+        why = "half of --batch_size"
+        if labels > MANY_LABELS:
+            why = f"as --batch_size, since there are more than {MANY_LABELS:,} labels"
+        found.append(f"--labeled_batch_size={size}: {why}")
     if "steps" in automatic:
         passes = f"{PASSES} passes over the images"
         found.append(f"--steps={config.steps}: {passes}, but at least {LEAST_STEPS:,} steps")

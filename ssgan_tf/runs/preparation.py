@@ -177,7 +177,8 @@ def _load(
 
     dataset = load_dataset(config)
     split = label_split.split_labels(config, dataset)
-    asked, config = config, config.fit_to(len(split.train), strategy.num_replicas_in_sync)
+    replicas = strategy.num_replicas_in_sync
+    asked, config = config, config.fit_to(len(split.train), replicas, len(split.labeled))
     precision = resolve_precision(config.precision)
     print(announcement.header(asked, config, dataset, split, precision), flush=True)
     if config.batch_size > len(split.train):

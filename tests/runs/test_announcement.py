@@ -221,6 +221,10 @@ def test_what_was_chosen_for_a_folder_is_shown_with_the_reason_and_what_was_give
     few = Config(dataset="folder:photos")
     text = "\n".join(announcement.reasons(few, few.fit_to(90), 90, "float32"))
     assert "--batch_size=32: at most half of the 90 images" in text
+    for labels, why in ((2000, "64: half of --batch_size"), (2001, "128: as --batch_size, since")):
+        fitted = few.fit_to(9000, labels=labels)
+        found = announcement.reasons(few, fitted, 9000, "float32", labels=labels)
+        assert f"--labeled_batch_size={why}" in "\n".join(found)
     assert announcement.reasons(Config(), Config().fit_to(900), 900, "float32") == []
     text = "\n".join(announcement.reasons(few, few.fit_to(90), 90, "float16"))
     assert "--precision=float16: what this device is fast at" in text
