@@ -92,7 +92,7 @@ def runs_end_briefly() -> Iterator[None]:
         (directory / "not_written_in_this_test").touch()
 
     model = SimpleNamespace(clean_up=saved_model.clean_up, save=save)
-    report = SimpleNamespace(write_report=lambda *_, **__: None)
+    report = SimpleNamespace(report_of=lambda *_: "", write_report=lambda *_: None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(closing, "saved_model", model)
         patch.setattr(closing, "run_report", report)

@@ -121,9 +121,9 @@ def test_results_have_no_recall_and_no_digest_and_still_make_a_report(
     evaluation = Evaluation(labels, np.eye(10, dtype=np.float32)[labels])
     split = label_split.split_labels(Config(labeled=10), dataset)
     other = [run] if directory == ARTICLE else []
-    run_report.write_report(
-        run, config_file.read_config(run), dataset, split, evaluation, results, compare=other
-    )
+    config = config_file.read_config(run)
+    text = run_report.report_of(run, config, dataset, split, evaluation, results, compare=other)
+    run_report.write_report(run, text)
     page = Page((run / "report.html").read_text())
     assert page.charts == ["Accuracy over steps", "Losses over steps", "Confusion matrix"]
 

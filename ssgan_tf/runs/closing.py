@@ -40,7 +40,8 @@ def finish(run: Run) -> Results:
         saved_model.clean_up(exported)
         models = run.trainer.state.models_to_export()
         saved_model.save(exported, *models, dataset.class_names, fit=config.fit)
-        run_report.write_report(run.directory, config, dataset, run.split, test, results)
+        report = run_report.report_of(run.directory, config, dataset, run.split, test, results)
+        run_report.write_report(run.directory, report)
         write_json(run.directory / "results.json", results)
     return results
 

@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from ssgan_tf.data.dataset import Dataset
     from ssgan_tf.data.label_split import LabelSplit
     from ssgan_tf.inference.evaluation import Evaluation
-    from ssgan_tf.reporting.charts import Record
 
 
-def write_report(
+def report_of(
     directory: Path,
     config: Config,
     dataset: "Dataset",
     split: "LabelSplit",
     evaluation: "Evaluation",
     results: dict[str, Any],
-) -> None:
-    """Writes `report.html` into the run directory.
+    compare: Sequence[Path] = (),
+) -> str:
+    """The text of `report.html`.
 
     Args:
         directory: of the run; its `metrics.csv` and `samples/` are read.
@@ -35,25 +35,28 @@ def write_report(
         split: which of its images were labeled.
         evaluation: of its classifier on the test images.
         results: what its `results.json` holds, or will hold.
+        compare: other run directories, whose accuracy is put beside this one's.
+
+    Raises:
+        UserError: if one of the other directories holds no finished run.
     """
     from ssgan_tf.reporting import page
-
-    runs = [_record(directory, results)]
-    text = page.render(runs, _samples(directory), config, dataset, split, evaluation)
-    _write(directory / "report.html", text)
-
-
-def _record(directory: Path, results: Results) -> "Record":
-    """A run as it is shown in the charts and tables of the page."""
     from ssgan_tf.reporting.charts import Record
 
-    return Record(directory.absolute().name, results, read_metrics(directory, results["steps"]))
+    runs = [
+        Record(path.absolute().name, found, read_metrics(path, found["steps"]))
+        for path, found in ((directory, results), *((path, read_results(path)) for path in compare))
+    ]
+    return page.render(runs, _samples(directory), config, dataset, split, evaluation)
 
 
-def _write(path: Path, text: str) -> None:
+def write_report(directory: Path, text: str) -> Path:
+    """Writes `report.html` into the run directory, whole or not at all; returns its path."""
+    path = directory / "report.html"
     with written_aside(path) as partial:
         # Paths may have bytes that are not UTF-8.
         partial.write_bytes(text.encode("utf-8", "backslashreplace"))
+    return path
 
 
 def _samples(directory: Path) -> dict[int, bytes]:
@@ -104,7 +107,6 @@ def report_run(directory: Path, compare: Sequence[Path] = (), data_dir: str = ""
     check_place(f"--run_dir={directory}", directory)
     config, dataset, split, state = finished_run.load(directory, data_dir=data_dir)
     from ssgan_tf.inference.evaluation import Evaluator
-    from ssgan_tf.reporting import page
 
     evaluation = Evaluator(state.classifier, config.bn_inference, config.batch_size)(dataset.test)
     if label_split.has_other_test_labels(directory / "labels.json", dataset):
@@ -112,9 +114,6 @@ def report_run(directory: Path, compare: Sequence[Path] = (), data_dir: str = ""
             "test_accuracy": evaluation.accuracy,
             "test_accuracy_interval": evaluation.interval,
         }
-    runs = [_record(directory, results), *map(_record, compare, others)]
-    text = page.render(runs, _samples(directory), trained, dataset, split, evaluation)
-    path = directory / "report.html"
+    text = report_of(directory, trained, dataset, split, evaluation, results, compare)
     with output_named(f"--run_dir={directory}"):
-        _write(path, text)
-    return path
+        return write_report(directory, text)
