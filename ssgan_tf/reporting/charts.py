@@ -108,8 +108,8 @@ def learning(runs: Sequence[Record]) -> list[Chart]:
             for name in losses
         ],
         "Losses over steps",
-        "loss, mean of the round",
-        "The losses.",
+        "loss",
+        "The losses: means over one epoch, or over several where epochs are short.",
     )
 
 
