@@ -515,7 +515,7 @@ class Config:
         return type(self)(**(given | {"preset": self.preset, "method": "supervised"}))
 
     def fit_to(self, images: int, replicas: int = 1, labels: int = 0) -> Self:
-        """Puts numbers in the place of what is to be chosen by the number of training images.
+        """Puts numbers in the place of what is to be chosen by the images and labels there are.
 
         Args:
             images: training images, labeled or not.

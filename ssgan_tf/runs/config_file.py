@@ -138,8 +138,8 @@ def write_config(directory: Path, config: Config, chosen: Sequence[str] = ()) ->
 def continued(directory: Path, config: Config) -> Config:
     """`config` with what the run in `directory` already decided, if there is a run.
 
-    Numbers that were chosen for the run are chosen again. A flag that is younger than the run and
-    not given now has the run's value; so has `--precision`.
+    Numbers that were chosen for the run stay. A flag that is younger than the run and not given now
+    has the run's value; so has `--precision`.
     """
     path = directory / "config.json"
     if not os.path.exists(path):  # Path.exists() fails if a name is too long

@@ -11,7 +11,7 @@ import pytest
 from ssgan_tf.config import Config
 from ssgan_tf.flags import parse_config
 from ssgan_tf.runs import announcement, config_file, run_dir
-from ssgan_tf.system import text
+from ssgan_tf.system.text import display_width
 from tests.conftest import make_dataset
 
 RESULTS = {
@@ -186,7 +186,7 @@ def test_recalls_stand_below_each_other_under_wide_letters() -> None:
     # 80 columns: six cells of 10 and two spaces; the wide letters are three, but six columns.
     assert cells.startswith("三毛猫 50%  000001 50%  ")
     assert below.startswith("000006 50%  000007 50%  ")
-    assert text.display_width(cells) == len(below)
+    assert display_width(cells) == len(below)
 
 
 def test_what_was_chosen_for_a_folder_is_shown_with_the_reason_and_what_was_given_is_not() -> None:
