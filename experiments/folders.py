@@ -10,6 +10,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from filelock import FileLock
+
 from experiments.runs import FOLDERS, SOURCES, Folder
 
 ROOT = Path(__file__).resolve().parent / "runs" / "folders"
@@ -75,18 +77,20 @@ def make(path: Path, folder: Folder) -> None:
 
 
 def main() -> None:
-    """Makes one folder, unless it is there; one that is there is whole."""
+    """Makes one folder, unless it is there; one that is there is whole, also for two at a time."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("name", choices=tuple(FOLDERS))
     name = parser.parse_args().name
     path = ROOT / name
-    if not path.exists():
-        partial = path.with_name(f"{name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)  # of a program that was killed
-        make(partial, FOLDERS[name])
-        partial.rename(path)
+    ROOT.mkdir(parents=True, exist_ok=True)
+    with FileLock(ROOT / ".lock"):  # one for all: two folders may be made of one source
+        if not path.exists():
+            partial = path.with_name(f"{name}.partial")
+            shutil.rmtree(partial, ignore_errors=True)  # of a program that was killed
+            make(partial, FOLDERS[name])
+            partial.rename(path)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ import signal
 import statistics
 import subprocess
 import sys
-import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -133,7 +132,6 @@ class Workers:
         self.free = [set(cores[index::workers]) for index in range(workers)]
         self.processes: set[subprocess.Popen] = set()
         self.stopped = False
-        self.making = threading.Lock()  # a folder of images, which two runs may want
 
     def train(self, job: Job) -> None:
         """Trains one run, or goes on with it, and records its result.
@@ -147,8 +145,7 @@ class Workers:
         cores = self.free.pop()
         try:
             if run.data in FOLDERS:
-                with self.making:
-                    self.call(["experiments.folders", run.data], log, cores)
+                self.call(["experiments.folders", run.data], log, cores)
             print(f"{name}: {run.command} --seed={seed}", flush=True)
             check_recipe(run, seed, directory)
             words = [*run.command.split()[2:], f"--seed={seed}", "--keep_checkpoints=1"]

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -687,6 +688,27 @@ def test_images_of_numpy_files_become_files_in_class_folders(
     found = {file.relative_to(root).as_posix() for file in root.glob("*/*")}
     assert found == {"4/00000.png", "0/00001.png", "4/00002.png"}
     np.testing.assert_array_equal(np.asarray(Image.open(root / "4" / "00002.png")), images[2])
+
+
+def test_a_folder_that_two_runs_want_at_a_time_is_made_once_and_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def make(path: Path, folder: runs.Folder) -> None:
+        path.mkdir(parents=True)
+        made.append(folder)
+        time.sleep(0.2)
+        (path / "last.png").touch()
+
+    monkeypatch.setattr(folders, "ROOT", tmp_path / "folders")
+    monkeypatch.setattr(folders, "make", make)
+    monkeypatch.setattr(sys, "argv", ["folders", "photos-300"])
+    with ThreadPoolExecutor(2) as both:
+        for end in [both.submit(folders.main) for _ in range(2)]:
+            end.result()
+    assert made == [FOLDERS["photos-300"]]
+    assert (tmp_path / "folders" / "photos-300" / "last.png").exists()
 
 
 def test_what_was_dropped_is_kept_with_the_commit_that_measured_it() -> None:
