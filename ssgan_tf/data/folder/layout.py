@@ -21,14 +21,21 @@ from ssgan_tf.data.folder.names import (
     PARTS,
     TABLE,
     ask_about,
+    class_of,
     elsewhere,
     listed,
     on_unused,
     shown,
-    why_no_class,
     why_no_folder,
 )
-from ssgan_tf.data.folder.walk import holds_runs, kind_of, list_folder, natural_key, walk_images
+from ssgan_tf.data.folder.walk import (
+    holds_runs,
+    is_run,
+    kind_of,
+    list_folder,
+    natural_key,
+    walk_images,
+)
 from ssgan_tf.data.images.decoding import is_image_name
 from ssgan_tf.system.text import counted
 
@@ -85,6 +92,8 @@ def read_layout(root: Path, flag: str, labels_needed: bool = True) -> Layout:
     """
     if not os.path.isdir(root):  # Path.is_dir() fails if a folder above it is locked
         raise UserError(f"{flag}: {why_no_folder(root)}.")
+    if is_run(root):
+        raise UserError(f"{flag}: is a run, not a folder of images; give that of its images.")
     return _Reading(root.absolute(), flag, labels_needed).layout()  # no path would start with "."
 
 
@@ -105,6 +114,7 @@ class _Reading:
         self._skipped: list[tuple[str, str]] = []
         self._others = 0
         self._only_folders = False  # images directly in the folder are not used
+        self._no_classes: list[str] = []  # folders beside labels.csv whose images have no label
         self._unused: list[str] = []
         self._notes: list[str] = []
         self._class_folders: dict[str, str] = {}  # class -> its folder for training
@@ -230,24 +240,10 @@ class _Reading:
 
     def _add_class(self, folder: str, part: str) -> None:
         """Adds a class folder."""
-        label = self._class_of(folder)
+        label = class_of(folder, self._root, self._flag)
         if part == "train":
             self._class_folders[label] = folder
         self._add(folder, part, label)
-
-    def _class_of(self, folder: str) -> str:
-        """The class of a class folder.
-
-        Raises:
-            UserError: if its name cannot be a line of the exported model's class_names.txt.
-        """
-        parent, _, name = folder.rpartition("/")
-        if wrong := why_no_class(name):
-            raise UserError(
-                f"{self._flag}: the name of the class folder {name!a} in "
-                f"{parent or self._root.name}/ {wrong}; rename it."
-            )
-        return unicodedata.normalize("NFC", name)
 
     def _identity(self, path: str) -> str:
         """An id: with composed letters, and without bytes that are not UTF-8."""
@@ -299,20 +295,23 @@ class _Reading:
             return {}
         folders = [name for name in self._folders if name not in PARTS]
         has_unlabeled = any(PARTS.get(name) == "unlabeled" for name in self._folders)
-        if has_unlabeled and {identity.partition("/")[0] for identity in rows} <= PARTS.keys():
-            filled = {identity.partition("/")[0] for identity in ids if "/" in identity}
-            classes = [self._class_of(name) for name in folders if name[0] != "_"]
-            classes = [name for name in classes if name in filled]
+        filled = {identity.partition("/")[0] for identity in ids if "/" in identity}
+        in_table = {identity.partition("/")[0] for identity in rows}
+        if has_unlabeled and in_table <= PARTS.keys():
+            names = [name for name in folders if name[0] != "_"]
+            names = [class_of(name, self._root, self._flag) for name in names]
+            classes = [name for name in names if name in filled]
             if len(classes) >= (2 if self._labels_needed else 1):
                 self._only_folders = True
                 self._notes.append(f"classes by their folders: {listed(classes)}")
                 return {name: name for name in classes}
         names = [unicodedata.normalize("NFC", name) for name in folders]
         found = {name: name for name in names if name in rows.values()}
-        others = [f"{name}/" for name in names if name not in found and name[0] != "_"]
-        if found and others:
+        others = [name for name in names if name in filled - {*found, *in_table}]
+        self._no_classes = [f"{name}/" for name in others if name[0] != "_"]
+        if self._no_classes:
             self._notes.append(
-                f"not a class of {TABLE}: {listed(others)}; images there have no label"
+                f"not a class of {TABLE}: {listed(self._no_classes)}; images there have no label"
             )
         return found
 
@@ -333,7 +332,8 @@ class _Reading:
         count = "one" if trained_on else "no"
         needs = "a classifier needs at least two"
         if self._has_table:
-            raise UserError(f"{self._flag}: {TABLE} gives {count} class; {needs}.")
+            others = f" ({listed(self._no_classes)} is none of them)" if self._no_classes else ""
+            raise UserError(f"{self._flag}: {TABLE} gives {count} class{others}; {needs}.")
         if self._has_train:
             others = [name for name in self._folders if name not in PARTS]
             is_class = "; if train is a class, move all class folders into train/" if others else ""

@@ -226,3 +226,18 @@ def why_no_class(name: str) -> str:
     if any(unicodedata.category(character) == "Cc" for character in name):
         return "has a control character"
     return ""
+
+
+def class_of(folder: str, root: Path, flag: str) -> str:
+    """The class of the class folder `folder` in `root`.
+
+    Raises:
+        UserError: if its name cannot be a line of the exported model's class_names.txt.
+    """
+    parent, _, name = folder.rpartition("/")
+    if wrong := why_no_class(name):
+        raise UserError(
+            f"{flag}: the name of the class folder {name!a} in {parent or root.name}/ {wrong}; "
+            "rename it."
+        )
+    return unicodedata.normalize("NFC", name)

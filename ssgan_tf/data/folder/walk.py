@@ -185,13 +185,16 @@ def natural_key(name: str) -> tuple[list[str | int], str, str]:
     return [int(part) if part.isdecimal() else part for part in parts], composed, name
 
 
+def is_run(folder: Path) -> bool:
+    """Whether training has written it."""
+    with contextlib.suppress(OSError):
+        return all((folder / file).is_file() for file in ("config.json", "labels.json"))
+    return False
+
+
 def holds_runs(folder: Path) -> bool:
     """Whether it holds runs, which training writes to the folder where it was started."""
-    files, within = ("config.json", "labels.json"), [""]
+    within = [""]
     with contextlib.suppress(OSError):  # what a locked folder holds is named where it is read
         within += [entry.name for entry in list_folder(folder)[:_LOOKED_AT]]
-    for name in within:
-        with contextlib.suppress(OSError):
-            if all((folder / name / file).is_file() for file in files):
-                return True
-    return False
+    return any(is_run(folder / name) for name in within)

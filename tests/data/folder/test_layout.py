@@ -262,6 +262,13 @@ def test_a_relative_path_that_is_not_there_is_named_with_where_it_was_looked_for
     assert message(Path("pets")) == f"{FLAG}: there is no such folder in {tmp_path}."
 
 
+def test_a_run_is_no_folder_of_images(tmp_path: Path) -> None:
+    fill(tmp_path, "checkpoints/1.txt", "saved_model/1.png", "config.json", "labels.json")
+    assert message(tmp_path) == (
+        f"{FLAG}: is a run, not a folder of images; give that of its images."
+    )
+
+
 def test_mistakes_are_named(tmp_path: Path) -> None:
     assert "no such folder" in message(tmp_path / "nothing")
     fill(tmp_path, "1.png")
@@ -403,8 +410,20 @@ def test_one_folder_beside_labels_of_unlabeled_images_is_no_class(tmp_path: Path
     layout = read_layout(tmp_path, FLAG)
     assert layout.class_names == ["bird", "cat"]
     assert dict(parts(layout)["train"])["photos/1.png"] is None
+    assert layout.notes == ["not a class of labels.csv: photos/; images there have no label"]
     table(tmp_path, "unlabeled/1.png,bird", "unlabeled/2.png,photos")
     assert dict(parts(read_layout(tmp_path, FLAG))["train"])["photos/1.png"] == "photos"
+    table(tmp_path, "unlabeled/1.png,bird")
+    assert "labels.csv gives one class (photos/ is none of them); " in message(tmp_path)
+
+
+def test_a_folder_whose_images_labels_csv_lists_is_not_called_one_without_labels(
+    tmp_path: Path,
+) -> None:
+    fill(tmp_path, "photos/1.png", "photos/2.png", "photos/3.png")
+    (tmp_path / "papers").mkdir()
+    table(tmp_path, "photos/1.png,bird", "photos/2.png,cat")
+    assert read_layout(tmp_path, FLAG).notes == []
 
 
 def test_class_folders_beside_a_table_must_have_names_of_classes(tmp_path: Path) -> None:
