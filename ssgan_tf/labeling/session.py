@@ -98,7 +98,7 @@ class Session:
             check_test_images(layout, Config.test_fraction)
         except UserError as error:
             found["lacks"] = str(error).removeprefix(f"--dataset={self.dataset}: ")
-            left = self._again if self.done < len(self) else self._then
+            left = self._then if self.following(-1) is None else self._again
             found |= {"next": left or self._train, "now": bool(left)}
         return found
 

@@ -177,7 +177,8 @@ def closing_lines(config: Config, results: Results) -> str:
 
 def _label_more(config: Config, directory: Path, results: Results) -> list[str]:
     """For a folder with images without a label: which of them should get one."""
-    if not is_folder(config.dataset) or all_labeled(results):
+    hidden = config.labeled != "all"  # labels; then a larger --labeled comes first
+    if not is_folder(config.dataset) or hidden or all_labeled(results):
         return []
     suggest = ["python", "-m", "ssgan_tf.suggest", f"--run_dir={directory}"]
     return [f"Label more images: {shlex.join(suggest)}"]

@@ -4,6 +4,7 @@ import pytest
 from pictures_to_label import pictures, suggest, unlabeled
 
 from ssgan_tf.config import Config, UserError
+from ssgan_tf.data.images.decoding import ImageError
 from ssgan_tf.labeling.opening import open_session
 from ssgan_tf.labeling.session import Session
 
@@ -124,6 +125,24 @@ def test_where_no_image_is_left_and_training_cannot_start_no_command_is_said_to_
     command = "label" if left else "train"
     assert result["next"] == f"python -m ssgan_tf.{command} --dataset=folder:{tmp_path}"
     assert result["now"] == left
+
+
+@pytest.mark.parametrize("damaged", [True, False])
+def test_images_that_cannot_be_shown_are_not_left_to_label(damaged: bool, tmp_path: Path) -> None:
+    pictures(tmp_path, "unlabeled/1.png", "unlabeled/2.png")
+    session, _ = open_session(f"folder:{tmp_path}")
+    first, second = (order(session).index(f"unlabeled/{number}.png") for number in (1, 2))
+    session.answer(first, "cat", "")
+    assert session.result()["now"]
+    if damaged:
+        (tmp_path / "unlabeled/2.png").write_text("no image")
+        with pytest.raises(ImageError):
+            session.picture(second)
+    else:
+        (tmp_path / "unlabeled/2.png").unlink()
+    result = session.result()
+    assert result["next"] == f"python -m ssgan_tf.train --dataset=folder:{tmp_path}"
+    assert not result["now"]
 
 
 def test_names_that_cannot_be_classes_are_refused(tmp_path: Path) -> None:

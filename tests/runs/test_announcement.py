@@ -135,14 +135,17 @@ def test_without_unlabeled_images_the_closing_lines_do_not_speak_of_any() -> Non
 
 
 def test_validation_images_are_no_unlabeled_ones() -> None:
-    text = announcement.closing_lines(
-        Config(dataset="folder:photos"), RESULTS | {"labeled": 800, "unlabeled": 0}
-    )
+    config = Config(dataset="folder:photos", labeled="all")
+    text = announcement.closing_lines(config, RESULTS | {"labeled": 800, "unlabeled": 0})
     assert "There are no unlabeled images." in text and "Label more images" not in text
-    text = announcement.closing_lines(
-        Config(dataset="folder:photos"), RESULTS | {"labeled": 800, "unlabeled": 1}
-    )
+    text = announcement.closing_lines(config, RESULTS | {"labeled": 800, "unlabeled": 1})
     assert "What the unlabeled images add:" in text and "Label more images" in text
+
+
+def test_where_a_flag_hides_labels_no_more_are_asked_for() -> None:
+    config = Config(dataset="folder:photos", labeled=800)
+    text = announcement.closing_lines(config, RESULTS | {"labeled": 800, "unlabeled": 1})
+    assert "What the unlabeled images add:" in text and "Label more images" not in text
 
 
 def test_of_all_labeled_images_the_method_is_named_and_nothing_said_where_nothing_differs(
