@@ -53,6 +53,8 @@ class Dataset:
         report: lines that the user should read before training.
         validation_ids: of training images that are not trained on (a folder's valid/).
         pixels_digest: of the images of a folder, see `cache.pixels_digest`; else empty.
+        left_out: images of a folder that are in no part, as copies of others; the labels are those
+            of their files.
         source_shape: (height, width) of the images of a TFDS set before they are resized to S x S;
             None where they differ, and for folders.
     """
@@ -64,6 +66,7 @@ class Dataset:
     report: tuple[str, ...] = ()
     validation_ids: frozenset[str] = frozenset()
     pixels_digest: str = ""
+    left_out: Split | None = None
     source_shape: tuple[int, int] | None = None
 
     @property

@@ -178,7 +178,12 @@ def _data_of_run(directory: Path, config: Config) -> tuple["Dataset", "LabelSpli
     Raises:
         UserError: if images are not there any more, or others are there, too.
     """
-    dataset, labels = _dataset_now(config), directory / "labels.json"
+    labels = directory / "labels.json"
+    try:
+        dataset = _dataset_now(config)
+    except UserError as error:  # which names a flag that the commands on finished runs do not have
+        folder = f"the run's folder {config.dataset.removeprefix(FOLDER)}: "
+        raise UserError(str(error).replace(f"--dataset={config.dataset}: ", folder, 1)) from error
     try:
         split = _split_now(directory, config, dataset)
         label_split.check(labels, config, dataset, split, _MOVED)
@@ -186,7 +191,7 @@ def _data_of_run(directory: Path, config: Config) -> tuple["Dataset", "LabelSpli
     except UserError:
         found = is_folder(config.dataset) and earlier_labels.as_trained(labels, config, dataset)
         if not found:
-            _check_images(directory, config)
+            _check_images(directory, config, dataset)
             raise
         (dataset, split), changed = found, True
     if changed:
@@ -197,16 +202,30 @@ def _data_of_run(directory: Path, config: Config) -> tuple["Dataset", "LabelSpli
     return dataset, split
 
 
-def _check_images(directory: Path, config: Config) -> None:
-    """Raises `UserError` where files of a folder's run have gone, with the first one's name."""
-    root = expand_user(config.dataset.removeprefix(FOLDER))
-    gone = labels_json.gone(directory / "labels.json", root) if is_folder(config.dataset) else []
-    if gone:
-        are, them = ("is", "it") if len(gone) == 1 else ("are", "them")
+def _check_images(directory: Path, config: Config, dataset: "Dataset") -> None:
+    """Raises `UserError` where a folder lacks images of its run, with the first one's name."""
+    if not is_folder(config.dataset):
+        return
+    labels, root = directory / "labels.json", expand_user(config.dataset.removeprefix(FOLDER))
+    gone = labels_json.gone(labels, root)
+    lost = gone or earlier_labels.lost(labels, dataset)
+    if not lost:
+        return
+    are, them = ("is", "it") if len(lost) == 1 else ("are", "them")
+    images, such = f"{counted(len(lost), 'image')} of the run", f"such as {shown(lost[0])}"
+    if gone and config.dataset != read_config(directory).dataset:
         raise UserError(
-            f"--run_dir={directory}: {counted(len(gone), 'image')} of the run {are} not in {root} "
-            f"any more, such as {shown(gone[0])}; put {them} back."
+            f"--data_dir={root}: {images} {are} not in it, {such}; give the folder of its images."
         )
+    if gone:
+        raise UserError(
+            f"--run_dir={directory}: {images} {are} not in {root} any more, {such}; put {them} "
+            "back."
+        )
+    raise UserError(
+        f"--run_dir={directory}: {images} cannot be used any more, {such}: damaged, without a "
+        f"label of a class of the run, or a copy of an image of another class; restore {them}."
+    )
 
 
 def _dataset_now(config: Config) -> "Dataset":

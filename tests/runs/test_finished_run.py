@@ -434,6 +434,41 @@ def test_a_run_is_evaluated_and_reported_on_its_own_images_after_new_labels(
         evaluate.evaluate_run(directory, write=False)
 
 
+def test_copies_of_its_images_that_came_later_do_not_matter_to_a_run(
+    pets: tuple[Path, Path, Config], tmp_path: Path
+) -> None:
+    folder, directory, config = copied(pets, tmp_path)
+    before = evaluate.evaluate_run(directory, write=False, data_dir=str(folder))
+    stored = json.loads((directory / "labels.json").read_text())
+    images = [*stored["ids"], *stored["test_ids"]]
+    for name in images:  # which of them stays is decided by the hashes of their paths
+        for copy in range(3):
+            shutil.copy(folder / name, (folder / name).with_name(f"{copy}-{Path(name).name}"))
+    now = load_dataset(config)
+    assert not set(images) <= {*now.train.ids, *now.test.ids}
+    assert evaluate.evaluate_run(directory, write=False, data_dir=str(folder)) == before
+
+
+def test_what_is_wrong_with_the_folder_of_a_finished_run_is_said_of_that_folder(
+    pets: tuple[Path, Path, Config], tmp_path: Path
+) -> None:
+    folder, directory, _ = copied(pets, tmp_path)
+    (damaged,) = json.loads((directory / "labels.json").read_text())["ids"][:1]
+    (folder / damaged).write_text("no image")
+    sentence = f"1 image of the run cannot be used any more, such as {damaged}: damaged, "
+    with pytest.raises(UserError, match=sentence):
+        evaluate.evaluate_run(directory, write=False, data_dir=str(folder))
+    other = tmp_path / "other"
+    for name in ("cat", "dog"):
+        write_image(other / f"train/{name}/a.png", ord(name[0]))
+        write_image(other / f"test/{name}/b.png", 100 + ord(name[0]))
+    with pytest.raises(UserError, match=f"--data_dir={other}: .* of the run are not in it, such"):
+        evaluate.evaluate_run(directory, write=False, data_dir=str(other))
+    shutil.rmtree(other / "train")
+    with pytest.raises(UserError, match=f"^the run's folder {other}: has no folder train/"):
+        evaluate.evaluate_run(directory, write=False, data_dir=str(other))
+
+
 def test_a_directory_that_holds_runs_is_answered_with_their_names(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()

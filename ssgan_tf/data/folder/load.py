@@ -72,6 +72,7 @@ def load_folder(
         (f"test images: {test_source}", *summarize(layout, decoded, copies, parts)),
         frozenset(np.array(ids, dtype=object)[parts == "validation"]),
         pixels_digest([ids[i] for i in used], [decoded.digests[i] for i in used]),
+        Split(decoded.images, labels, images.ids).take(np.flatnonzero(~copies.keep)),
     )
 
 
