@@ -64,7 +64,8 @@ def read_curves(folder: Path = HERE) -> list[Row]:
 def counts(row: Row, run: Run) -> bool:
     """Whether it is of this run, with the flags and the steps that it has now.
 
-    The digest of a folder's run does not hold what is chosen by the number of images: `steps` does.
+    The digest of a folder's run does not hold what is chosen by the number of images and of labels.
+    Where such a rule changes, `steps` shows it, or the result must be deleted.
     """
     if row["name"] != run.name:  # first: the rest takes milliseconds
         return False

@@ -383,3 +383,15 @@ def test_bad_input_leaves_no_directory(
 def test_a_run_directory_whose_name_is_too_long_is_named() -> None:
     message = fail(f"--run_dir={'x' * 300}")
     assert "--run_dir=xxx" in message and "cannot be a directory (File name too long)" in message
+
+
+def test_a_folder_that_gives_its_run_a_name_that_is_too_long_is_told_the_flag(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "x" * 240
+    for image in ("cat/1.png", "dog/1.png"):
+        (tmp_path / name / image).parent.mkdir(parents=True)
+        (tmp_path / name / image).touch()
+    message = fail(f"--dataset=folder:{name}")
+    assert "--run_dir=runs/xxx" in message and "(File name too long); give another" in message

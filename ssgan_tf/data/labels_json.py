@@ -1,6 +1,7 @@
 """labels.json: which images of a run kept their label, or which ones a person wants to have it."""
 
 import os
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,13 @@ def gone(path: Path, root: Path) -> list[str]:
     content = read(path)
     named = [*content["ids"], *content["validation_ids"], *content.get("test_ids", [])]
     layout = read_layout(root, f"--dataset={FOLDER}{root}", labels_needed=False)
-    used = {item.id for item in layout.items}  # letters may be written in another way on this disk
-    return [name for name in named if name not in used and not os.path.lexists(root / name)]
+    used = {item.id for item in layout.items}
+
+    def is_there(name: str) -> bool:  # its letters may be decomposed on this disk
+        forms = (name, unicodedata.normalize("NFD", name))
+        return name in used or any(os.path.lexists(root / form) for form in forms)
+
+    return [name for name in named if not is_there(name)]
 
 
 def has_validation(path: Path) -> bool:

@@ -53,12 +53,14 @@ def load_classifier(path: str | os.PathLike[str]) -> "Classifier":
         UserError: if it is neither.
     """
     directory = Path(path)
-    if (directory / "saved_model" / "saved_model.pb").exists():  # a run directory
+    # Path.exists() fails if a name is too long
+    if os.path.exists(directory / "saved_model" / "saved_model.pb"):  # a run directory
         directory = directory / "saved_model"
-    if not (directory / "saved_model.pb").exists():
-        other = next(directory.glob("model.*"), None)
+    if not os.path.exists(directory / "saved_model.pb"):
+        there = os.path.exists(directory)
+        other = next(directory.glob("model.*"), None) if there else None
         hint = f"{other.name} is not read here; " if other else ""
-        what = "is not an exported model" if directory.exists() else "is not there"
+        what = "is not an exported model" if there else "is not there"
         raise UserError(f"{directory}: {what}; {hint}give the saved_model/ of a run.")
     with quiet_start():
         import tensorflow  # noqa: F401

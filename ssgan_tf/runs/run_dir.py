@@ -51,7 +51,9 @@ def claim(directory: Path, config: Config) -> None:
     try:
         is_file = directory.exists() and not directory.is_dir()
     except OSError as error:  # a name that is too long, a part of it that is a file
-        raise UserError(f"{flag}: cannot be a directory ({error.strerror}).") from error
+        raise UserError(
+            f"{flag}: cannot be a directory ({error.strerror}); give another."
+        ) from error
     if is_file:
         raise UserError(f"{flag}: is a file; give a directory.")
     if not (directory / "config.json").exists():

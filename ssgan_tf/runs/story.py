@@ -75,9 +75,9 @@ def placed(config: Config) -> Config:
     if directory == first:
         _mention_former(config, directory)
         return config
-    has_run = (directory / "config.json").exists()
+    has_run = os.path.exists(directory / "config.json")
     there = "the run on the folder as it is now is" if has_run else "the new run is"
-    ended = (first / "results.json").exists()
+    ended = os.path.exists(first / "results.json")
     stopped = "" if ended else " (not finished; to go on with it, take these changes back)"
     print(
         f"note: images or labels of this folder have changed since {first}{stopped}, which stays "
@@ -100,16 +100,16 @@ def _check_folder(config: Config) -> None:
 
 def _mention_former(config: Config, directory: Path) -> None:
     """Says so where an earlier version stopped in the directory that the former preset gives."""
-    if config.preset != FOLDER_PRESET or directory.exists():
+    if config.preset != FOLDER_PRESET or os.path.exists(directory):
         return
     former = run_dir.directory_of(dataclasses.replace(config, preset=FORMER_FOLDER_PRESET))
-    if (former / "config.json").exists() and not (former / "results.json").exists():
+    if os.path.exists(former / "config.json") and not os.path.exists(former / "results.json"):
         print(f"note: {former} is not finished; --run_dir={former} goes on with it.")
 
 
 def _has_other_labels(directory: Path, config: Config) -> bool:
     """Whether it has a run on the same folder, which has changed since."""
-    if not all((directory / name).exists() for name in ("labels.json", "config.json")):
+    if not all(os.path.exists(directory / name) for name in ("labels.json", "config.json")):
         return False
     then = config_file.read_config(directory)
     if config_file.moved(then, config):
@@ -133,7 +133,7 @@ def _admitted(config: Config, directory: Path) -> Config:
             "--strategy=multi_worker, or unset TF_CONFIG."
         )
     config = config_file.continued(directory, config)
-    if number == 0 or (directory / "config.json").exists():  # the chief may just be making it
+    if number == 0 or os.path.exists(directory / "config.json"):  # the chief may just be making it
         run_dir.claim(directory, config)
     if config.labels_from:
         labels_json.read_given(config.labels_from)  # reported before TensorFlow starts
@@ -142,7 +142,7 @@ def _admitted(config: Config, directory: Path) -> Config:
 
 def _finished(config: Config, directory: Path) -> Results | None:
     """The results of a run that is finished already, and is not to be made longer."""
-    if not (directory / "results.json").exists():
+    if not os.path.exists(directory / "results.json"):
         return None
     then = config_file.read_config(directory)
     if config_file.longer(then, config):

@@ -40,6 +40,8 @@ def test_a_path_that_does_not_exist_is_named_in_one_sentence(tmp_path: Path) -> 
         load_classifier(tmp_path / "nothing")
     expected = f"{tmp_path}/nothing: is not there; give the saved_model/ of a run."
     assert str(error.value) == expected
+    with pytest.raises(UserError, match="xx: is not there; give the saved_model/ of a run"):
+        load_classifier("x" * 300)
 
 
 @pytest.mark.parametrize(

@@ -138,9 +138,9 @@ def _failures_named() -> Iterator[None]:
         raise ImageError(
             "is not an image that can be read (PNG, JPEG, BMP, GIF, WebP, TIFF, AVIF, HEIC)"
         ) from error
-    except PermissionError as error:
-        raise ImageError(f"cannot be read ({error.strerror})") from error
     except Exception as error:  # Pillow's decoders raise errors of any kind
+        if isinstance(error, OSError) and error.errno:  # of the system
+            raise ImageError(f"cannot be read ({error.strerror})") from error
         raise ImageError(f"is damaged or cut short ({_first_line(error)})") from error
 
 

@@ -1,6 +1,7 @@
 import hashlib
 import io
 import os
+import re
 import resource
 import struct
 import subprocess
@@ -561,3 +562,18 @@ def test_a_jpeg_may_lack_the_mark_of_its_end_but_no_pixel(progressive: bool) -> 
     for cut in (8, 20, 300):
         with pytest.raises(ImageError, match="cut short"):
             read_picture(io.BytesIO(whole[:-cut]), 32)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("nothing.png", "is not there"),
+        ("x" * 300, "cannot be read (File name too long)"),
+        ("", "is a folder"),
+    ],
+)
+def test_what_the_system_refuses_is_not_called_damaged(
+    name: str, reason: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ImageError, match=re.escape(reason)):
+        read_picture(tmp_path / name, 16, 3)
