@@ -113,6 +113,17 @@ def test_a_person_labels_twenty_images_by_keys_reloads_and_goes_on(
     assert text(page, "#end_command") == command
 
 
+def test_a_class_that_is_called_like_a_key_has_it(
+    page: browser.Page, server: LabelingServer, names: list[str], tmp_path: Path
+) -> None:
+    open_page(page, server)
+    press(page, "/", "1", "Enter")  # a new class, whose key was that of circle
+    assert text(page, "#classes").split() == ["2", "circle", "3", "square", "1", "1"]
+    press(page, "1", "2", "3")
+    known = read_labels(tmp_path / "x/labels.csv", names, (), "")
+    assert [known[name].name for name in names[:4]] == ["1", "1", "circle", "square"]
+
+
 def test_what_other_windows_and_programs_did_is_told(
     page: browser.Page, server: LabelingServer, names: list[str], tmp_path: Path
 ) -> None:

@@ -171,14 +171,22 @@ function matches() {
 
 const isKnown = (name) => state.classes.some((known) => known.toLowerCase() === name.toLowerCase());
 
+// Key -> class. A class that is called like a key has it; the others get those that are left.
+function keys() {
+  const digits = state.classes.filter((name) => /^[0-9]$/.test(name));
+  const left = [..."1234567890"].filter((key) => !digits.includes(key));
+  const others = state.classes.filter((name) => !digits.includes(name)).slice(0, left.length);
+  return new Map([...digits.map((name) => [name, name]), ...others.map((name, place) => [left[place], name])]);
+}
+
 function list() {
   const text = typed();
   const found = matches();
+  const keyOf = new Map([...keys()].map(([key, name]) => [name, key]));
   const buttons = found.map((name) => {
     const button = element("button");
-    const place = state.classes.indexOf(name);
-    if (!text && place < 10) {
-      const key = String((place + 1) % 10);
+    const key = keyOf.get(name);
+    if (!text && key) {
       const shown = element("kbd", key);
       shown.setAttribute("aria-hidden", "true");
       button.append(shown);
@@ -327,9 +335,8 @@ function onKey(event) {
   else if (key === "s" || key === "ArrowRight") act(skip);
   else if (key === "/") $("search").focus();
   else if (key === "Enter" && !onButton && state.image.predicted) act(() => answer(state.image.predicted));
-  else if (/^\d$/.test(key) && state.classes[(Number(key) + 9) % 10]) {
-    act(() => answer(state.classes[(Number(key) + 9) % 10]));
-  } else if ((key === "ArrowDown" || key === "ArrowUp") && onArrow(event)) {
+  else if (keys().has(key)) act(() => answer(keys().get(key)));
+  else if ((key === "ArrowDown" || key === "ArrowUp") && onArrow(event)) {
     // done
   } else return;
   event.preventDefault();
