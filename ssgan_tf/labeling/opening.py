@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ssgan_tf.config import FOLDER, UserError, expand_user, is_folder
 from ssgan_tf.data.folder.answers import Answers
 from ssgan_tf.data.folder.layout import Item, Layout, read_layout
-from ssgan_tf.data.folder.names import listed
+from ssgan_tf.data.folder.names import by_folders, listed
 from ssgan_tf.labeling.session import Session
 from ssgan_tf.labeling.suggestions_csv import Suggestion, read_suggestions
 
@@ -64,7 +64,8 @@ def open_session(
         chosen = [Suggestion(name) for name in _shuffled(items) if not labels.get(name)]
         if not chosen:
             raise UserError(
-                f"{flag}: has no image without a label; put some into {root}/unlabeled/."
+                f"{flag}: has no image without a label{by_folders(layout.class_names)}; put some "
+                f"into {root}/unlabeled/."
             )
     paths = [items[one.path].path for one in chosen]
     names = _class_names(layout, labels)
@@ -81,8 +82,8 @@ def _class_names(layout: Layout, labels: dict[str, str]) -> list[str]:
 
 
 def _may_be_labeled(item: Item, labels: dict[str, str]) -> bool:
-    """Whether an image for training has no label, or one of labels.csv; others are of folders."""
-    return item.part == "train" and (item.label is None or bool(labels.get(item.id)))
+    """Whether an image has no label, or one of labels.csv; others are of folders."""
+    return item.part != "validation" and (item.label is None or bool(labels.get(item.id)))
 
 
 def _suggested(

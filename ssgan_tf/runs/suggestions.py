@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ssgan_tf.config import UserError, expand_user
+from ssgan_tf.data.folder.names import by_folders
 from ssgan_tf.inference import suggestion
 from ssgan_tf.inference.suggestion import Choice
 from ssgan_tf.inference.suspicious_labels import Suspicious, find_suspicious
@@ -106,7 +107,8 @@ def _all_labeled(pool: Pool) -> str:
         return f"{name}: all {len(pool.ids):,} training images have a label already."
     return (
         f"{name}: all {len(pool.ids):,} images have a label already, by their folder or by "
-        f"labels.csv; put images without one into {pool.root}/unlabeled/."
+        f"labels.csv{by_folders(pool.label_names)}; put images without one into "
+        f"{pool.root}/unlabeled/."
     )
 
 

@@ -145,6 +145,17 @@ def test_images_that_cannot_be_shown_are_not_left_to_label(damaged: bool, tmp_pa
     assert not result["now"]
 
 
+def test_images_of_test_without_a_label_are_labeled_too(tmp_path: Path) -> None:
+    pictures(tmp_path, "1.png", "2.png", "test/3.png", "test/4.png")
+    session, _ = open_session(f"folder:{tmp_path}")
+    assert sorted(order(session)) == ["1.png", "2.png", "test/3.png", "test/4.png"]
+    for index, path in enumerate(order(session)):
+        session.answer(index, "cat" if path in ("1.png", "test/3.png") else "dog", "")
+    assert session.result()["lacks"] == ""
+    with pytest.raises(UserError, match="no image without a label \\(classes: cat, dog\\); put"):
+        open_session(f"folder:{tmp_path}")
+
+
 def test_names_that_cannot_be_classes_are_refused(tmp_path: Path) -> None:
     pictures(tmp_path, "holiday/1.png", "holiday/2.png", "unlabeled/3.png", "train/Cat/4.png")
     (tmp_path / "labels.csv").write_text("file,label\nholiday/1.png,Dog\n")

@@ -23,7 +23,9 @@ from ssgan_tf.data.folder.names import (
     ask_about,
     class_of,
     elsewhere,
+    folder_alone,
     listed,
+    on_no_classes,
     on_unused,
     shown,
     why_no_folder,
@@ -83,8 +85,8 @@ def read_layout(root: Path, flag: str, labels_needed: bool = True) -> Layout:
     Args:
         root: its folder.
         flag: with which error messages begin.
-        labels_needed: False: there may be no class yet, and images outside of class folders count
-            as if there were a labels.csv.
+        labels_needed: False: there may be no class yet; images outside of class folders count as if
+            there were a labels.csv, and so do those of a single folder.
 
     Raises:
         UserError: if the folder cannot be understood, has fewer than two classes, a class without
@@ -128,13 +130,15 @@ class _Reading:
     def layout(self) -> Layout:
         """Reads the folder."""
         self._notes += ask_about(self._root, self._folders, self._files, self._flag)
+        is_asked = not (self._labels_needed or self._has_table)
+        alone = folder_alone(self._root, self._folders, self._notes) if is_asked else ""
         for name in self._folders:
             part = PARTS.get(name)
             if part == "unlabeled":
                 self._add(name, "train", None)
             elif part:
                 self._add_part(name, part)
-            elif self._has_table:
+            elif self._has_table or name == alone:
                 self._add(name, "train", None, loose=name.startswith("_"))
             elif self._has_train or name.startswith("_"):
                 self._unused.append(f"{name}/")
@@ -152,6 +156,7 @@ class _Reading:
         used = []
         for file, identity, label in zip(self._found, items, labels, strict=True):
             loose = file.loose or (self._only_folders and "/" not in identity)
+            loose = loose and (self._labels_needed or file.part != "test")  # it can get a label
             if loose and label is None:
                 self._unused.append(identity)
             else:
@@ -294,10 +299,9 @@ class _Reading:
         if self._has_train:
             return {}
         folders = [name for name in self._folders if name not in PARTS]
-        has_unlabeled = any(PARTS.get(name) == "unlabeled" for name in self._folders)
         filled = {identity.partition("/")[0] for identity in ids if "/" in identity}
         in_table = {identity.partition("/")[0] for identity in rows}
-        if has_unlabeled and in_table <= PARTS.keys():
+        if "unlabeled" in map(PARTS.get, self._folders) and in_table <= PARTS.keys():
             names = [name for name in folders if name[0] != "_"]
             names = [class_of(name, self._root, self._flag) for name in names]
             classes = [name for name in names if name in filled]
@@ -309,10 +313,7 @@ class _Reading:
         found = {name: name for name in names if name in rows.values()}
         others = [name for name in names if name in filled - {*found, *in_table}]
         self._no_classes = [f"{name}/" for name in others if name[0] != "_"]
-        if self._no_classes:
-            self._notes.append(
-                f"not a class of {TABLE}: {listed(self._no_classes)}; images there have no label"
-            )
+        self._notes += on_no_classes(self._no_classes)
         return found
 
     def _check_classes(self, trained_on: set[str]) -> None:
@@ -332,8 +333,8 @@ class _Reading:
         count = "one" if trained_on else "no"
         needs = "a classifier needs at least two"
         if self._has_table:
-            others = f" ({listed(self._no_classes)} is none of them)" if self._no_classes else ""
-            raise UserError(f"{self._flag}: {TABLE} gives {count} class{others}; {needs}.")
+            notes = "".join(f"; {note}" for note in on_no_classes(self._no_classes))
+            raise UserError(f"{self._flag}: {TABLE} gives {count} class; {needs}{notes}.")
         if self._has_train:
             others = [name for name in self._folders if name not in PARTS]
             is_class = "; if train is a class, move all class folders into train/" if others else ""

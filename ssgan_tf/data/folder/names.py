@@ -14,7 +14,7 @@ import zlib
 from pathlib import Path
 
 from ssgan_tf.config import UserError
-from ssgan_tf.data.folder.walk import list_folder
+from ssgan_tf.data.folder.walk import list_folder, walk_images
 from ssgan_tf.data.images.decoding import is_image_name
 from ssgan_tf.system.text import counted
 
@@ -149,6 +149,42 @@ def on_unused(unused: list[str], classes: list[str]) -> list[str]:
             f"as {shown(images[0])}; move {'it' if len(images) == 1 else 'them'} to unlabeled/"
         )
     return lines + ([f"not used: {listed(others)}"] if others else [])
+
+
+def on_no_classes(folders: list[str]) -> list[str]:
+    """A line on folders beside labels.csv that are not called like one of its labels."""
+    if not folders:
+        return []
+    one, is_class = ("it", "it is a class") if len(folders) == 1 else ("them", "they are classes")
+    return [
+        f"not a class of {TABLE}: {listed(folders)}; images there have no label; if {is_class}, "
+        f"move {one} into train/"
+    ]
+
+
+def folder_alone(root: Path, folders: list[str], notes: list[str]) -> str:
+    """The only folder of images, as cameras make it, before there is any label; else empty.
+
+    Args:
+        root: the data set's folder.
+        folders: in it. Beside train/ it takes no part, beside unlabeled/ it is a class.
+        notes: get a line on it.
+    """
+    others = [name for name in folders if name not in PARTS and name[0] != "_"]
+    if len(others) != 1 or not {"train", "unlabeled"}.isdisjoint(map(PARTS.get, folders)):
+        return ""
+    if not walk_images(root / others[0]).files:
+        return ""
+    notes.append(
+        f"a single folder is no class: images in {shown(others[0])}/ have no label; if it is one, "
+        "move the others into unlabeled/"
+    )
+    return others[0]
+
+
+def by_folders(classes: list[str]) -> str:
+    """The classes, for people whose folders are none."""
+    return f" (classes: {listed(classes)})" if classes else ""
 
 
 def elsewhere(root: Path, folders: list[str], flag: str) -> str:

@@ -101,13 +101,13 @@ def test_an_empty_folder_is_no_class_where_images_are_to_be_labeled(tmp_path: Pa
     fill(tmp_path, "1.png", "2.png")
     (tmp_path / "Sub").mkdir()
     layout = read_layout(tmp_path, FLAG, labels_needed=False)
-    assert [item.id for item in layout.items] == ["1.png", "2.png"]
-    fill(tmp_path, "Sub/3.png")
+    assert [item.id for item in layout.items] == ["1.png", "2.png"] and not layout.notes
+    fill(tmp_path, "Sub/3.png", "Other/4.png")
     layout = read_layout(tmp_path, FLAG, labels_needed=False)
-    assert [item.id for item in layout.items] == ["Sub/3.png"]
+    assert [item.id for item in layout.items] == ["Other/4.png", "Sub/3.png"]
     assert layout.notes == [
-        "not used: 2 images directly in the folder, beside the class folders (Sub), such as 1.png; "
-        "move them to unlabeled/"
+        "not used: 2 images directly in the folder, beside the class folders (Other, Sub), such as "
+        "1.png; move them to unlabeled/"
     ]
 
 
@@ -223,7 +223,10 @@ def test_with_a_table_folders_are_classes_if_they_are_called_so(tmp_path: Path) 
     layout = read_layout(tmp_path, FLAG)
     labels = dict(parts(layout)["train"])
     assert labels["cat/2.png"] == "cat" and labels["bird/1.png"] is None
-    assert layout.notes == ["not a class of labels.csv: bird/; images there have no label"]
+    assert layout.notes == [
+        "not a class of labels.csv: bird/; images there have no label; if it is a class, move it "
+        "into train/"
+    ]
 
 
 def test_a_class_that_is_called_as_a_part_is_thought_of(tmp_path: Path) -> None:
@@ -410,11 +413,14 @@ def test_one_folder_beside_labels_of_unlabeled_images_is_no_class(tmp_path: Path
     layout = read_layout(tmp_path, FLAG)
     assert layout.class_names == ["bird", "cat"]
     assert dict(parts(layout)["train"])["photos/1.png"] is None
-    assert layout.notes == ["not a class of labels.csv: photos/; images there have no label"]
+    assert layout.notes == [
+        "not a class of labels.csv: photos/; images there have no label; if it is a class, move it "
+        "into train/"
+    ]
     table(tmp_path, "unlabeled/1.png,bird", "unlabeled/2.png,photos")
     assert dict(parts(read_layout(tmp_path, FLAG))["train"])["photos/1.png"] == "photos"
     table(tmp_path, "unlabeled/1.png,bird")
-    assert "labels.csv gives one class (photos/ is none of them); " in message(tmp_path)
+    assert "at least two; not a class of labels.csv: photos/; images" in message(tmp_path)
 
 
 def test_a_folder_whose_images_labels_csv_lists_is_not_called_one_without_labels(
@@ -443,6 +449,30 @@ def test_without_labels_all_images_count_that_are_in_no_class_folder(tmp_path: P
     table(tmp_path, "file,label", "unlabeled/2.png,dog")
     layout = read_layout(tmp_path, FLAG, labels_needed=False)
     assert parts(layout) == {"train": [("cat/1.png", "cat"), ("unlabeled/2.png", "dog")]}
+
+
+def test_before_there_are_labels_a_single_folder_is_no_class(tmp_path: Path) -> None:
+    fill(tmp_path, "DCIM/100CANON/1.jpg", "DCIM/101CANON/1.jpg", "2.png", "_aside/3.png")
+    layout = read_layout(tmp_path, FLAG, labels_needed=False)
+    assert layout.class_names == []
+    names = ("2.png", "DCIM/100CANON/1.jpg", "DCIM/101CANON/1.jpg")
+    assert parts(layout) == {"train": [(name, None) for name in names]}
+    assert "a single folder is no class: images in DCIM/ have no label" in "".join(layout.notes)
+    table(tmp_path, "DCIM/100CANON/1.jpg,cat")  # the first answer
+    assert read_layout(tmp_path, FLAG, labels_needed=False).class_names == ["cat"]
+    table(tmp_path, "file,label")
+    fill(tmp_path, "dogs/1.png")
+    (tmp_path / "labels.csv").unlink()
+    assert read_layout(tmp_path, FLAG, labels_needed=False).class_names == ["DCIM", "dogs"]
+
+
+def test_images_of_test_can_get_a_label(tmp_path: Path) -> None:
+    fill(tmp_path, "1.png", "test/cat/2.png", "test/3.png", "valid/4.png")
+    layout = read_layout(tmp_path, FLAG, labels_needed=False)
+    assert parts(layout) == {
+        "train": [("1.png", None)],
+        "test": [("test/cat/2.png", "cat"), ("test/3.png", None)],
+    }
 
 
 def test_without_labels_one_class_and_empty_parts_do(tmp_path: Path) -> None:
