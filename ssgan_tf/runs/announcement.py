@@ -18,7 +18,7 @@ from ssgan_tf.presets import (
 )
 from ssgan_tf.runs import config_file, run_dir
 from ssgan_tf.runs.results import Results, all_labeled, read_results, same_test_images
-from ssgan_tf.system.text import clock, display_width, padded
+from ssgan_tf.system.text import clock, counted, display_width, padded
 
 if TYPE_CHECKING:
     from ssgan_tf.data.dataset import Dataset
@@ -53,7 +53,8 @@ def header(
     validation = f", {len(split.validation):,} for validation" if len(split.validation) else ""
     lines = [
         f"Data:     {dataset.name}: {len(split.train):,} training images, "
-        f"{len(split.labeled):,} of them labeled{validation}, {len(dataset.test):,} test images",
+        f"{len(split.labeled):,} of them labeled{validation}, "
+        f"{counted(len(dataset.test), 'test image')}",
         *(f"          {line}" for line in dataset.report),
         *(f"          note: {note}" for note in split.notes),
         *_few_test_images(config, len(dataset.test)),
@@ -143,7 +144,7 @@ def closing_lines(config: Config, results: Results) -> str:
     lines = [
         "",
         f"Test accuracy      {results['test_accuracy']:.1%}  "
-        f"(95% interval {low:.1%} to {high:.1%}, {results['test_images']:,} images)",
+        f"(95% interval {low:.1%} to {high:.1%}, {counted(results['test_images'], 'image')})",
     ]
     if "balanced_accuracy" in results:
         lines.append(

@@ -27,6 +27,7 @@ _FILE = {
     *("file", "files", "filename", "file_name", "file name", "filepath", "file_path", "path", "id"),
     *("image", "images", "img", "image_path", "image_name", "image_id", "img_path", "name"),
 }
+_MAY_BE_NUMBERS = {"id", "image_id"}  # where another column is called like one of files
 _LABEL = {"label", "labels", "class", "class_name", "classname", "category", "target", "species"}
 NO_LABEL = {"nan", "null", "n/a", "?", "unlabeled", "unlabelled", "no label"}  # and not a class
 _DELIMITERS = ",;\t"
@@ -288,7 +289,8 @@ def _header(cells: list[str], files: Files) -> tuple[int, int] | None:
     if any(files.find(cell) for cell in cells) or any(map(is_image_name, cells)):
         return None
     names = [cell.strip().casefold() for cell in cells]
-    file = next((place for place, name in enumerate(names) if name in _FILE), None)
+    files_at = [place for place, name in enumerate(names) if name in _FILE]
+    file = min(files_at, key=lambda place: names[place] in _MAY_BE_NUMBERS, default=None)
     label = next((place for place, name in enumerate(names) if name in _LABEL), None)
     if file is not None and label is not None:
         return file, label

@@ -115,16 +115,11 @@ def _on_copies(copies: Copies, ids: list[str], parts: np.ndarray) -> list[str]:
         (copies.within_test, "within the test part, where they stay"),
     )
     lines = [f"copies: {count:,} {what}" for count, what in kinds if count]
-    if copies.two_labels:
-        lines += _two_labels(copies.two_labels, parts)
-        lines += _some(
-            [" = ".join(shown(ids[i]) for i in group[:3]) for group in copies.two_labels]
-        )
-    return lines
+    return lines + _two_labels(copies.two_labels, ids, parts)
 
 
-def _two_labels(groups: list[list[int]], parts: np.ndarray) -> list[str]:
-    """How many images have two labels, by what becomes of them."""
+def _two_labels(groups: list[list[int]], ids: list[str], parts: np.ndarray) -> list[str]:
+    """The images that have two labels, by what becomes of them."""
     stays_in = [next((parts[index] for index in group if parts[index]), "") for group in groups]
     lines = []
     for part, what in (
@@ -133,9 +128,13 @@ def _two_labels(groups: list[list[int]], parts: np.ndarray) -> list[str]:
         ("validation", "used with the label of the validation part"),
         ("test", "used with the label of the test part"),
     ):
-        if count := stays_in.count(part):
-            have = "image has" if count == 1 else "images have"
-            lines.append(f"two labels: {count:,} {have} more than one; {what}")
+        found = [group for group, stays in zip(groups, stays_in, strict=True) if stays == part]
+        if found:
+            have = "image has" if len(found) == 1 else "images have"
+            lines.append(f"two labels: {len(found):,} {have} more than one; {what}")
+            lines += _some(
+                [" = ".join(shown(ids[index]) for index in group[:3]) for group in found]
+            )
     return lines
 
 

@@ -48,6 +48,10 @@ PLAIN = 'a.png,cat\nb.png,\nphotos/c d.jpg,dog\n"photos/é, f.jpg",cat\n'
             "width,class,filename\n10,cat,a.png\n11,,b.png\n12,dog,photos/c d.jpg\n"
             '13,cat,"photos/é, f.jpg"\n'
         ).encode(),
+        (
+            "image_id,filename,label\n0,a.png,cat\n1,b.png,\n2,photos/c d.jpg,dog\n"
+            '3,"photos/é, f.jpg",cat\n'
+        ).encode(),
     ],
 )
 def test_the_forms_in_which_programs_write_it(tmp_path: Path, content: bytes) -> None:

@@ -228,11 +228,13 @@ def test_copies_and_two_labels_of_the_validation_part_are_reported(pictures: Pat
     kept = min(("valid/cat/1.png", "valid/cat/1b.png"), key=path_hash)
     assert dataset.validation_ids == {kept, "valid/dog/3.png"}
     assert "copies: 2 within the validation part, left out" in dataset.report
-    assert "two labels: 1 image has more than one; left out of the validation part" in (
-        dataset.report
-    )
-    said = "two labels: 1 image has more than one; used with the label of the validation part"
-    assert said in dataset.report
+    report = "\n".join(dataset.report)
+    assert (
+        "two labels: 1 image has more than one; left out of the validation part\n"
+        "  valid/cat/2.png = valid/dog/2.png\n"
+        "two labels: 1 image has more than one; used with the label of the validation part\n"
+        "  train/cat/3.png = valid/dog/3.png"
+    ) in report
 
 
 @pytest.mark.parametrize("count", [2, 5])
