@@ -1,5 +1,6 @@
 """The report on a folder of images, printed before training."""
 
+import difflib
 import math
 from collections.abc import Sequence
 
@@ -14,6 +15,8 @@ from ssgan_tf.data.sampling import imbalanced
 from ssgan_tf.system.text import counted, display_width, padded
 
 _SHOWN = 5  # files that are named, of each kind
+_ALMOST = 0.85  # of difflib: dres and dress, not male and female
+_FEW_CLASSES = 100  # whose names are compared with each other
 
 
 def summarize(layout: Layout, decoded: Decoded, copies: Copies, parts: np.ndarray) -> list[str]:
@@ -70,10 +73,7 @@ def _on_classes(layout: Layout, labels: np.ndarray, parts: np.ndarray) -> list[s
             f"imbalanced: {counted(counts[most], 'image')} of {names[most]} and {counts[least]:,} "
             f"of {names[least]} to train on; see --balance_classes"
         )
-    folded = [name.casefold() for name in names]
-    twins = [name for name in names if folded.count(name.casefold()) > 1]
-    if twins:
-        lines.append(f"classes that differ only in upper and lower case: {listed(twins)}")
+    lines += _on_names(names, counts)
     tested = set(labels[parts == "test"].tolist())
     untested = [label for label in range(len(names)) if label not in tested]
     if layout.has_test:
@@ -89,6 +89,27 @@ def _on_classes(layout: Layout, labels: np.ndarray, parts: np.ndarray) -> list[s
     for why, labels_of in reasons.items():
         if labels_of:
             lines.append(f"no test image of {listed([names[label] for label in labels_of])}{why}")
+    return lines
+
+
+def _on_names(names: list[str], counts: np.ndarray) -> list[str]:
+    """Names that are the same but for case and spaces, or of a rare class, such as by a slip."""
+    folded = [name.strip().casefold() for name in names]
+    twins = [name for name in names if folded.count(name.strip().casefold()) > 1]
+    lines = []
+    if twins:
+        quoted = listed([repr(name) for name in twins])
+        lines.append(f"classes that differ only in upper and lower case or spaces: {quoted}")
+    for rare, name in enumerate(names if len(names) <= _FEW_CLASSES else []):
+        often = [
+            other for other, count in zip(names, counts, strict=True) if count > 4 * counts[rare]
+        ]
+        close = difflib.get_close_matches(name, often, 1, _ALMOST)
+        if close and name not in twins and not any(map(str.isdigit, name)):
+            lines.append(
+                f"almost the same name: {name} ({counted(counts[rare], 'image')}) and {close[0]}; "
+                "rename one if they are one class"
+            )
     return lines
 
 

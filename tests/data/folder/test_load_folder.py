@@ -188,6 +188,20 @@ def test_no_copy_of_a_test_image_is_trained_on(pictures: Path) -> None:
     assert "copies: 1 within the training part, left out" in dataset.report
 
 
+def test_names_of_classes_that_may_be_slips_are_reported(pictures: Path) -> None:
+    for index in range(8):
+        write_image(pictures / f"train/sandal/{index}.png", 30 + index)
+    for number, name in enumerate(("sandl", "Cat ", "scandal")):
+        for index in range(1 + 2 * (name == "scandal")):
+            write_image(pictures / f"train/{name}/{index}.png", 60 + 10 * number + index)
+    write_image(pictures / "test/dog/1.png", 99)
+    report = load_folder(str(pictures)).report
+    assert [line for line in report if "name" in line or "differ" in line] == [
+        "classes that differ only in upper and lower case or spaces: 'Cat ', 'cat'",
+        "almost the same name: sandl (1 image) and sandal; rename one if they are one class",
+    ]
+
+
 def test_two_labels_of_one_image_are_named_with_both_files(pictures: Path) -> None:
     copy(pictures / "train/cat/photo_0.png", pictures / "train/dog/cat.png")
     dataset = load_folder(str(pictures))
@@ -317,7 +331,7 @@ def test_the_report_tells_what_should_be_known_of_the_classes(pictures: Path) ->
     report = load_folder(str(pictures)).report
     assert not [line for line in report if "folders within a class" in line]
     assert "imbalanced: 12 images of cat and 1 of Dog to train on; see --balance_classes" in report
-    assert "classes that differ only in upper and lower case: Dog, dog" in report
+    assert "classes that differ only in upper and lower case or spaces: 'Dog', 'dog'" in report
 
 
 def test_the_report_names_folders_within_a_class(pictures: Path) -> None:
