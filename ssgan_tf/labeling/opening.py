@@ -1,7 +1,9 @@
 """The images of a folder that are to be labeled: suggested ones, or all in a random order."""
 
+import contextlib
 import hashlib
 import shlex
+from collections import defaultdict
 from collections.abc import Iterable
 
 from ssgan_tf.config import FOLDER, UserError, expand_user, is_folder
@@ -10,6 +12,7 @@ from ssgan_tf.data.folder.layout import Item, Layout, read_layout
 from ssgan_tf.data.folder.names import by_folders, listed
 from ssgan_tf.labeling.session import Session
 from ssgan_tf.labeling.suggestions_csv import Suggestion, read_suggestions
+from ssgan_tf.system.text import counted
 
 
 def open_session(
@@ -45,8 +48,8 @@ def open_session(
     layout = read_layout(root, flag, labels_needed=False)
     answers = Answers(root, [item.id for item in layout.items], flag)
     labels = answers.read()
-    items = {item.id: item for item in layout.items if _may_be_labeled(item, labels)}
     notes = list(layout.notes)
+    items = _to_label(layout, labels, notes)
     if suggestions:
         asked = f"--suggestions={suggestions}"
         known = {item.id for item in layout.items}
@@ -81,9 +84,47 @@ def _class_names(layout: Layout, labels: dict[str, str]) -> list[str]:
     return [name for name in dict.fromkeys([*names, *labels.values()]) if name]
 
 
-def _may_be_labeled(item: Item, labels: dict[str, str]) -> bool:
-    """Whether an image has no label, or one of labels.csv; others are of folders."""
-    return item.part != "validation" and (item.label is None or bool(labels.get(item.id)))
+def _to_label(layout: Layout, labels: dict[str, str], notes: list[str]) -> dict[str, Item]:
+    """Images without a label, and those with one of labels.csv; the others have it by folders."""
+    copies = _copies(layout, labels)
+    if copies:
+        notes.append(
+            f"not shown: {counted(len(copies), 'image')} without a label, copies of files that "
+            "have one or are for the test"
+        )
+    return {
+        item.id: item
+        for item in layout.items
+        if item.part != "validation"
+        and item.id not in copies
+        and (item.label is None or labels.get(item.id))
+    }
+
+
+def _copies(layout: Layout, labels: dict[str, str]) -> set[str]:
+    """Images without a label whose files are copies of labeled ones, or of test images."""
+    by_size: dict[int, list[Item]] = defaultdict(list)
+    for item in layout.items:
+        with contextlib.suppress(OSError):
+            by_size[item.path.stat().st_size].append(item)
+    found: set[str] = set()
+    for group in by_size.values():
+        known, others = [], []
+        for item in group:
+            labeled = item.label or labels.get(item.id)
+            (known if labeled or item.part == "test" else others).append(item)
+        if known and others:  # few files are of one size, and read
+            digests = {_digest(item) for item in known} - {None}
+            found |= {item.id for item in others if _digest(item) in digests}
+    return found
+
+
+def _digest(item: Item) -> bytes | None:
+    """Of its bytes; None where it cannot be read."""
+    try:
+        return hashlib.sha256(item.path.read_bytes()).digest()
+    except OSError:
+        return None
 
 
 def _suggested(

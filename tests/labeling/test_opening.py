@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from pictures_to_label import pictures, suggest, unlabeled
+from pictures_to_label import picture, pictures, suggest, unlabeled
 
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.data.images.decoding import ImageError
@@ -36,7 +36,8 @@ def test_without_suggestions_the_order_is_random_and_stays(tmp_path: Path) -> No
 
 def test_suggestions_lead_and_count_what_has_a_label(tmp_path: Path) -> None:
     names = unlabeled(tmp_path / "x", 6)
-    pictures(tmp_path / "x", "train/square/1.png", "train/square/2.png", "test/circle/9.png")
+    for number, name in ((101, "train/square/1"), (103, "train/square/2"), (104, "test/circle/9")):
+        picture(tmp_path / f"x/{name}.png", number)
     asked = [names[4], "unlabeled/gone.png", names[1], "train/square/1.png", names[0]]
     csv = suggest(tmp_path / "s.csv", [*asked, "test/circle/9.png"], "oval")
     (tmp_path / "x/labels.csv").write_text(f"file,label\n{names[1]},star\n")
@@ -143,6 +144,22 @@ def test_images_that_cannot_be_shown_are_not_left_to_label(damaged: bool, tmp_pa
     result = session.result()
     assert result["next"] == f"python -m ssgan_tf.train --dataset=folder:{tmp_path}"
     assert not result["now"]
+
+
+def test_copies_of_labeled_and_test_images_are_not_asked_about(tmp_path: Path) -> None:
+    pictures(tmp_path, "train/cat/1.png", "unlabeled/2.png", "unlabeled/3.png", "test/dog/4.png")
+    for name, copy in (("train/cat/1.png", "a"), ("test/dog/4.png", "b"), ("unlabeled/3.png", "c")):
+        (tmp_path / f"unlabeled/{copy}.png").write_bytes((tmp_path / name).read_bytes())
+    (tmp_path / "unlabeled/d.png").write_bytes(b"x" * (tmp_path / "train/cat/1.png").stat().st_size)
+    session, notes = open_session(f"folder:{tmp_path}")
+    shown = ["unlabeled/2.png", "unlabeled/3.png", "unlabeled/c.png", "unlabeled/d.png"]
+    assert sorted(order(session)) == shown
+    assert notes == [
+        "not shown: 2 images without a label, copies of files that have one or are for the test"
+    ]
+    session.answer(order(session).index("unlabeled/3.png"), "cat", "")
+    session, _ = open_session(f"folder:{tmp_path}")
+    assert sorted(order(session)) == ["unlabeled/2.png", "unlabeled/d.png"]
 
 
 def test_images_of_test_without_a_label_are_labeled_too(tmp_path: Path) -> None:
