@@ -175,9 +175,10 @@ def folder_alone(root: Path, folders: list[str], notes: list[str]) -> str:
         return ""
     if not walk_images(root / others[0]).files:
         return ""
+    name = shown(others[0])
     notes.append(
-        f"a single folder is no class: images in {shown(others[0])}/ have no label; if it is one, "
-        "move the others into unlabeled/"
+        f"a single folder is no class: images in {name}/ have no label; if {name} is a class, move "
+        "images without a label into unlabeled/"
     )
     return others[0]
 
