@@ -94,7 +94,7 @@ def read_layout(root: Path, flag: str, labels_needed: bool = True) -> Layout:
     """
     if not os.path.isdir(root):  # Path.is_dir() fails if a folder above it is locked
         raise UserError(f"{flag}: {why_no_folder(root)}.")
-    if is_run(root):
+    if is_run(root) and os.path.isdir(root / "checkpoints"):  # others have such JSON files, too
         raise UserError(f"{flag}: is a run, not a folder of images; give that of its images.")
     return _Reading(root.absolute(), flag, labels_needed).layout()  # no path would start with "."
 

@@ -272,6 +272,11 @@ def test_a_run_is_no_folder_of_images(tmp_path: Path) -> None:
     )
 
 
+def test_json_files_of_other_programs_do_no_harm(tmp_path: Path) -> None:
+    fill(tmp_path, *TWO, "config.json", "labels.json")
+    assert read_layout(tmp_path, FLAG).class_names == ["cat", "dog"]
+
+
 def test_mistakes_are_named(tmp_path: Path) -> None:
     assert "no such folder" in message(tmp_path / "nothing")
     fill(tmp_path, "1.png")
