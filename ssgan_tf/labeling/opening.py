@@ -113,7 +113,7 @@ def _copies(layout: Layout, labels: dict[str, str]) -> set[str]:
         for item in group:
             labeled = item.label or labels.get(item.id)
             (known if labeled or item.part == "test" else others).append(item)
-        if known and others:  # few files are of one size, and read
+        if known and others:  # files whose size no other one has are not read
             digests = {_digest(item) for item in known} - {None}
             found |= {item.id for item in others if _digest(item) in digests}
     return found
