@@ -73,7 +73,7 @@ class Config:
         "article",
         "Method",
         "Starting values: the article's text, its code with every quirk, another recipe for "
-        "the same networks (tuned), or one with other layers (pooled, the default for folders).",
+        "the same networks (tuned), or with other layers (pooled; vgg, the default for folders).",
         choices=tuple(PRESETS),
     )
     method: str = _field(
@@ -167,12 +167,12 @@ class Config:
     discriminator_width: int = _field(
         64, "Networks", "Width multiplier m_d of the discriminator.", minimum=1
     )
-    discriminator: Literal["article", "pooled"] = _field(
+    discriminator: Literal["article", "pooled", "vgg"] = _field(
         "article",
         "Networks",
-        "The article's layers, or as many whose maps are halved later, by max pooling, and that "
-        "have more filters.",
-        choices=("article", "pooled"),
+        "The article's layers, or as many whose maps are halved later, by max pooling: pooled, or "
+        "vgg, which also sees the image at its full size and takes more time.",
+        choices=("article", "pooled", "vgg"),
     )
     conv7_input: Literal["conv6", "conv5"] = _field(
         "conv6",

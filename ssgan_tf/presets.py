@@ -50,6 +50,12 @@ POOLED: dict[str, Any] = {  # besides what `tuned` has
     "precision": "auto",
 }
 PRESETS["pooled"] = PRESETS["tuned"] | POOLED
+VGG: dict[str, Any] = {  # besides what `pooled` has
+    "discriminator": "vgg",
+    "discriminator_width": 48,
+    "drop_rate": 0.0,
+}
+PRESETS["vgg"] = PRESETS["pooled"] | VGG
 
 # What a folder of images has instead of the defaults. With presets that have a labeled batch its
 # sizes, too, are chosen by the number of images (`AUTOMATIC`).

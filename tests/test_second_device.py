@@ -42,7 +42,7 @@ class Case(NamedTuple):
 
 
 GAN, CONTROL = "semi_supervised", "supervised"
-CASES = [Case("article", GAN, "float32", discriminator="pooled")]
+CASES = [Case("article", GAN, "float32", discriminator="vgg")]
 ALL_CASES = [
     Case("tuned", CONTROL, "float32", "false", ("CPU:0", "CPU:1")),
     Case("tuned", GAN, "bfloat16", "false"),
@@ -54,6 +54,11 @@ ALL_CASES = [
     Case("pooled", CONTROL, "bfloat16", "false", discriminator="pooled"),
     Case("pooled", GAN, "float16", "false", discriminator="pooled"),
     Case("pooled", GAN, "float32", "false", ("CPU:0", "CPU:1"), discriminator="pooled"),
+    Case("article", GAN, "float32", discriminator="pooled"),
+    Case("vgg", GAN, "float32", image_size=32, discriminator="vgg"),
+    Case("vgg", CONTROL, "bfloat16", "false", discriminator="vgg"),
+    Case("vgg", GAN, "float16", "false", image_size=64, discriminator="vgg"),
+    Case("vgg", GAN, "float32", "false", ("CPU:0", "CPU:1"), discriminator="vgg"),
 ] + [
     Case(preset, method, precision, image_size=size)
     for preset in ("article", "notebook", "tuned")
@@ -136,14 +141,14 @@ def make(case: Case) -> tuple:
     from ssgan_tf.training.step import Trainer
 
     narrow = {"generator_width": 2, "discriminator_width": 2, "batch_size": 4, "labeled": 20}
-    if case.preset in ("tuned", "pooled") and case.method == GAN:
+    if case.preset in ("tuned", "pooled", "vgg") and case.method == GAN:
         narrow["labeled_batch_size"] = 4
     config = Config.from_preset(
         case.preset,
         method=case.method,
         precision=case.precision,
         jit_compile=case.jit_compile,
-        augment_flip=case.preset in ("tuned", "pooled"),  # as for folders
+        augment_flip=case.preset in ("tuned", "pooled", "vgg"),  # as for folders
         image_size=case.image_size,
         discriminator=case.discriminator,
         **narrow,

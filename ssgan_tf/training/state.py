@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras.optimizers import LossScaleOptimizer
 
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.models.discriminator import Discriminator
 from ssgan_tf.models.generator import Generator
+from ssgan_tf.models.whitening import whitening_kernel
 from ssgan_tf.system.device import PRECISIONS, resolve_precision, worker
 from ssgan_tf.system.replicas import gather
 from ssgan_tf.training import optimizer, schedule
@@ -179,6 +181,17 @@ class State:
 
         for mean, weight in zip(self.averaged.weights, self.discriminator.weights, strict=True):
             self.strategy.extended.update(mean.value, update, args=(weight.value,), group=False)
+
+    def whiten(self, images: np.ndarray) -> None:
+        """Gives conv1 its weights where it whitens (`models.whitening`).
+
+        Args:
+            images: (N, S, S, channels) uint8, some of the training images.
+        """
+        if self.discriminator.whitens:
+            kernel = whitening_kernel(images / np.float32(127.5) - 1)
+            for network in filter(None, (self.discriminator, self.averaged)):
+                network.conv1.kernel.assign(kernel)
 
     def check_same_start(self, data: int) -> None:
         """Makes sure that all machines have the same data and go on from the same checkpoint.

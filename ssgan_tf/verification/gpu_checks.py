@@ -182,11 +182,11 @@ def check_checkpoint(setup: Setup) -> str:
 
 
 def check_against_cpu(setup: Setup) -> str:
-    """The gradients of one step, on the device and on the CPU, with either kind of layers."""
+    """The gradients of one step, on the device and on the CPU, with each kind of layers."""
     if setup.devices[-1].endswith("CPU:0"):
         raise Skipped("no GPU")
     seen = []
-    for layers in ("article", "pooled"):
+    for layers in ("article", "pooled", "vgg"):
         found = []
         for device in (setup.devices[-1], "CPU:0"):
             with comparable(given_noise=True), tf.device(device):

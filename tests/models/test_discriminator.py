@@ -186,3 +186,46 @@ def test_pooled_layers_take_other_sizes_and_gray_images_as_well(
         x = getattr(discriminator, f"conv1_{stage}")(x)
     assert discriminator.conv2(x).shape == (1, 16, 16, 2)
     assert discriminator(tf.zeros((2, size, size, 1))).features.shape == (2, 8)
+
+
+def test_vgg_layers_are_those_of_the_third_table() -> None:
+    discriminator = trained_looking(layers="vgg", num_classes=5)
+    convs = [getattr(discriminator, f"conv{index}") for index in range(1, 8)]
+    assert [conv.filters for conv in convs] == [24, 8, 8, 16, 16, 32, 32]
+    assert {conv.strides for conv in convs} == {(1, 1)}
+    assert discriminator.classifier.kernel.shape == (32, 5)
+
+    x, sides = images(2), []
+    for number, conv in enumerate(convs, 1):
+        x = conv(x)
+        if number in (2, 4, 6):
+            x = tf.nn.max_pool2d(x, 2, 2, "VALID")
+        if 2 <= number <= 6:
+            x = getattr(discriminator, f"bn{number}")(x)
+        x = tf.nn.leaky_relu(x, 0.2)
+        sides.append(x.shape[1])
+    assert sides == [31, 15, 15, 7, 7, 3, 3]
+    expected = tf.reduce_mean(x, axis=(1, 2))
+    np.testing.assert_allclose(discriminator(images(2)).features, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_vgg_layers_train_all_but_the_first() -> None:
+    discriminator = Discriminator(width=8, layers="vgg")
+    fixed = {weight.path.split("/", 1)[1] for weight in discriminator.non_trainable_weights}
+    averages = {f"bn{k}/moving_{what}" for k in range(2, 7) for what in ("mean", "variance")}
+    assert fixed == {"conv1/kernel"} | averages
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("size", "extra"), [(16, []), (64, [2]), (128, [2, 3])])
+def test_vgg_layers_take_other_sizes_and_gray_images_as_well(
+    size: int, extra: list[int], channels: int
+) -> None:
+    discriminator = Discriminator(width=2, image_size=size, channels=channels, layers="vgg")
+    x = discriminator.conv1(tf.zeros((1, size, size, channels)))
+    assert x.shape == (1, size - 1, size - 1, 8 * channels)
+    for stage in extra:
+        x = getattr(discriminator, f"conv1_{stage}")(x)
+    assert discriminator.conv2(x).shape == (1, 15 if size == 16 else 31, x.shape[2], 2)
+    x = discriminator(tf.zeros((2, size, size, channels)))
+    assert x.features.shape == (2, 8)

@@ -10,6 +10,7 @@ from ssgan_tf.config import Config
 from ssgan_tf.data.augment import cutout, flip, jitter_color, shift
 from ssgan_tf.data.dataset import Batch
 from ssgan_tf.data.images.resize import scale, unscale
+from ssgan_tf.models.whitening import whitening_kernel
 from ssgan_tf.training.noise import Noise
 from ssgan_tf.training.step import Trainer
 
@@ -639,17 +640,21 @@ def test_compiled_steps_stop_at_what_is_not_a_number() -> None:
     assert int(trainer.step) == 0
 
 
-@pytest.mark.parametrize("layer", ["conv1", "conv3", "conv5", "conv7"])
-def test_pooled_layers_do_not_hide_what_is_not_a_number(layer: str) -> None:
-    trainer = make_trainer(method="supervised", discriminator="pooled", **TINY)
+@pytest.mark.parametrize(
+    ("layers", "layer"),
+    [("pooled", f"conv{k}") for k in (1, 3, 5, 7)] + [("vgg", f"conv{k}") for k in range(2, 8)],
+)
+def test_max_pooling_does_not_hide_what_is_not_a_number(layers: str, layer: str) -> None:
+    trainer = make_trainer(method="supervised", discriminator=layers, **TINY)
     bias = getattr(trainer.discriminator, layer).bias  # which TensorFlow's max pooling would drop
     bias.assign(np.full(bias.shape, np.nan, np.float32))
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"losses/|monitors/grad"):
         update(trainer, make_batch(size=16))
 
 
-def test_a_step_with_pooled_layers_moves_every_weight_of_both_networks() -> None:
-    trainer = make_trainer(preset="tuned", labeled_batch_size=4, discriminator="pooled", **TINY)
+@pytest.mark.parametrize("layers", ["pooled", "vgg"])
+def test_a_step_with_pooling_moves_every_weight_of_both_networks(layers: str) -> None:
+    trainer = make_trainer(preset="tuned", labeled_batch_size=4, discriminator=layers, **TINY)
     before = [values(model) for model in (trainer.discriminator, trainer.generator)]
     trainer.step.assign(50)  # the GAN's terms have their weight
     metrics = update(trainer, make_batch(labeled=4, size=16))
@@ -657,6 +662,25 @@ def test_a_step_with_pooled_layers_moves_every_weight_of_both_networks() -> None
     for model, old in zip((trainer.discriminator, trainer.generator), before, strict=True):
         trained = {weight.path for weight in model.trainable_weights}
         assert trained <= changed(model, old)
+
+
+def test_whitening_sets_conv1_of_both_discriminators_and_training_leaves_it() -> None:
+    trainer = make_trainer(preset="vgg", labeled_batch_size=4, **TINY)
+    state, batch = trainer.state, make_batch(labeled=4, size=16)
+    before = values(trainer.discriminator)
+    state.whiten(batch.images.numpy())
+    expected = whitening_kernel(scale(batch.images).numpy())
+    assert changed(trainer.discriminator, before) == {"discriminator/conv1/kernel"}
+    update(trainer, batch)
+    for network in (trainer.discriminator, trainer.averaged):
+        np.testing.assert_allclose(network.conv1.kernel, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_whitening_leaves_other_layers_alone() -> None:
+    trainer = make_trainer(**TINY)
+    before = values(trainer.discriminator)
+    trainer.state.whiten(make_batch(size=16).images.numpy())
+    assert changed(trainer.discriminator, before) == set()
 
 
 @pytest.mark.parametrize(
