@@ -50,12 +50,8 @@ POOLED: dict[str, Any] = {  # besides what `tuned` has
     "precision": "auto",
 }
 PRESETS["pooled"] = PRESETS["tuned"] | POOLED
-VGG: dict[str, Any] = {  # besides what `pooled` has
-    "discriminator": "vgg",
-    "discriminator_width": 48,
-    "drop_rate": 0.0,
-}
-PRESETS["vgg"] = PRESETS["pooled"] | VGG
+VGG: dict[str, Any] = POOLED | {"discriminator": "vgg", "drop_rate": 0.0}
+PRESETS["vgg"] = PRESETS["tuned"] | VGG
 
 # What a folder of images has instead of the defaults. With presets that have a labeled batch its
 # sizes, too, are chosen by the number of images (`AUTOMATIC`).
