@@ -18,6 +18,8 @@ COLORS = {
     "tuned": "tab:red",
     "pooled-control": "tab:green",
     "pooled": "tab:green",
+    "vgg-control": "tab:purple",
+    "vgg": "tab:purple",
 }
 CHOICE_COLORS = dict(zip(CHOICES, ("tab:red", "tab:blue", "tab:gray"), strict=True))
 

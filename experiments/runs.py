@@ -189,6 +189,8 @@ METHODS = {
     "tuned": ("`tuned`", "--preset=tuned"),
     "pooled-control": ("labels alone, `pooled`", "--preset=pooled --method=supervised"),
     "pooled": ("`pooled`", "--preset=pooled"),
+    "vgg-control": ("labels alone, `vgg`", "--preset=vgg --method=supervised"),
+    "vgg": ("`vgg`", "--preset=vgg"),
 }
 LABELS = ("100", "250", "500", "1000", "2500", "all")
 
@@ -208,7 +210,7 @@ SVHN = [
     _method(method, "svhn", labels, seeds.get(labels, 1))
     for labels in LABELS
     for method in METHODS
-    for seeds in [_POOLED_SEEDS if method.startswith("pooled") else _OTHER_SEEDS]
+    for seeds in [_POOLED_SEEDS if method.startswith(("pooled", "vgg")) else _OTHER_SEEDS]
 ]
 HOUSE_NUMBERS = [
     _method(method, "house_numbers", labels, 3) for labels in ("250", "1000") for method in METHODS
@@ -223,22 +225,24 @@ HOUSE_NUMBERS = [
     )
 ]
 _NO_GAN = "--unsupervised_weight=0"
+_128_LABELS = "--labeled_batch_size=128"
 CIFAR10 = [
     _method(method, "cifar10", "4000", 3, "--augment_flip --steps=6400")
-    for method in ("tuned-control", "tuned", "pooled-control", "pooled")
+    for method in ("tuned-control", "tuned", "pooled-control", "pooled", "vgg-control")
 ] + [
     Run(
-        f"cifar10-4000-pooled-{name}",
+        f"cifar10-4000-{preset}-{name}",
         "cifar10",
         "4000",
-        f"--preset=pooled --augment_flip --steps=6400 {flags}",
-        f"`pooled`, {what}",
+        f"--preset={preset} --augment_flip --steps=6400 {flags}",
+        f"`{preset}`, {what}",
         3,
-        "cifar10-4000-pooled-control",
+        f"cifar10-4000-{preset}-control",
     )
-    for name, flags, what in (
-        ("no-gan", _NO_GAN, "no GAN terms"),
-        ("128-labels", "--labeled_batch_size=128", "as many labels a step as the control"),
+    for preset, name, flags, what in (
+        ("pooled", "no-gan", _NO_GAN, "no GAN terms"),
+        ("pooled", "128-labels", _128_LABELS, "as many labels a step as the control"),
+        ("vgg", "128-labels", _128_LABELS, "as many labels a step as the control"),
     )
 ]
 
@@ -394,45 +398,54 @@ LONG = [
     ),
 ]
 
-# The plain command for one's own images, and the control that its closing lines name.
-FOLDER_RUNS = [
-    run
-    for name, folder in FOLDERS.items()
-    for run in (
-        Run(
-            f"folder-{name}-control",
-            name,
-            str(folder.labeled),
-            "--method=supervised",
-            "labels alone",
-            3,
-        ),
-        Run(
-            f"folder-{name}",
-            name,
-            str(folder.labeled),
-            "",
-            "plain command",
-            3,
-            f"folder-{name}-control",
-        ),
-    )
-] + [
+# The plain command for one's own images, and the control that its closing lines name; and the same
+# with `pooled`.
+_MEASURED_WITH_POOLED = (
+    "digits-10000",
+    "photos-10000",
+    "cats-dogs-5000",
+    "signs-1500",
+    "letters-7700",
+    "clothes-2400",
+)
+
+
+def _folder_runs(name: str, folder: Folder) -> list[Run]:
+    labels, found = str(folder.labeled), []
+    for preset in ("", "pooled") if name in _MEASURED_WITH_POOLED else ("",):
+        flags = f"--preset={preset}" if preset else ""
+        run = f"folder-{name}-{preset}".rstrip("-")
+        alone = f"labels alone, `{preset}`" if preset else "labels alone"
+        what = f"`{flags}`" if preset else "plain command"
+        control = f"{flags} --method=supervised".strip()
+        found += [
+            Run(f"{run}-control", name, labels, control, alone, 3),
+            Run(run, name, labels, flags, what, 3, f"{run}-control"),
+        ]
+    return found
+
+
+FOLDER_RUNS = [run for name, folder in FOLDERS.items() for run in _folder_runs(name, folder)] + [
     # What docs/own-images.md says to try for equally many labels of unequally frequent classes.
     Run(
-        "folder-clothes-2400-not-aligned",
+        "folder-clothes-2400-pooled-not-aligned",
         "clothes-2400",
         "250",
-        "--distribution_alignment=false",
-        "`--distribution_alignment=false`, compared with the plain command",
+        "--preset=pooled --distribution_alignment=false",
+        "`--preset=pooled --distribution_alignment=false`, compared with `--preset=pooled`",
         3,
-        "folder-clothes-2400",
+        "folder-clothes-2400-pooled",
     ),
 ]
 
 # What `pooled` reaches without its parts: the same flags, labels and seeds. Without the GAN terms
 # a step takes little more than half of the time, so that twice the steps take about as long.
-WHOLE = ("svhn-250-pooled", "folder-digits-10000", "folder-photos-10000", "folder-signs-1500")
+WHOLE = (
+    "svhn-250-pooled",
+    "folder-digits-10000-pooled",
+    "folder-photos-10000-pooled",
+    "folder-signs-1500-pooled",
+)
 PARTS = [
     Run(
         f"{whole.name}-{name}",

@@ -145,7 +145,7 @@ def gan_terms(found: Found) -> str:
 
 def gan_time(found: Found) -> str:
     """The seconds of a draw without and with the GAN terms, on the same kind of processor."""
-    whole, seed = RUNS["folder-signs-1500"], 2
+    whole, seed = RUNS["folder-signs-1500-pooled"], 2
     rows = [found.rows[name].get(seed) for name in (f"{whole.name}-no-gan", whole.name)]
     seconds = [f"{float(row['seconds']):,.0f}" for row in rows if row]
     if len(seconds) < 2:

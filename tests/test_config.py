@@ -52,7 +52,7 @@ def test_pooled_and_folders_choose_the_number_format_but_not_where_runs_must_be_
     None
 ):
     assert Config().precision == Config(preset="tuned").precision == "float32"
-    for flags in ({"dataset": "folder:a"}, {"preset": "pooled"}):
+    for flags in ({"dataset": "folder:a"}, {"preset": "pooled"}, {"preset": "vgg"}):
         assert Config(**flags).precision == "auto"
         repeatable = Config(**flags, deterministic=True)
         assert repeatable.precision == "float32"
@@ -62,7 +62,7 @@ def test_pooled_and_folders_choose_the_number_format_but_not_where_runs_must_be_
 
 def test_a_folder_has_the_recipe_that_gains_most_and_sizes_by_its_images() -> None:
     plain = Config(dataset="folder:a/")
-    assert (plain.preset, plain.labeled) == ("pooled", "all")
+    assert (plain.preset, plain.labeled) == ("vgg", "all")
     assert plain.augment_flip and plain.dataset == "folder:a"
     sizes = ("batch_size", "labeled_batch_size", "steps")
 
@@ -317,6 +317,6 @@ def test_a_folder_without_pseudo_labels_has_nothing_to_align_or_weaken() -> None
 def test_only_a_folders_own_recipe_has_other_layers() -> None:
     folder = {"dataset": "folder:photos"}
     assert Config(**folder).discriminator == Config(**folder, method="supervised").discriminator
-    assert Config(**folder).discriminator == "pooled"
+    assert Config(**folder).discriminator == "vgg"
     assert Config(**folder, preset="article").discriminator == "article"
     assert Config(preset="tuned").discriminator == "article"

@@ -492,7 +492,7 @@ def test_the_headline_has_only_what_is_measured_with_the_labels_alone_beside_it(
 
 
 def test_what_the_gan_terms_add_has_the_interval_worked_out_by_hand() -> None:
-    first, second = (RUNS[name] for name in ("svhn-250-pooled", "folder-signs-1500"))
+    first, second = (RUNS[name] for name in ("svhn-250-pooled", "folder-signs-1500-pooled"))
     without = [RUNS[f"{run.name}-no-gan"] for run in (first, second)]
     rows = [*rows_of(first, 0.84, 0.78), *rows_of(second, 0.91, 0.5)]
     assert tables.gan_terms(records.Found(rows)) == tables.NOT_YET
@@ -505,7 +505,7 @@ def test_what_the_gan_terms_add_has_the_interval_worked_out_by_hand() -> None:
 
 
 def test_the_time_without_the_gan_terms_is_that_of_the_two_rows() -> None:
-    whole = RUNS["folder-signs-1500"]
+    whole = RUNS["folder-signs-1500-pooled"]
     rows = [result_row(whole, 2, 0.9, seconds="1101.3")]
     assert tables.gan_time(records.Found(rows)) == tables.NOT_YET
     rows.append(result_row(RUNS[f"{whole.name}-no-gan"], 2, 0.9, seconds="612.7"))

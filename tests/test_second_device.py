@@ -95,8 +95,11 @@ def check(row: dict, case: Case) -> None:
     assert row["without_gpu_kernel"] == []
     assert row["without_xla_kernel"] == []
     sentence, step = row["diverged"]
-    assert "is NaN at step 4: training has diverged" in sentence  # compiled or not
-    assert step == 3
+    # Max pooling hides NaN from the loss. In gradients of float16 it may be an overflow, until the
+    # scale of the loss has fallen below 1.
+    first = 20 if (case.precision, case.discriminator) == ("float16", "vgg") else 4
+    assert f"at step {first}: training has diverged" in sentence  # compiled or not
+    assert step == first - 1
 
 
 def test_every_kind_of_run_trains_evaluates_exports_and_resumes_there() -> None:
@@ -260,7 +263,7 @@ def serves(kernel: "object", node: "object", device: str) -> bool:
 
 
 def diverge(loop: "object", sums: dict) -> list:
-    """Two more steps, in one call, from weights that are not finite: what is said, and the step."""
+    """More steps, in one call, from weights that are not finite: what is said, and the step."""
     import numpy as np
 
     from ssgan_tf.config import UserError
@@ -269,7 +272,7 @@ def diverge(loop: "object", sums: dict) -> list:
     kernel = trainer.discriminator.conv1.kernel
     kernel.assign(np.full(kernel.shape, np.nan, np.float32))
     try:
-        loop.take(2, sums)
+        loop.take(20, sums)
         return ["", int(trainer.step)]
     except UserError as error:
         return [str(error), int(trainer.step)]

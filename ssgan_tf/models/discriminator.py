@@ -164,8 +164,8 @@ class Discriminator(keras.Model):
         """conv2 to conv6 with what follows them: batch norm, leaky ReLU, pooling if the table says.
 
         Pooling comes before the leaky ReLU, which then has a quarter of the numbers to work on.
-        With "vgg" it comes before batch norm, too, which makes NaN of what TensorFlow's pooling
-        returns for NaN (`layers.max_pool`); and maps may have an odd side.
+        With "vgg" it comes before batch norm, too, and maps may have an odd side. What TensorFlow's
+        pooling hides there (`layers.max_pool`) batch norm shows, or else the gradients.
         """
         conv, bn = getattr(self, f"conv{number}"), getattr(self, f"bn{number}")
         if number not in self.pooled:

@@ -14,7 +14,7 @@ from ssgan_tf.presets import (
     LEAST_STEPS,
     MANY_LABELS,
     PASSES,
-    POOLED,
+    VGG,
 )
 from ssgan_tf.runs import config_file, run_dir
 from ssgan_tf.runs.results import Results, all_labeled, read_results, same_test_images
@@ -103,7 +103,7 @@ def reasons(
     found, automatic = [], asked.automatic()
     if is_folder(asked.dataset) and config.preset == FOLDER_PRESET:
         found.append(f"--preset={config.preset}: the recipe for few labels; --help lists its flags")
-        if config.discriminator_width == POOLED["discriminator_width"]:
+        if config.discriminator_width == VGG["discriminator_width"]:
             found.append("--discriminator_width=16 would take about half the time")
     if "batch_size" in automatic:
         why = f"at most half of the {images:,} images"

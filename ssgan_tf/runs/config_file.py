@@ -13,7 +13,7 @@ from typing import Any
 
 from ssgan_tf import __version__
 from ssgan_tf.config import Config, UserError, is_folder, written
-from ssgan_tf.presets import AUTOMATIC, FOLDER_PRESET, FORMER_FOLDER_PRESET, POOLED
+from ssgan_tf.presets import AUTOMATIC, FOLDER_PRESET, FORMER_FOLDER_PRESETS, VGG
 from ssgan_tf.system.files import read_json, write_json
 
 # Flags that may differ between a run and its resumption: where things are, when they are written,
@@ -167,9 +167,9 @@ def continued(directory: Path, config: Config) -> Config:
 
 
 def _former_recipe(then: Config, now: Config) -> dict[str, Any]:
-    """What a folder's run of the former preset has otherwise, where now nothing else is asked."""
+    """What a folder's run of a former preset has otherwise, where now nothing else is asked."""
     same = {name: getattr(now, name) for name in ("method", *_DECIDE)}
-    if (then.preset, now.preset) != (FORMER_FOLDER_PRESET, FOLDER_PRESET):
+    if then.preset not in FORMER_FOLDER_PRESETS or now.preset != FOLDER_PRESET:
         return {}
     if not is_folder(now.dataset) or any(getattr(then, k) != v for k, v in same.items()):
         return {}
@@ -177,7 +177,7 @@ def _former_recipe(then: Config, now: Config) -> dict[str, Any]:
     return {
         name: getattr(then, name)
         for name in changed_flags(then, now)
-        if name in ("preset", *POOLED) and getattr(now, name) == getattr(plain, name)
+        if name in ("preset", *VGG) and getattr(now, name) == getattr(plain, name)
     }
 
 

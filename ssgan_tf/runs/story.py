@@ -12,7 +12,7 @@ from ssgan_tf.config import FOLDER, Config, UserError, expand_user, is_folder
 from ssgan_tf.data import labels_json
 from ssgan_tf.data.folder.names import why_no_folder
 from ssgan_tf.data.folder.walk import changed_since
-from ssgan_tf.presets import FOLDER_PRESET, FORMER_FOLDER_PRESET
+from ssgan_tf.presets import FOLDER_PRESET, FORMER_FOLDER_PRESETS
 from ssgan_tf.runs import config_file, finished_run, preparation, run_dir
 from ssgan_tf.runs.interruption import Interrupted, Interruption
 from ssgan_tf.runs.results import Results, read_results
@@ -99,12 +99,13 @@ def _check_folder(config: Config) -> None:
 
 
 def _mention_former(config: Config, directory: Path) -> None:
-    """Says so where an earlier version stopped in the directory that the former preset gives."""
+    """Says so where an earlier version stopped in the directory that a former preset gives."""
     if config.preset != FOLDER_PRESET or os.path.exists(directory):
         return
-    former = run_dir.directory_of(dataclasses.replace(config, preset=FORMER_FOLDER_PRESET))
-    if os.path.exists(former / "config.json") and not os.path.exists(former / "results.json"):
-        print(f"note: {former} is not finished; --run_dir={former} goes on with it.")
+    for preset in FORMER_FOLDER_PRESETS:
+        former = run_dir.directory_of(dataclasses.replace(config, preset=preset))
+        if os.path.exists(former / "config.json") and not os.path.exists(former / "results.json"):
+            print(f"note: {former} is not finished; --run_dir={former} goes on with it.")
 
 
 def _has_other_labels(directory: Path, config: Config) -> bool:

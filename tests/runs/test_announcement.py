@@ -196,7 +196,7 @@ def test_what_was_chosen_for_a_folder_is_shown_with_the_reason_and_what_was_give
     asked = Config(dataset="folder:photos")
     lines = announcement.reasons(asked, asked.fit_to(900), 900, "bfloat16")
     text = "\n".join(lines)
-    for flag in ("--preset=pooled", "--batch_size=128", "--labeled_batch_size=64", "--steps=3200"):
+    for flag in ("--preset=vgg", "--batch_size=128", "--labeled_batch_size=64", "--steps=3200"):
         assert flag in text
     assert "--precision=bfloat16: what this device is fast at" in text
     assert "--augment_flip=true" in text
@@ -212,12 +212,12 @@ def test_what_was_chosen_for_a_folder_is_shown_with_the_reason_and_what_was_give
     )
     lines = announcement.reasons(asked, asked.fit_to(900), 900, "float32")
     assert [line.split(":")[0].strip() for line in lines[1:]] == [
-        "--preset=pooled",
+        "--preset=vgg",
         "--discriminator_width=16 would take about half the time",
     ]
     narrow = Config(dataset="folder:photos", discriminator_width=16)
     text = "\n".join(announcement.reasons(narrow, narrow.fit_to(900), 900, "float32"))
-    assert "--preset=pooled" in text and "half the time" not in text
+    assert "--preset=vgg" in text and "half the time" not in text
     article = Config(dataset="folder:photos", preset="article", augment_flip=False)
     text = "\n".join(announcement.reasons(article, article.fit_to(900), 900, "float32"))
     assert "--preset" not in text and "usual size" in text

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ssgan_tf.config import Config, UserError
-from ssgan_tf.presets import POOLED
+from ssgan_tf.presets import VGG
 from ssgan_tf.runs import config_file, run_dir
 
 
@@ -77,11 +77,11 @@ def test_a_folders_run_of_the_former_preset_goes_on_with_that_and_says_so(
     [{"method": "supervised"}, {"unsupervised_weight": 0.0}, {"consistency_weight": 0.0}],
     ids=str,
 )
-@pytest.mark.parametrize("preset", ["tuned", "article"])
+@pytest.mark.parametrize("preset", ["tuned", "pooled", "article"])
 def test_what_is_asked_for_beside_a_former_run_is_named(
     preset: str, asked: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    values = POOLED if preset == "tuned" else {}
+    values = VGG if preset == "tuned" else {}
     config_file.write_config(tmp_path, Config(dataset="folder:a", **(values | {"preset": preset})))
     again = config_file.continued(tmp_path, Config(dataset="folder:a", **asked))
     assert not capsys.readouterr().out
@@ -93,7 +93,7 @@ def test_what_is_asked_for_beside_a_former_run_is_named(
 def test_a_folders_run_of_the_former_preset_with_the_present_recipe_says_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    former = Config(dataset="folder:photos", **(POOLED | {"preset": "tuned"}))
+    former = Config(dataset="folder:photos", **(VGG | {"preset": "tuned"}))
     config_file.write_config(tmp_path, former)
     again = config_file.continued(tmp_path, Config(dataset="folder:photos"))
     assert again == former

@@ -15,7 +15,7 @@ def test_a_folder_that_is_named_by_dots_has_its_own_name(
     monkeypatch.chdir(tmp_path / "photos" / "sub")
     for path in ("..", "../", "../sub/.."):
         name = run_dir.directory_of(Config(dataset=f"folder:{path}")).name
-        assert name.startswith("photos-all-pooled")
+        assert name.startswith("photos-all-vgg")
 
 
 def test_a_run_that_an_earlier_version_stopped_is_mentioned_where_the_default_directory_is_new(
