@@ -168,7 +168,10 @@ def continued(directory: Path, config: Config) -> Config:
 
 def _former_recipe(then: Config, now: Config) -> dict[str, Any]:
     """What a folder's run of a former preset has otherwise, where now nothing else is asked."""
+    start = Config(dataset=now.dataset, method=now.method)
     same = {name: getattr(now, name) for name in ("method", *_DECIDE)}
+    if now.unsupervised_weight == start.unsupervised_weight:  # not asked for: as it was then
+        del same["unsupervised_weight"]
     if then.preset not in FORMER_FOLDER_PRESETS or now.preset != FOLDER_PRESET:
         return {}
     if not is_folder(now.dataset) or any(getattr(then, k) != v for k, v in same.items()):

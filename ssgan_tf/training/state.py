@@ -191,7 +191,7 @@ class State:
         if self.discriminator.whitens:
             kernel = whitening_kernel(images / np.float32(127.5) - 1)
             for network in filter(None, (self.discriminator, self.averaged)):
-                network.conv1.kernel.assign(kernel)
+                network.conv1.set_weights([kernel])
 
     def check_same_start(self, data: int) -> None:
         """Makes sure that all machines have the same data and go on from the same checkpoint.

@@ -213,7 +213,7 @@ def test_what_was_chosen_for_a_folder_is_shown_with_the_reason_and_what_was_give
     lines = announcement.reasons(asked, asked.fit_to(900), 900, "float32")
     assert [line.split(":")[0].strip() for line in lines[1:]] == [
         "--preset=vgg",
-        "--discriminator_width=16 would take about half the time",
+        "--discriminator_width=24 would take about half the time",
     ]
     narrow = Config(dataset="folder:photos", discriminator_width=16)
     text = "\n".join(announcement.reasons(narrow, narrow.fit_to(900), 900, "float32"))

@@ -74,7 +74,7 @@ def test_a_folders_run_of_the_former_preset_goes_on_with_that_and_says_so(
 
 @pytest.mark.parametrize(
     "asked",
-    [{"method": "supervised"}, {"unsupervised_weight": 0.0}, {"consistency_weight": 0.0}],
+    [{"method": "supervised"}, {"unsupervised_weight": 0.5}, {"consistency_weight": 0.0}],
     ids=str,
 )
 @pytest.mark.parametrize("preset", ["tuned", "pooled", "article"])

@@ -392,7 +392,7 @@ def test_a_run_on_a_folder_labels_all_by_default_and_keeps_the_class_names(
         steps=3,
         run_dir=str(tmp_path / "run"),
     )
-    assert (config.labeled, config.discriminator, config.augment_fakes) == ("all", "vgg", True)
+    assert (config.labeled, config.discriminator, config.augment_fakes) == ("all", "vgg", False)
     results = train_and_evaluate(config)
     assert results["labeled"] == 16
     shown = capsys.readouterr().out
