@@ -137,13 +137,13 @@ def _strips(test: "Split", names: list[str], evaluation: "Evaluation") -> list[d
         ),
         strip(
             "Least like the training images",
-            "The lowest probability of being real (p_real): no class has a high logit.",
+            "The lowest p_real: no class has a high logit.",
             np.argsort(p_real, kind="stable"),
             p_real,
         ),
         strip(
             "Most like the training images",
-            "The highest probability of being real.",
+            "The highest p_real: a class has a high logit.",
             np.argsort(-p_real, kind="stable"),
             p_real,
         ),
