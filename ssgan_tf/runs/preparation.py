@@ -109,7 +109,6 @@ def prepare(config: Config, directory: Path, workplace: Path, start: float) -> R
 
     from ssgan_tf.data import pipeline
     from ssgan_tf.inference.evaluation import Evaluator
-    from ssgan_tf.models import whitening
     from ssgan_tf.runs import summaries
     from ssgan_tf.runs.progress import Progress
     from ssgan_tf.training.loop import Loop
@@ -120,13 +119,13 @@ def prepare(config: Config, directory: Path, workplace: Path, start: float) -> R
     sizes = (dataset.num_classes, dataset.channels, steps_per_epoch, total_steps)
     trainer = Trainer(config, *sizes, strategy, label_split.shares(dataset, split))
     state = trainer.state
-    some = split.train[:: max(1, len(split.train) // whitening.IMAGES)]
-    state.whiten(dataset.train.images[some])
     label_split.save(workplace / "labels.json", config, dataset, split)
     config_file.write_config(workplace, config, chosen)
     data = _fingerprint(dataset, split, total_steps)
     saver = _restore(state, config, directory, workplace, data)
     first_step = int(state.step)
+    if first_step == 0:  # later it is in the checkpoint
+        state.whiten(dataset.train.images, split.labeled)
     history = json.loads(bytes(state.history.numpy()))
 
     batches = pipeline.training_batches(config, dataset, split, first_step, total_steps, worker())

@@ -8,9 +8,10 @@ import tensorflow as tf
 from keras.optimizers import LossScaleOptimizer
 
 from ssgan_tf.config import Config, UserError
+from ssgan_tf.data.images.resize import scale
+from ssgan_tf.models import whitening
 from ssgan_tf.models.discriminator import Discriminator
 from ssgan_tf.models.generator import Generator
-from ssgan_tf.models.whitening import whitening_kernel
 from ssgan_tf.system.device import PRECISIONS, resolve_precision, worker
 from ssgan_tf.system.replicas import gather
 from ssgan_tf.training import optimizer, schedule
@@ -182,16 +183,32 @@ class State:
         for mean, weight in zip(self.averaged.weights, self.discriminator.weights, strict=True):
             self.strategy.extended.update(mean.value, update, args=(weight.value,), group=False)
 
-    def whiten(self, images: np.ndarray) -> None:
+    def whiten(self, images: np.ndarray, indices: np.ndarray) -> None:
         """Gives conv1 its weights where it whitens (`models.whitening`).
 
         Args:
-            images: (N, S, S, channels) uint8, some of the training images.
+            images: (N, S, S, channels) uint8, of training; read one by one.
+            indices: of those that are labeled: the control has no others.
         """
-        if self.discriminator.whitens:
-            kernel = whitening_kernel(images / np.float32(127.5) - 1)
-            for network in filter(None, (self.discriminator, self.averaged)):
-                network.conv1.set_weights([kernel])
+        if not self.discriminator.whitens:
+            return
+        some = indices[:: -(-len(indices) // whitening.IMAGES)]
+        scaled = (scale(images[index]).numpy() for index in some)
+        kernel = whitening.whitening_kernel(scaled, self.config.augment_color)
+        # Of equally large squares other machines may find other directions.
+        first = self._of_all_replicas(tf.constant(kernel))[0]
+        for network in filter(None, (self.discriminator, self.averaged)):
+            network.conv1.set_weights([first])
+
+    def _of_all_replicas(self, mine: tf.Tensor) -> np.ndarray:
+        """What each replica's machine has: (...) each -> (replicas, ...)."""
+
+        @tf.function
+        def gathered() -> tf.Tensor:
+            found = self.strategy.run(lambda: gather([mine[tf.newaxis]])[0])
+            return self.strategy.experimental_local_results(found)[0]
+
+        return gathered().numpy()
 
     def check_same_start(self, data: int) -> None:
         """Makes sure that all machines have the same data and go on from the same checkpoint.
@@ -205,16 +222,9 @@ class State:
         if worker()[1] == 1:
             return
 
-        def of_one() -> tf.Tensor:
-            numbers = tf.constant([data, PRECISIONS.index(self.precision)], tf.int64)
-            mine = tf.concat([self.step[tf.newaxis], numbers], axis=0)[tf.newaxis]  # (1, 3)
-            return gather([mine])[0]
-
-        @tf.function
-        def of_all() -> tf.Tensor:
-            return self.strategy.experimental_local_results(self.strategy.run(of_one))[0]
-
-        steps, datas, precisions = of_all().numpy().T
+        numbers = [int(self.step), data, PRECISIONS.index(self.precision)]
+        found = self._of_all_replicas(tf.constant(numbers, tf.int64))
+        steps, datas, precisions = found.T
         if len(set(precisions.tolist())) > 1:
             raise UserError(
                 "--precision: the machines are fast at other number formats; give all of them the "

@@ -29,6 +29,19 @@ def test_outputs_over_all_patches_are_uncorrelated_and_of_mean_square_one() -> N
     assert expected[0] < 0.01 and expected[-1] > 0.99
 
 
+def test_with_jitter_outputs_of_jittered_gray_images_have_a_mean_square_of_at_most_one() -> None:
+    gray = np.repeat(0.5 * correlated_images()[..., :1], 3, axis=-1)
+    draws = np.random.default_rng(0).uniform(-0.3, 0.3, (2, 100, 40, 1, 1, 3))
+    jittered = (gray * (1 + draws[0]) + draws[1]).reshape(-1, 20, 20, 3).astype(np.float32)
+    assert np.abs(jittered).max() < 1  # nothing is clipped
+
+    def largest(kernel: np.ndarray) -> float:
+        return float(np.square(tf.nn.conv2d(jittered, kernel, 1, "VALID")).mean((0, 1, 2)).max())
+
+    assert 0.9 < largest(whitening_kernel(gray, 0.3)) < 1.1
+    assert largest(whitening_kernel(gray)) > 10  # colors, which the images do not have
+
+
 def test_the_second_half_is_the_negative_of_the_first() -> None:
     kernel = whitening_kernel(correlated_images())
     assert kernel.shape == (2, 2, 3, 24) and kernel.dtype == np.float32

@@ -164,21 +164,22 @@ def start(data_dir: str, directory: Path, tf_config: str = "") -> subprocess.Pop
     )
 
 
-def start_two(data_dir: str, directory: Path) -> list[subprocess.Popen]:
-    """The same on two machines, both of them this one."""
+def two_machines() -> list[str]:
+    """A `TF_CONFIG` for each, both of them this one."""
     ports = []
     for _ in range(2):
         with socket.socket() as free:
             free.bind(("localhost", 0))
             ports.append(f"localhost:{free.getsockname()[1]}")
     return [
-        start(
-            data_dir,
-            directory,
-            json.dumps({"cluster": {"worker": ports}, "task": {"type": "worker", "index": index}}),
-        )
+        json.dumps({"cluster": {"worker": ports}, "task": {"type": "worker", "index": index}})
         for index in range(2)
     ]
+
+
+def start_two(data_dir: str, directory: Path) -> list[subprocess.Popen]:
+    """The same on both."""
+    return [start(data_dir, directory, tf_config) for tf_config in two_machines()]
 
 
 def wait_until(happened: Callable[[], bool]) -> None:
@@ -196,6 +197,39 @@ def tensors_of(directory: Path) -> dict[str, np.ndarray]:
         if "VARIABLE_VALUE" in name and not name.startswith(("history", "wall", "_CHECKPOINT"))
     ]
     return {name: reader.get_tensor(name) for name in names}
+
+
+# Each machine finds other filters, as it may for gray images.
+WHITEN = """
+import sys
+import numpy as np
+from ssgan_tf.config import Config
+from ssgan_tf.models import whitening
+from ssgan_tf.system.device import make_strategy, worker
+
+config = Config(preset="vgg", strategy="multi_worker", discriminator_width=8)
+strategy = make_strategy(config)
+from ssgan_tf.training.state import State
+
+whitening.whitening_kernel = lambda *_: np.full((2, 2, 3, 24), 5 + worker()[0], np.float32)
+state = State(config, 10, 3, strategy)
+state.whiten(np.zeros((4, 32, 32, 3), np.uint8), np.arange(4))
+print({float(value) for value in np.unique(state.averaged.conv1.kernel.numpy())})
+"""
+
+
+@pytest.mark.slow
+def test_two_machines_have_the_filters_of_the_first() -> None:
+    programs = [
+        subprocess.Popen(
+            [sys.executable, "-c", WHITEN],
+            env=os.environ | {"TF_CONFIG": tf_config},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for tf_config in two_machines()
+    ]
+    assert [program.communicate()[0].split()[-1] for program in programs] == ["{5.0}"] * 2
 
 
 @pytest.mark.slow

@@ -668,8 +668,9 @@ def test_whitening_sets_conv1_of_both_discriminators_and_training_leaves_it() ->
     trainer = make_trainer(preset="vgg", labeled_batch_size=4, **TINY)
     state, batch = trainer.state, make_batch(labeled=4, size=16)
     before = values(trainer.discriminator)
-    state.whiten(batch.images.numpy())
-    expected = whitening_kernel(scale(batch.images).numpy())
+    state.whiten(batch.images.numpy(), np.array([0, 2, 3]))
+    labeled = scale(tf.gather(batch.images, [0, 2, 3])).numpy()
+    expected = whitening_kernel(labeled, trainer.config.augment_color)
     assert changed(trainer.discriminator, before) == {"discriminator/conv1/kernel"}
     update(trainer, batch)
     for network in (trainer.discriminator, trainer.averaged):
@@ -679,7 +680,7 @@ def test_whitening_sets_conv1_of_both_discriminators_and_training_leaves_it() ->
 def test_whitening_leaves_other_layers_alone() -> None:
     trainer = make_trainer(**TINY)
     before = values(trainer.discriminator)
-    trainer.state.whiten(make_batch(size=16).images.numpy())
+    trainer.state.whiten(make_batch(size=16).images.numpy(), np.arange(B))
     assert changed(trainer.discriminator, before) == set()
 
 

@@ -14,8 +14,11 @@ from ssgan_tf import evaluate
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.data.folder.load import load_folder, load_pool
 from ssgan_tf.data.folder.train_test_split import path_hash
+from ssgan_tf.data.images.resize import scale
 from ssgan_tf.data.label_split import split_labels
-from ssgan_tf.data.load import load_named
+from ssgan_tf.data.load import load_dataset, load_named
+from ssgan_tf.models.whitening import whitening_kernel
+from ssgan_tf.runs import finished_run
 from ssgan_tf.runs.story import train_and_evaluate
 
 pytestmark = pytest.mark.usefixtures("brief_end")
@@ -402,6 +405,18 @@ def test_a_run_on_a_folder_labels_all_by_default_and_keeps_the_class_names(
     assert names.read_text().split() == ["cat", "dog"]
     labels = json.loads((tmp_path / "run" / "labels.json").read_text())
     assert not [name for name in labels["ids"] if name.startswith("unlabeled")]
+    # conv1 whitens what is labeled, now and in the checkpoint that a later start goes on from
+    dataset = load_dataset(config)
+    scaled = scale(dataset.train.images[dataset.train.labels >= 0]).numpy()
+
+    def squares(kernel: np.ndarray) -> np.ndarray:  # of gray images any directions will do
+        return kernel.reshape(12, -1) @ kernel.reshape(12, -1).T
+
+    expected = squares(whitening_kernel(scaled, config.augment_color))
+    state = finished_run.load_models(tmp_path / "run").state
+    for network in (state.discriminator, state.averaged):
+        found = squares(network.conv1.kernel.numpy())
+        np.testing.assert_allclose(found, expected, rtol=1e-2, atol=0.1)
 
 
 @pytest.mark.slow
