@@ -464,7 +464,7 @@ class Config:
         if self.augment_fakes and not self.has_generator:
             raise UserError(
                 "--augment_fakes: there are no fakes at --unsupervised_weight=0; give "
-                "--augment_fakes=false."
+                "--augment_fakes=false, or --unsupervised_weight=1."
             )
         if self.distribution_alignment and not self.consistency_weight:
             raise UserError(
@@ -507,7 +507,8 @@ class Config:
 
         `article` has a stronger control with other values in the flags of `ARTICLE_CONTROL`.
         """
-        given = {k: v for k, v in self.changes().items() if k not in SEMI_SUPERVISED_ONLY}
+        no_use = (*SEMI_SUPERVISED_ONLY, "unsupervised_weight")
+        given = {k: v for k, v in self.changes().items() if k not in no_use}
         if self.preset == "article":
             given = ARTICLE_CONTROL | given
         if self.run_dir:
@@ -594,7 +595,7 @@ def starting_values(given: dict[str, Any]) -> dict[str, Any]:
         values |= FOLDER_DEFAULTS
         if values["labeled_batch_size"]:
             values |= AUTOMATIC
-    if given.get("unsupervised_weight") == 0:
+    if given.get("unsupervised_weight", values["unsupervised_weight"]) == 0:
         values["augment_fakes"] = False  # there are none
     if given.get("consistency_weight") == 0:
         values |= {"distribution_alignment": False, "consistency_share_power": 0.0}

@@ -57,7 +57,6 @@ VGG: dict[str, Any] = POOLED | {
     "discriminator_width": 48,
     "drop_rate": 0.0,
     "unsupervised_weight": 0.0,
-    "augment_fakes": False,
 }
 PRESETS["vgg"] = PRESETS["tuned"] | VGG
 

@@ -72,8 +72,10 @@ def sample_run(
     """
     config = finished_run.read_config(directory)
     if not config.has_generator:
-        why = "on labels alone" if config.method == "supervised" else "with --unsupervised_weight=0"
-        raise UserError(f"--run_dir={directory}: was trained {why}; it has no generator.")
+        why = "on the labels alone"
+        if config.method != "supervised":
+            why = "with --unsupervised_weight=0; --unsupervised_weight=1 makes another run with one"
+        raise UserError(f"--run_dir={directory}: has no generator: it was trained {why}.")
     generator = finished_run.load_models(directory, checkpoint, data_dir).state.generator
     assert generator is not None
     from ssgan_tf.data.images.resize import unscale

@@ -12,6 +12,8 @@ from ssgan_tf.config import Config, UserError
 from ssgan_tf.presets import VGG
 from ssgan_tf.runs import config_file, run_dir
 
+PRESENT = VGG | {"augment_fakes": False}  # what the preset comes to: there are no fakes
+
 
 def edit(path: Path, **changes: Any) -> None:
     """As somebody would by hand: the file stays JSON, NaN included."""
@@ -57,16 +59,25 @@ def test_versions_do_not_need_git(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=str,
 )
-@pytest.mark.parametrize("discriminator", ["article", "pooled"])
-def test_a_folders_run_of_the_former_preset_goes_on_with_that_and_says_so(
-    discriminator: str, asked: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture
+@pytest.mark.parametrize(
+    ("preset", "discriminator", "width"),
+    [("tuned", "article", 64), ("tuned", "pooled", 64), ("pooled", "pooled", 32)],
+)
+def test_a_folders_run_of_a_former_preset_goes_on_with_that_and_says_so(
+    preset: str,
+    discriminator: str,
+    width: int,
+    asked: dict[str, Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
 ) -> None:
-    former = Config(dataset="folder:photos", preset="tuned", discriminator=discriminator, **asked)
+    layers = {"preset": preset, "discriminator": discriminator}
+    former = Config(dataset="folder:photos", **layers, **asked)
     config_file.write_config(tmp_path, former)
     plain = Config(dataset="folder:photos", **asked)
     again = config_file.continued(tmp_path, plain)
     assert again == former
-    assert "--discriminator_width=64" in capsys.readouterr().out
+    assert f"--discriminator_width={width}" in capsys.readouterr().out
     run_dir.claim(tmp_path, again)  # is not refused
     wide = dataclasses.replace(plain, discriminator_width=128)
     assert config_file.continued(tmp_path, wide).discriminator_width == 128  # claim reports it
@@ -81,7 +92,7 @@ def test_a_folders_run_of_the_former_preset_goes_on_with_that_and_says_so(
 def test_what_is_asked_for_beside_a_former_run_is_named(
     preset: str, asked: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    values = VGG if preset == "tuned" else {}
+    values = PRESENT if preset == "tuned" else {}
     config_file.write_config(tmp_path, Config(dataset="folder:a", **(values | {"preset": preset})))
     again = config_file.continued(tmp_path, Config(dataset="folder:a", **asked))
     assert not capsys.readouterr().out
@@ -93,7 +104,7 @@ def test_what_is_asked_for_beside_a_former_run_is_named(
 def test_a_folders_run_of_the_former_preset_with_the_present_recipe_says_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    former = Config(dataset="folder:photos", **(VGG | {"preset": "tuned"}))
+    former = Config(dataset="folder:photos", **(PRESENT | {"preset": "tuned"}))
     config_file.write_config(tmp_path, former)
     again = config_file.continued(tmp_path, Config(dataset="folder:photos"))
     assert again == former

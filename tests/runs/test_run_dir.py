@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from ssgan_tf.config import Config, UserError
+from ssgan_tf.presets import FORMER_FOLDER_PRESETS
 from ssgan_tf.runs import config_file, run_dir, story
 
 
@@ -18,16 +19,17 @@ def test_a_folder_that_is_named_by_dots_has_its_own_name(
         assert name.startswith("photos-all-vgg")
 
 
+@pytest.mark.parametrize("preset", FORMER_FOLDER_PRESETS)
 def test_a_run_that_an_earlier_version_stopped_is_mentioned_where_the_default_directory_is_new(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    preset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
-    former = Path("runs/photos-all-tuned-semi_supervised-0")
+    former = Path(f"runs/photos-all-{preset}-semi_supervised-0")
     former.mkdir(parents=True)
     config = Config(dataset="folder:photos")
     assert story.placed(config) == config and not capsys.readouterr().out
-    config_file.write_config(former, Config(dataset="folder:photos", preset="tuned"))
+    config_file.write_config(former, Config(dataset="folder:photos", preset=preset))
     story.placed(config)
     assert f"--run_dir={former} goes on with it" in capsys.readouterr().out
     (former / "results.json").touch()  # it is finished
