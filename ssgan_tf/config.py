@@ -79,7 +79,7 @@ class Config:
     method: str = _field(
         "semi_supervised",
         "Method",
-        "The GAN, or its honest control: the same discriminator trained on the labels alone.",
+        "With unlabeled images, or the control: the same classifier trained on the labels alone.",
         choices=("semi_supervised", "supervised"),
     )
 
@@ -155,7 +155,8 @@ class Config:
     validation_fraction: float = _field(
         0.0,
         "Data",
-        "Part of the training images set aside, per class, before labels are drawn.",
+        "Part of the training images set aside, per class, before labels are drawn; of a folder, "
+        "part of the labeled images.",
         minimum=0,
         maximum=0.5,
     )

@@ -103,10 +103,13 @@ def _check_output(output: Path, form: str) -> None:
 
 def _check_validation(labels: Path) -> None:
     """Raises `UserError` where a run with this labels.json has set no images aside."""
+    from ssgan_tf.inference import calibration
+
     if not (labels.exists() and labels_json.has_validation(labels)):
         raise UserError(
             "--calibrate: the run has no validation images to calibrate on; train with "
-            "--validation_fraction=0.1, or with a folder that has valid/."
+            "--validation_fraction=0.1, which is a tenth of the labeled images of a folder, or "
+            f"with a folder that has valid/. At least {calibration.LEAST_IMAGES} are needed."
         )
 
 

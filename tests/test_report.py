@@ -42,6 +42,7 @@ def test_training_ends_with_a_report(run: Path) -> None:
     text = (run / "report.html").read_text()
     accuracy = json.loads((run / "results.json").read_text())["test_accuracy"]
     assert f"<strong>{accuracy:.1%}</strong>" in text
+    assert "probability of being real" in text  # not where there is no generator: test_load_folder
 
 
 def test_the_report_is_one_file_with_alt_texts_and_without_scripts(run: Path) -> None:

@@ -35,7 +35,8 @@ class Prediction(NamedTuple):
     Attributes:
         path: as it was given, or found in a folder.
         classes: the `top_k` most probable classes with their probabilities, best first.
-        p_real: 0 to 1, how sure the classifier is that the image is not one of its generator's.
+        p_real: 0 to 1, how sure the classifier is that the image is not one of its generator's;
+            without a generator, high if any class has a high logit.
     """
 
     path: str

@@ -46,8 +46,8 @@ def leaky_relu(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor
 def max_pool(x: tf.Tensor) -> tf.Tensor:
     """The largest of each 2 x 2: (B, H, W, C) -> (B, H / 2, W / 2, C), H and W static and even.
 
-    TensorFlow's own kernel takes up to twice as long on a CPU with its gradient, and where a number
-    is NaN it returns the smallest float, which would hide a divergence; `tf.maximum` returns NaN.
+    Where a number is NaN, TensorFlow's own kernel returns the smallest float, which would hide a
+    divergence; `tf.maximum` returns NaN. Which one is faster on a CPU depends on the processor.
     """
     _, height, width, channels = cast(tuple[int, ...], tuple(x.shape))
     rows = tf.unstack(tf.reshape(x, (-1, height // 2, 2, width * channels)), axis=2)

@@ -56,7 +56,7 @@ def render(
         charts=charts.learning(runs),
         samples=[_sample(step, content) for step, content in samples.items()],
         confusion=charts.confusion(evaluation.confusion, dataset.class_names),
-        strips=_strips(dataset.test, dataset.class_names, evaluation),
+        strips=_strips(dataset.test, dataset.class_names, evaluation, config.has_generator),
         classes=_classes(dataset, split, evaluation),
         balanced=_balanced(dataset, evaluation),
         facts=_facts(results),
@@ -99,8 +99,10 @@ def _data_url(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
-def _strips(test: "Split", names: list[str], evaluation: "Evaluation") -> list[dict[str, Any]]:
-    """Rows of test images that are worth a look."""
+def _strips(
+    test: "Split", names: list[str], evaluation: "Evaluation", has_generator: bool
+) -> list[dict[str, Any]]:
+    """Rows of test images that are worth a look; by p_real only if it was trained."""
     probabilities, p_real = evaluation.probabilities, evaluation.p_real
     confidence, predicted = probabilities.max(axis=1), probabilities.argmax(axis=1)
     mistakes = np.flatnonzero(predicted != test.labels)
@@ -121,7 +123,7 @@ def _strips(test: "Split", names: list[str], evaluation: "Evaluation") -> list[d
         images = [image(index, f"{values[index]:.1%}") for index in order[:SHOWN]]
         return {"title": title, "text": text, "images": images}
 
-    return [
+    strips = [
         strip(
             "The most confident mistakes",
             "Wrong with the highest probability; some of the labels may be wrong themselves. "
@@ -135,15 +137,20 @@ def _strips(test: "Split", names: list[str], evaluation: "Evaluation") -> list[d
             np.argsort(confidence, kind="stable"),
             confidence,
         ),
+    ]
+    if not has_generator:
+        return strips
+    return [
+        *strips,
         strip(
-            "Least like the training images",
-            "The lowest p_real: no class has a high logit.",
+            "The lowest probability of being real",
+            "The number is p_real, not the probability of the class.",
             np.argsort(p_real, kind="stable"),
             p_real,
         ),
         strip(
-            "Most like the training images",
-            "The highest p_real: a class has a high logit.",
+            "The highest probability of being real",
+            "The number is p_real, as above.",
             np.argsort(-p_real, kind="stable"),
             p_real,
         ),

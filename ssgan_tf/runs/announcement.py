@@ -209,11 +209,14 @@ def _beside_the_other_method(config: Config, results: Results) -> list[str]:
     if no_unlabeled and not trained.has_generator and not trained.consistency_weight:
         return []  # the two methods are the same
     if recorded is None or not _same_task(results, found):
+        if not semi:
+            missing = "no semi-supervised run with the same labels, steps and test images"
+            return [f"Compared with nothing: {directory} holds {missing}"]
         command = shlex.join(other.command())
         added = "What the unlabeled images add:"
         if no_unlabeled:
             added = "There are no unlabeled images. What the semi-supervised method adds:"
-        return [added, f"  {command}"] if semi else []
+        return [added, f"  {command}"]
     with_unlabeled, alone = (results, found) if semi else (found, results)
     gain, chance = gain_and_chance(with_unlabeled, alone)
     words = f"{100 * gain:+.1f} points, where chance alone makes up to {100 * chance:.1f}"

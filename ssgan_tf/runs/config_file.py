@@ -167,7 +167,10 @@ def continued(directory: Path, config: Config) -> Config:
 
 
 def _former_recipe(then: Config, now: Config) -> dict[str, Any]:
-    """What a folder's run of a former preset has otherwise, where now nothing else is asked."""
+    """What a folder's run of a former preset has otherwise, where now nothing else is asked.
+
+    A weight of 0 for the GAN, which is the present default, counts as nothing asked.
+    """
     start = Config(dataset=now.dataset, method=now.method)
     same = {name: getattr(now, name) for name in ("method", *_DECIDE)}
     if now.unsupervised_weight == start.unsupervised_weight:  # not asked for: as it was then

@@ -259,7 +259,7 @@ def _facts_of_models(
     from ssgan_tf.runs import checkpoints
 
     shapes = checkpoints.shapes(checkpoint)
-    kernel = shapes.get("discriminator/conv1/_kernel", [])  # (3, 3, channels, width)
+    kernel = shapes.get("discriminator/conv1/_kernel", [])  # (side, side, channels, filters)
     if len(kernel) != 4 or shapes.get("discriminator/classifier/bias") != [len(class_names)]:
         return None
     return class_names, kernel[2]

@@ -106,6 +106,9 @@ def test_a_run_that_had_another_task_is_no_control(
     config = Config(dataset="folder:photos").fit_to(900)
     write(config.control(), method="supervised", **other)
     assert "python -m ssgan_tf.train" in announcement.closing_lines(config, RESULTS)
+    write(config, **other)
+    text = announcement.closing_lines(config.control(), RESULTS | {"method": "supervised"})
+    assert "Compared with nothing: runs/photos-all-vgg-semi_supervised-0 holds no" in text
 
 
 def test_what_else_differs_between_a_run_and_its_control_is_named(

@@ -405,6 +405,7 @@ def test_a_run_on_a_folder_labels_all_by_default_and_keeps_the_class_names(
     assert names.read_text().split() == ["cat", "dog"]
     labels = json.loads((tmp_path / "run" / "labels.json").read_text())
     assert not [name for name in labels["ids"] if name.startswith("unlabeled")]
+    assert "probability of being real" not in (tmp_path / "run" / "report.html").read_text()
     # conv1 whitens what is labeled, now and in the checkpoint that a later start goes on from
     dataset = load_dataset(config)
     scaled = scale(dataset.train.images[dataset.train.labels >= 0]).numpy()
