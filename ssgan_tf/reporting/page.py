@@ -75,15 +75,19 @@ def _interval(results: dict[str, Any]) -> str:
 
 
 def _row(run: Record, results: dict[str, Any]) -> dict[str, str]:
+    from ssgan_tf.inference.evaluation import gain_and_chance
+
     found = run.results
-    difference = 100 * (results["test_accuracy"] - found["test_accuracy"])
+    gain, chance = gain_and_chance(results, found)
     return {
         "name": run.name,
         "method": _method(found),
         "labeled": f"{found['labeled']:,}",
         "accuracy": f"{found['test_accuracy']:.1%}",
         "interval": _interval(found),
-        "difference": "" if found is results else f"{difference:+.1f} points for this one",
+        "difference": ""
+        if found is results
+        else f"{100 * gain:+.1f} points (chance alone: up to {100 * chance:.1f})",
         "steps": f"{found['steps']:,}",
         "time": clock(found["wall_seconds"]),
     }

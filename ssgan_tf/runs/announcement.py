@@ -1,6 +1,5 @@
 """What a run says before it trains and after: the data, what was chosen and why, how good it is."""
 
-import math
 import re
 import shlex
 from collections.abc import Sequence
@@ -218,6 +217,8 @@ def _beside_the_other_method(config: Config, results: Results) -> list[str]:
             added = "There are no unlabeled images. What the semi-supervised method adds:"
         return [added, f"  {command}"]
     with_unlabeled, alone = (results, found) if semi else (found, results)
+    from ssgan_tf.inference.evaluation import gain_and_chance
+
     gain, chance = gain_and_chance(with_unlabeled, alone)
     words = f"{100 * gain:+.1f} points, where chance alone makes up to {100 * chance:.1f}"
     helps, what = "the unlabeled images help", "the unlabeled images"
@@ -270,17 +271,3 @@ def _same_task(results: Results, found: Results) -> bool:
         and results["method"] != found["method"]
         and all(results[key] == found[key] for key in ("labeled", "steps"))
     )
-
-
-def gain_and_chance(with_unlabeled: Results, alone: Results) -> tuple[float, float]:
-    """Difference of two test accuracies, and 1.96 standard errors of it.
-
-    The test images count as drawn twice: that both runs saw the same ones makes the true error
-    smaller. With two successes and two failures added (Agresti and Coull 1998), so that an accuracy
-    of 100% on few images is not taken for certain.
-    """
-    accuracies = [found["test_accuracy"] for found in (with_unlabeled, alone)]
-    images = with_unlabeled["test_images"]
-    shares = [(accuracy * images + 2) / (images + 4) for accuracy in accuracies]
-    variance = sum(share * (1 - share) / (images + 4) for share in shares)
-    return accuracies[0] - accuracies[1], 1.96 * math.sqrt(variance)

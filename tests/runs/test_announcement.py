@@ -10,6 +10,7 @@ import pytest
 
 from ssgan_tf.config import Config
 from ssgan_tf.flags import parse_config
+from ssgan_tf.inference.evaluation import gain_and_chance
 from ssgan_tf.runs import announcement, config_file, run_dir
 from ssgan_tf.system.text import display_width
 from tests.conftest import make_dataset
@@ -128,7 +129,7 @@ def test_what_else_differs_between_a_run_and_its_control_is_named(
 
 def test_chance_is_not_nothing_where_few_images_were_all_correct() -> None:
     found = {"test_accuracy": 1.0, "test_images": 4}
-    gain, chance = announcement.gain_and_chance(found, found)  # (4 + 2) / (4 + 4) = 0.75
+    gain, chance = gain_and_chance(found, found)  # (4 + 2) / (4 + 4) = 0.75
     assert (gain, chance) == (0, pytest.approx(1.96 * (2 * 0.75 * 0.25 / 8) ** 0.5))
 
 
