@@ -9,6 +9,7 @@ from keras.optimizers import LossScaleOptimizer
 
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.data.images.resize import scale
+from ssgan_tf.data.storage import Rows, rows
 from ssgan_tf.models import whitening
 from ssgan_tf.models.discriminator import Discriminator
 from ssgan_tf.models.generator import Generator
@@ -183,17 +184,17 @@ class State:
         for mean, weight in zip(self.averaged.weights, self.discriminator.weights, strict=True):
             self.strategy.extended.update(mean.value, update, args=(weight.value,), group=False)
 
-    def whiten(self, images: np.ndarray, indices: np.ndarray) -> None:
+    def whiten(self, images: np.ndarray | Rows, indices: np.ndarray) -> None:
         """Gives conv1 its weights where it whitens (`models.whitening`).
 
         Args:
-            images: (N, S, S, channels) uint8, of training; read one by one.
+            images: (N, S, S, channels) uint8, of training.
             indices: of those that are labeled: the control has no others.
         """
         if not self.discriminator.whitens:
             return
-        some = indices[:: -(-len(indices) // whitening.IMAGES)]
-        scaled = (scale(images[index]).numpy() for index in some)
+        some = rows(images, indices[:: -(-len(indices) // whitening.IMAGES)])
+        scaled = (scale(tf.constant(image)).numpy() for image in some)
         kernel = whitening.whitening_kernel(scaled, self.config.augment_color)
         # Of equally large squares other machines may find other directions.
         first = self._of_all_replicas(tf.constant(kernel))[0]
