@@ -85,9 +85,7 @@ def _row(run: Record, results: dict[str, Any]) -> dict[str, str]:
         "labeled": f"{found['labeled']:,}",
         "accuracy": f"{found['test_accuracy']:.1%}",
         "interval": _interval(found),
-        "difference": ""
-        if found is results
-        else f"{100 * gain:+.1f} points (chance alone: up to {100 * chance:.1f})",
+        "difference": "" if found is results else f"{100 * gain:+.1f} ({100 * chance:.1f})",
         "steps": f"{found['steps']:,}",
         "time": clock(found["wall_seconds"]),
     }
