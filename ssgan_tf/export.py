@@ -109,7 +109,7 @@ def _check_validation(labels: Path) -> None:
         raise UserError(
             "--calibrate: the run has no validation images to calibrate on; train with "
             "--validation_fraction=0.1, which is a tenth of the labeled images of a folder, or "
-            f"with a folder that has valid/. At least {calibration.LEAST_IMAGES} are needed."
+            f"with valid/ in the folder. It needs at least {calibration.LEAST_IMAGES} images."
         )
 
 

@@ -303,8 +303,10 @@ def help_text(program: str, description: str) -> str:
             subsequent_indent=" " * (_COLUMN + 2),
         )
     lines += ["", "Presets other than article:"]
-    for name, changes in PRESETS.items():
-        if changes:
+    defaults = starting_values({})
+    for name in PRESETS:
+        values = starting_values({"preset": name}) | {"preset": defaults["preset"]}
+        if changes := {key: value for key, value in values.items() if value != defaults[key]}:
             lines += _listed(f"--preset={name}:", changes)
     folder = starting_values({"dataset": FOLDER})
     preset = starting_values({"preset": folder["preset"]}) | {"preset": ""}

@@ -17,8 +17,8 @@ ARTICLE_CONTROL = {"schedule": "linear", "drop_rate": 0.5}
 # `notebook` what its published code did, with every bug (docs/article.md). `tuned` is another
 # recipe for the same networks, `pooled` one for other layers: the best of some candidates on photos
 # and digits together (docs/results.md), then changed further without a comparison on record. `vgg`
-# has a better network, and no GAN: its terms take half of the time of `pooled` and are not known to
-# help there, and with these layers the generator soon loses.
+# has a better network, and no GAN: its terms take time, no clear gain from them was found beside
+# pseudo-labels, and with these layers the generator soon loses.
 PRESETS: dict[str, dict[str, Any]] = {
     "article": {},
     "notebook": {

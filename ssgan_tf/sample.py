@@ -74,7 +74,10 @@ def sample_run(
     if not config.has_generator:
         why = "on the labels alone"
         if config.method != "supervised":
-            why = "with --unsupervised_weight=0; --unsupervised_weight=1 makes another run with one"
+            why = (
+                "with --unsupervised_weight=0. For one that has it, train with "
+                "--unsupervised_weight=1 and another --run_dir"
+            )
         raise UserError(f"--run_dir={directory}: has no generator: it was trained {why}.")
     generator = finished_run.load_models(directory, checkpoint, data_dir).state.generator
     assert generator is not None

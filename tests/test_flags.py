@@ -15,6 +15,7 @@ from ssgan_tf.flags import (
     parse_command,
     parse_config,
 )
+from ssgan_tf.presets import PRESETS
 from ssgan_tf.runs.interruption import Interrupted
 
 
@@ -220,3 +221,10 @@ def test_an_error_ends_a_command_with_what_can_be_done(
     shown = capsys.readouterr().err
     assert shown.startswith(words) and bool(shown) == bool(words)
     assert not isinstance(error, Interrupted) or shown.endswith(f":\n  {again}\n")
+
+
+@pytest.mark.parametrize("preset", [name for name in PRESETS if name != "article"])
+def test_the_flags_of_a_preset_in_the_help_give_the_same_as_the_preset(preset: str) -> None:
+    listed = help_text("train", "").split(f"  --preset={preset}:")[1].split("\n  --preset")[0]
+    given = parse(*listed.split("\n\n")[0].split())
+    assert dataclasses.replace(given, preset=preset) == parse(f"--preset={preset}")

@@ -140,6 +140,7 @@ def small_data(size: int) -> "object":
 
 def make(case: Case) -> tuple:
     """Trainer, batches and data of a case; to be called in the scope of its device."""
+    import numpy as np
     import tensorflow as tf
 
     from ssgan_tf.config import Config
@@ -162,6 +163,7 @@ def make(case: Case) -> tuple:
     data = small_data(case.image_size)
     strategy = tf.distribute.MirroredStrategy(case.strategy) if case.strategy else None
     trainer = Trainer(config, 10, 3, 10, 20, strategy)
+    trainer.state.whiten(data.train.images, np.arange(40))
     split = label_split.split_labels(config, data)
     batches = iter(pipeline.training_batches(config, data, split, 0, 20))
     return trainer, batches, data, strategy

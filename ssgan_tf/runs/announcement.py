@@ -198,6 +198,8 @@ def _recall(recall: dict[str, float | None]) -> list[str]:
 
 def _beside_the_other_method(config: Config, results: Results) -> list[str]:
     """What the unlabeled images add to the labels alone, or the command that measures it."""
+    from ssgan_tf.inference.evaluation import gain_and_chance
+
     semi = config.method == "semi_supervised"
     other = config.control() if semi else _counterpart(config)
     directory = run_dir.directory_of(other)
@@ -209,16 +211,15 @@ def _beside_the_other_method(config: Config, results: Results) -> list[str]:
         return []  # the two methods are the same
     if recorded is None or not _same_task(results, found):
         if not semi:
-            missing = "no semi-supervised run with the same labels, steps and test images"
-            return [f"Compared with nothing: {directory} holds {missing}"]
+            if recorded is None or directory == run_dir.directory_of(config):
+                return ["Not compared: there is no semi-supervised run beside this one."]
+            return [f"Not compared: {directory} has other labels, steps or test images."]
         command = shlex.join(other.command())
         added = "What the unlabeled images add:"
         if no_unlabeled:
             added = "There are no unlabeled images. What the semi-supervised method adds:"
         return [added, f"  {command}"]
     with_unlabeled, alone = (results, found) if semi else (found, results)
-    from ssgan_tf.inference.evaluation import gain_and_chance
-
     gain, chance = gain_and_chance(with_unlabeled, alone)
     words = f"{100 * gain:+.1f} points, where chance alone makes up to {100 * chance:.1f}"
     helps, what = "the unlabeled images help", "the unlabeled images"
@@ -247,7 +248,7 @@ def _read(directory: Path) -> tuple[Results, Config] | None:
 
 def _differences(semi: Config, alone: Config) -> list[str]:
     """Flags in which the run `alone` is not the control of the run `semi`."""
-    free = {*config_file.FREE, "dataset"}
+    free = {*config_file.FREE, "dataset", "unsupervised_weight"}  # which a control does not use
     return [
         f"--{name}"
         for name, value in semi.control().to_dict().items()

@@ -182,8 +182,8 @@ def _former_recipe(then: Config, now: Config) -> dict[str, Any]:
     plain = Config(dataset=now.dataset, **same)
     return {
         name: getattr(then, name)
-        for name in changed_flags(then, now)
-        if name in ("preset", *VGG) and getattr(now, name) == getattr(plain, name)
+        for name in ("preset", *VGG)
+        if name not in FREE and getattr(then, name) != getattr(now, name) == getattr(plain, name)
     }
 
 
@@ -216,6 +216,8 @@ def longer(then: Config, now: Config) -> bool:
 def changed_flags(then: Config, now: Config) -> list[str]:
     """Names of the flags that make `now` another run than `then`."""
     free = FREE + (("dataset",) if moved(then, now) else ())
+    if then.method == now.method == "supervised":
+        free += ("unsupervised_weight",)  # of no use there
     return [
         name
         for name, value in now.to_dict().items()

@@ -189,14 +189,14 @@ class State:
 
         Args:
             images: (N, S, S, channels) uint8, of training.
-            indices: of those that are labeled: the control has no others.
+            indices: of those that are labeled, so that the control starts from the same filters.
         """
         if not self.discriminator.whitens:
             return
         some = rows(images, indices[:: -(-len(indices) // whitening.IMAGES)])
         scaled = (scale(tf.constant(image)).numpy() for image in some)
         kernel = whitening.whitening_kernel(scaled, self.config.augment_color)
-        # Of equally large squares other machines may find other directions.
+        # Where eigenvalues are equal, other machines may find other eigenvectors.
         first = self._of_all_replicas(tf.constant(kernel))[0]
         for network in filter(None, (self.discriminator, self.averaged)):
             network.conv1.set_weights([first])

@@ -109,7 +109,27 @@ def test_a_run_that_had_another_task_is_no_control(
     assert "python -m ssgan_tf.train" in announcement.closing_lines(config, RESULTS)
     write(config, **other)
     text = announcement.closing_lines(config.control(), RESULTS | {"method": "supervised"})
-    assert "Compared with nothing: runs/photos-all-vgg-semi_supervised-0 holds no" in text
+    assert "Not compared: runs/photos-all-vgg-semi_supervised-0 has other labels" in text
+
+
+def test_a_control_without_a_counterpart_says_that_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = RESULTS | {"method": "supervised"}
+    for given in ({}, {"run_dir": "out/control"}):
+        control = Config(dataset="folder:photos", method="supervised", **given).fit_to(900)
+        write(control, method="supervised")
+        assert "there is no semi-supervised run beside" in announcement.closing_lines(
+            control, found
+        )
+
+
+def test_the_weight_of_the_gan_makes_no_other_control() -> None:
+    one = Config(dataset="folder:photos", method="supervised")
+    other = dataclasses.replace(one, unsupervised_weight=0.5)
+    assert not config_file.changed_flags(one, other)
+    assert not announcement._differences(Config(dataset="folder:photos"), other)
 
 
 def test_what_else_differs_between_a_run_and_its_control_is_named(

@@ -229,7 +229,9 @@ def test_two_machines_have_the_filters_of_the_first() -> None:
         )
         for tf_config in two_machines()
     ]
-    assert [program.communicate()[0].split()[-1] for program in programs] == ["{5.0}"] * 2
+    assert [program.communicate(timeout=300)[0].split()[-1] for program in programs] == [
+        "{5.0}"
+    ] * 2
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from ssgan_tf.data.load import load_dataset, load_named
 from ssgan_tf.models.whitening import whitening_kernel
 from ssgan_tf.runs import finished_run
 from ssgan_tf.runs.story import train_and_evaluate
+from ssgan_tf.training.state import State
 
 pytestmark = pytest.mark.usefixtures("brief_end")
 
@@ -384,8 +385,19 @@ def test_a_class_may_be_a_digit_that_is_no_number(pictures: Path) -> None:
 
 @pytest.mark.writes_everything
 def test_a_run_on_a_folder_labels_all_by_default_and_keeps_the_class_names(
-    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
 ) -> None:
+    whitened_by: list[np.ndarray] = []
+    whiten = State.whiten
+
+    def recorded(state: State, images: np.ndarray, indices: np.ndarray) -> None:
+        whitened_by.append(indices)
+        whiten(state, images, indices)
+
+    monkeypatch.setattr(State, "whiten", recorded)
     config = Config(  # the recipe that folders get
         **NARROW,
         dataset=f"folder:{pictures}",
@@ -408,6 +420,9 @@ def test_a_run_on_a_folder_labels_all_by_default_and_keeps_the_class_names(
     assert "probability of being real" not in (tmp_path / "run" / "report.html").read_text()
     # conv1 whitens what is labeled, now and in the checkpoint that a later start goes on from
     dataset = load_dataset(config)
+    assert [sorted(places) for places in whitened_by] == [
+        np.flatnonzero(dataset.train.labels >= 0).tolist()
+    ]
     scaled = scale(dataset.train.images[dataset.train.labels >= 0]).numpy()
 
     def squares(kernel: np.ndarray) -> np.ndarray:  # of gray images any directions will do
