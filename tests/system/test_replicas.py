@@ -201,7 +201,6 @@ def tensors_of(directory: Path) -> dict[str, np.ndarray]:
 
 # Each machine finds other filters, as it may for gray images.
 WHITEN = """
-import sys
 import numpy as np
 from ssgan_tf.config import Config
 from ssgan_tf.models import whitening
