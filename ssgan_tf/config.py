@@ -23,6 +23,7 @@ from ssgan_tf.presets import (
     PASSES,
     PRESETS,
     SEMI_SUPERVISED_ONLY,
+    UNUSED_BY_CONTROL,
 )
 
 
@@ -508,8 +509,7 @@ class Config:
 
         `article` has a stronger control with other values in the flags of `ARTICLE_CONTROL`.
         """
-        no_use = (*SEMI_SUPERVISED_ONLY, "unsupervised_weight")
-        given = {k: v for k, v in self.changes().items() if k not in no_use}
+        given = {k: v for k, v in self.changes().items() if k not in UNUSED_BY_CONTROL}
         if self.preset == "article":
             given = ARTICLE_CONTROL | given
         if self.run_dir:

@@ -10,6 +10,8 @@ SEMI_SUPERVISED_ONLY = (
     "distribution_alignment",
     "augment_fakes",
 )
+# What makes no difference to it.
+UNUSED_BY_CONTROL = (*SEMI_SUPERVISED_ONLY, "unsupervised_weight")
 # What makes the control of `article` stronger (docs/results.md).
 ARTICLE_CONTROL = {"schedule": "linear", "drop_rate": 0.5}
 

@@ -13,6 +13,7 @@ from ssgan_tf.presets import (
     LEAST_STEPS,
     MANY_LABELS,
     PASSES,
+    UNUSED_BY_CONTROL,
     VGG,
 )
 from ssgan_tf.runs import config_file, run_dir
@@ -248,7 +249,7 @@ def _read(directory: Path) -> tuple[Results, Config] | None:
 
 def _differences(semi: Config, alone: Config) -> list[str]:
     """Flags in which the run `alone` is not the control of the run `semi`."""
-    free = {*config_file.FREE, "dataset", "unsupervised_weight"}  # which a control does not use
+    free = {*config_file.FREE, "dataset", *UNUSED_BY_CONTROL}
     return [
         f"--{name}"
         for name, value in semi.control().to_dict().items()

@@ -13,7 +13,13 @@ from typing import Any
 
 from ssgan_tf import __version__
 from ssgan_tf.config import Config, UserError, is_folder, written
-from ssgan_tf.presets import AUTOMATIC, FOLDER_PRESET, FORMER_FOLDER_PRESETS, VGG
+from ssgan_tf.presets import (
+    AUTOMATIC,
+    FOLDER_PRESET,
+    FORMER_FOLDER_PRESETS,
+    UNUSED_BY_CONTROL,
+    VGG,
+)
 from ssgan_tf.system.files import read_json, write_json
 
 # Flags that may differ between a run and its resumption: where things are, when they are written,
@@ -217,7 +223,7 @@ def changed_flags(then: Config, now: Config) -> list[str]:
     """Names of the flags that make `now` another run than `then`."""
     free = FREE + (("dataset",) if moved(then, now) else ())
     if then.method == now.method == "supervised":
-        free += ("unsupervised_weight",)  # of no use there
+        free += UNUSED_BY_CONTROL
     return [
         name
         for name, value in now.to_dict().items()
