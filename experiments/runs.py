@@ -436,6 +436,24 @@ FOLDER_RUNS = [run for name, folder in FOLDERS.items() for run in _folder_runs(n
         3,
         "folder-clothes-2400-pooled",
     ),
+    # What patience, or a GPU, brings.
+    Run(
+        "folder-photos-10000-control-6400",
+        "photos-10000",
+        "1000",
+        "--method=supervised --steps=6400",
+        "labels alone, twice the steps",
+        3,
+    ),
+    Run(
+        "folder-photos-10000-6400",
+        "photos-10000",
+        "1000",
+        "--steps=6400",
+        "plain command, twice the steps",
+        3,
+        "folder-photos-10000-control-6400",
+    ),
 ]
 
 # What `pooled` reaches without its parts: the same flags, labels and seeds. Without the GAN terms
