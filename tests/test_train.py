@@ -178,7 +178,7 @@ def test_tensorboard_has_every_tag_that_the_documents_explain(finished: Path) ->
 
     events = EventAccumulator(str(finished / "tensorboard")).Reload()
     explained = re.findall(r"`((?:losses|accuracy|monitors)/\w+)`", METRICS.read_text())
-    assert len(explained) == 17
+    assert len(explained) == 18
     assert set(events.Tags()["tensors"]) >= {
         *explained,
         "_hparams_/session_start_info",
@@ -197,6 +197,7 @@ def test_tensorboard_has_every_tag_that_the_documents_explain(finished: Path) ->
         "monitors/learning_rate",
         "monitors/images_per_second",
         "monitors/feature_gap",
+        "monitors/pseudo_label_share",
         "monitors/grad_norm_discriminator",
         "monitors/grad_norm_generator",
         "samples",

@@ -97,12 +97,25 @@ def consistency_loss(
     Returns:
         Scalar, >= 0.
     """
-    teacher = tf.nn.softmax(teacher_logits)  # (B, K)
-    sure = tf.cast(tf.reduce_max(teacher, axis=-1) >= threshold, class_logits.dtype)  # (B,)
-    taught = tf.argmax(teacher, axis=-1)
+    sure = confident(teacher_logits, threshold)  # (B,)
+    taught = tf.argmax(teacher_logits, axis=-1)
     cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(taught, class_logits)
     loss = tf.reduce_mean(sure * cross_entropy)
     return loss * tf.reduce_mean(sure) ** share_power if share_power else loss
+
+
+def confident(teacher_logits: tf.Tensor, threshold: float) -> tf.Tensor:
+    """Which images get a pseudo-label: [max_k softmax(t_i)_k >= threshold].
+
+    Args:
+        teacher_logits: (B, K) float, t.
+        threshold: 0 to 1.
+
+    Returns:
+        (B,), 1 or 0, of the same dtype.
+    """
+    probability = tf.reduce_max(tf.nn.softmax(teacher_logits), axis=-1)  # (B, K) -> (B,)
+    return tf.cast(probability >= threshold, teacher_logits.dtype)
 
 
 def aligned_logits(

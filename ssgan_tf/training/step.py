@@ -143,8 +143,8 @@ class Trainer:
             # consistency = share^p mean([max softmax(t) >= threshold] * softmax_xent(l, argmax t))
             extra: Metrics = {}
             if config.consistency_weight:
-                extra["losses/consistency"] = consistency = self._consistency(real, batch, noise)
-                discriminator_loss += self._weight("consistency") * consistency
+                extra = self._consistency(real, batch, noise)
+                discriminator_loss += self._weight("consistency") * extra["losses/consistency"]
 
             # generator = mean_j | mean_batch features_j(x) - mean_batch features_j(G(z)) |
             if config.generator_loss == "feature_matching":
@@ -185,8 +185,8 @@ class Trainer:
             # consistency = share^p mean([max softmax(t) >= threshold] * softmax_xent(l, argmax t))
             extra: Metrics = {}
             if config.consistency_weight:
-                extra["losses/consistency"] = consistency = self._consistency(real, batch, noise)
-                discriminator_loss += self._weight("consistency") * consistency
+                extra = self._consistency(real, batch, noise)
+                discriminator_loss += self._weight("consistency") * extra["losses/consistency"]
             share = optimizer.share_of_loss(d_optimizer, discriminator_loss)
         gradients = optimizer.gradients(tape, share, self.discriminator)
         measured = extra | {
@@ -243,7 +243,7 @@ class Trainer:
         """How many passes of a step move the averages of D: that of the fakes may do so, too."""
         return 2 if self.generator is not None and self.config.bn_averages == "mixed" else 1
 
-    def _consistency(self, real: DiscriminatorOutput, batch: Batch, noise: Noise) -> tf.Tensor:
+    def _consistency(self, real: DiscriminatorOutput, batch: Batch, noise: Noise) -> Metrics:
         """With t from the averaged weights, without dropout, of the images moved otherwise."""
         assert self.averaged is not None  # a consistency weight needs averaged weights
         images = augment(
@@ -254,12 +254,11 @@ class Trainer:
             found = tf.reduce_mean(tf.nn.softmax(t), axis=0)  # (K,)
             mean.assign_sub((1.0 - MEAN_DECAY) * (mean - found))
             t = losses.aligned_logits(t, self.state.class_prior, mean)
-        return losses.consistency_loss(
-            real.class_logits,
-            t,
-            self.config.consistency_threshold,
-            self.config.consistency_share_power,
-        )
+        threshold, power = self.config.consistency_threshold, self.config.consistency_share_power
+        return {
+            "losses/consistency": losses.consistency_loss(real.class_logits, t, threshold, power),
+            "monitors/pseudo_label_share": tf.reduce_mean(losses.confident(t, threshold)),
+        }
 
     def noise(self, batch_size: int | tf.Tensor) -> Noise:
         """Random inputs of the current step; see `draw_noise`."""

@@ -126,6 +126,14 @@ def test_consistency_loss_is_multiplied_by_a_power_of_the_share_of_confident_ima
     assert losses.consistency_loss(logits, teacher, 0.8, share_power=0.5).numpy() == 0
 
 
+def test_an_image_gets_a_pseudo_label_from_the_threshold_on() -> None:
+    # softmax: 3/4 and 1/4, then 1/2 and 1/2.
+    teacher = tf.constant([[0.0, LOG3], [0.0, 0.0]])
+    np.testing.assert_array_equal(losses.confident(teacher, 0.74), [1.0, 0.0])
+    np.testing.assert_array_equal(losses.confident(teacher, 0.76), [0.0, 0.0])
+    np.testing.assert_array_equal(losses.confident(teacher, 0.5), [1.0, 1.0])
+
+
 def test_aligned_logits_bring_the_average_back_to_the_prior() -> None:
     # softmax(t) = (3/4, 1/4); times prior / mean = (1/2) / (3/4), (1/2) / (1/4): 1/2 each.
     teacher = tf.constant([[LOG3, 0.0]])

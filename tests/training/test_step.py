@@ -560,7 +560,7 @@ def test_the_averaged_classifier_teaches_by_what_it_says_of_other_moves_without_
     assert float(metrics["losses/discriminator"]) == pytest.approx(rest + 2 * expected, rel=1e-5)
 
 
-def test_the_consistency_term_is_multiplied_by_a_power_of_the_share_of_confident_images() -> None:
+def test_the_consistency_term_is_multiplied_by_a_power_of_the_share_of_pseudo_labels() -> None:
     found = []
     for power in (0.0, 2.0):
         changes = CONSISTENT | {"consistency_threshold": 0.19, "consistency_share_power": power}
@@ -571,7 +571,9 @@ def test_the_consistency_term_is_multiplied_by_a_power_of_the_share_of_confident
                 weight.assign(rng.normal(size=weight.shape, scale=0.2))
         logits = trainer.averaged(scale(make_batch().images), statistics="moving").class_logits
         share = np.mean(np.max(tf.nn.softmax(logits), axis=1) >= 0.19)
-        found.append(float(update(trainer, make_batch())["losses/consistency"]))
+        metrics = update(trainer, make_batch())
+        assert float(metrics["monitors/pseudo_label_share"]) == pytest.approx(share)
+        found.append(float(metrics["losses/consistency"]))
     assert 0 < share < 1
     assert found[1] == pytest.approx(found[0] * share**2, rel=1e-5)
 
