@@ -20,6 +20,7 @@ from ssgan_tf.presets import (
     LARGEST_BATCH,
     LEAST_STEPS,
     MANY_LABELS,
+    MOST_ROUNDS,
     PASSES,
     PRESETS,
     SEMI_SUPERVISED_ONLY,
@@ -390,7 +391,8 @@ class Config:
     eval_every: int = _field(
         1,
         "Run",
-        "Epochs between two evaluations; for folders, fortieths of the run (at least 10 steps).",
+        "Epochs between two evaluations; for folders, rounds of whole epochs, at most "
+        f"{MOST_ROUNDS} in a run.",
         minimum=1,
     )
     keep_checkpoints: int = _field(3, "Run", "Checkpoints kept, the newest ones.", minimum=1)
@@ -505,9 +507,10 @@ class Config:
         return ["python", "-m", "ssgan_tf.train", *flags]
 
     def control(self) -> Self:
-        """The control of a semi-supervised run: the labels alone, all else as it is or better.
+        """The control of a semi-supervised run: the labels alone, all else as it is.
 
-        `article` has a stronger control with other values in the flags of `ARTICLE_CONTROL`.
+        `article` has a stronger control with other values in the flags of `ARTICLE_CONTROL`; those
+        of them that are given stay as they are.
         """
         given = {k: v for k, v in self.changes().items() if k not in UNUSED_BY_CONTROL}
         if self.preset == "article":

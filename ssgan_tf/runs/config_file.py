@@ -162,17 +162,12 @@ def continued(directory: Path, config: Config) -> Config:
     shift = known.get("augment_shift")
     if type(shift) is int and shift and "augment_shift" not in given:
         younger["augment_shift"] = then.augment_shift  # it was in pixels, now as a fraction
-    former = _former_recipe(then, config)
-    if former.keys() - {"preset"}:
-        words = " ".join(f"--{name}={written(value)}" for name, value in former.items())
-        print(
-            f"note: {directory} has {words}, which stay; for --preset={config.preset} give another "
-            "--run_dir."
-        )
-    return dataclasses.replace(config.chosen_as(then, chosen), **younger | former)
+    return dataclasses.replace(
+        config.chosen_as(then, chosen), **younger | former_recipe(then, config)
+    )
 
 
-def _former_recipe(then: Config, now: Config) -> dict[str, Any]:
+def former_recipe(then: Config, now: Config) -> dict[str, Any]:
     """What a folder's run of a former preset has otherwise, where now nothing else is asked.
 
     A weight of 0 for the GAN, which is the present default, counts as nothing asked.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssgan_tf.config import Config, UserError, is_folder
 from ssgan_tf.data import label_split
-from ssgan_tf.presets import PASSES
+from ssgan_tf.presets import MOST_ROUNDS
 from ssgan_tf.runs import announcement, config_file, run_dir
 from ssgan_tf.system import keras_settings
 from ssgan_tf.system.device import (
@@ -222,7 +222,7 @@ def _round_steps(config: Config, steps_per_epoch: int) -> int:
     """An epoch; where a folder has epochs of a few steps, several of them."""
     if not is_folder(config.dataset):
         return steps_per_epoch
-    least = max(SHORT_ROUND, -(-config.steps // PASSES))
+    least = max(SHORT_ROUND, -(-config.steps // MOST_ROUNDS))
     return steps_per_epoch * -(-least // steps_per_epoch)
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ssgan_tf.config import FOLDER, Config, UserError, expand_user, is_folder
+from ssgan_tf.config import FOLDER, Config, UserError, expand_user, is_folder, written
 from ssgan_tf.data import labels_json
 from ssgan_tf.data.folder.names import why_no_folder
 from ssgan_tf.data.folder.walk import changed_since
@@ -38,6 +38,7 @@ def train_and_evaluate(config: Config) -> Results:
     start = time.monotonic()
     config = placed(config)
     directory = run_dir.directory_of(config)
+    _mention_former(config, directory)
     config = _admitted(config, directory)
     if results := _finished(config, directory):
         return results
@@ -73,7 +74,6 @@ def placed(config: Config) -> Config:
         number += 1
         directory = first.with_name(f"{first.name}-{number}")
     if directory == first:
-        _mention_former(config, directory)
         return config
     has_run = os.path.exists(directory / "config.json")
     there = "the run on the folder as it is now is" if has_run else "the new run is"
@@ -99,8 +99,18 @@ def _check_folder(config: Config) -> None:
 
 
 def _mention_former(config: Config, directory: Path) -> None:
-    """Says so where an earlier version stopped in the directory that a former preset gives."""
-    if config.preset != FOLDER_PRESET or os.path.exists(directory):
+    """Says so where an earlier version stopped in this or in the directory of a former preset."""
+    if not is_folder(config.dataset) or config.preset != FOLDER_PRESET:
+        return
+    if os.path.exists(directory / "config.json"):
+        former = config_file.former_recipe(config_file.read_config(directory), config)
+        if former.keys() - {"preset"}:
+            words = " ".join(f"--{name}={written(value)}" for name, value in former.items())
+            print(
+                f"note: {directory} has {words}, which stay; for --preset={config.preset} give "
+                "another --run_dir."
+            )
+    if config.run_dir or os.path.exists(directory):
         return
     for preset in FORMER_FOLDER_PRESETS:
         former = run_dir.directory_of(dataclasses.replace(config, preset=preset))

@@ -63,13 +63,12 @@ def test_versions_do_not_need_git(monkeypatch: pytest.MonkeyPatch) -> None:
     ("preset", "discriminator", "width"),
     [("tuned", "article", 64), ("tuned", "pooled", 64), ("pooled", "pooled", 32)],
 )
-def test_a_folders_run_of_a_former_preset_goes_on_with_that_and_says_so(
+def test_a_folders_run_of_a_former_preset_goes_on_with_that(
     preset: str,
     discriminator: str,
     width: int,
     asked: dict[str, Any],
     tmp_path: Path,
-    capsys: pytest.CaptureFixture,
 ) -> None:
     layers = {"preset": preset, "discriminator": discriminator}
     former = Config(dataset="folder:photos", **layers, **asked)
@@ -77,7 +76,7 @@ def test_a_folders_run_of_a_former_preset_goes_on_with_that_and_says_so(
     plain = Config(dataset="folder:photos", **asked)
     again = config_file.continued(tmp_path, plain)
     assert again == former
-    assert f"--discriminator_width={width}" in capsys.readouterr().out
+    assert config_file.former_recipe(former, plain)["discriminator_width"] == width
     run_dir.claim(tmp_path, again)  # is not refused
     wide = dataclasses.replace(plain, discriminator_width=128)
     assert config_file.continued(tmp_path, wide).discriminator_width == 128  # claim reports it
@@ -90,35 +89,39 @@ def test_a_folders_run_of_a_former_preset_goes_on_with_that_and_says_so(
 )
 @pytest.mark.parametrize("preset", ["tuned", "pooled", "article"])
 def test_what_is_asked_for_beside_a_former_run_is_named(
-    preset: str, asked: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture
+    preset: str, asked: dict[str, Any], tmp_path: Path
 ) -> None:
     values = PRESENT if preset == "tuned" else {}
-    config_file.write_config(tmp_path, Config(dataset="folder:a", **(values | {"preset": preset})))
-    again = config_file.continued(tmp_path, Config(dataset="folder:a", **asked))
-    assert not capsys.readouterr().out
+    former = Config(dataset="folder:a", **(values | {"preset": preset}))
+    config_file.write_config(tmp_path, former)
+    plain = Config(dataset="folder:a", **asked)
+    again = config_file.continued(tmp_path, plain)
+    assert not config_file.former_recipe(former, plain).keys() - {"preset"}
     name = "preset" if preset == "article" else next(iter(asked))
     with pytest.raises(UserError, match=f"holds a run with .*--{name}="):
         run_dir.claim(tmp_path, again)
 
 
-def test_a_folders_run_of_the_former_preset_with_the_present_recipe_says_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture
+def test_a_folders_run_of_the_former_preset_with_the_present_recipe_differs_in_the_name_alone(
+    tmp_path: Path,
 ) -> None:
     former = Config(dataset="folder:photos", **(PRESENT | {"preset": "tuned"}))
     config_file.write_config(tmp_path, former)
     again = config_file.continued(tmp_path, Config(dataset="folder:photos"))
     assert again == former
-    assert not capsys.readouterr().out
+    plain = Config(dataset="folder:photos")
+    assert config_file.former_recipe(former, plain) == {"preset": "tuned"}
     run_dir.claim(tmp_path, again)
 
 
 def test_a_run_of_this_preset_with_another_width_is_not_taken_for_a_former_one(
-    tmp_path: Path, capsys: pytest.CaptureFixture
+    tmp_path: Path,
 ) -> None:
     plain = Config(dataset="folder:photos", method="supervised")
-    config_file.write_config(tmp_path, dataclasses.replace(plain, discriminator_width=16))
+    narrow = dataclasses.replace(plain, discriminator_width=16)
+    config_file.write_config(tmp_path, narrow)
     assert config_file.continued(tmp_path, plain) == plain
-    assert not capsys.readouterr().out
+    assert not config_file.former_recipe(narrow, plain)
     with pytest.raises(UserError, match="discriminator_width"):
         run_dir.claim(tmp_path, plain)
 

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from ssgan_tf import train
 from ssgan_tf.config import Config, UserError
 from ssgan_tf.presets import FORMER_FOLDER_PRESETS
-from ssgan_tf.runs import config_file, run_dir, story
+from ssgan_tf.runs import config_file, run_dir
 
 
 def test_a_folder_that_is_named_by_dots_has_its_own_name(
@@ -27,14 +28,30 @@ def test_a_run_that_an_earlier_version_stopped_is_mentioned_where_the_default_di
     (tmp_path / "photos").mkdir()
     former = Path(f"runs/photos-all-{preset}-semi_supervised-0")
     former.mkdir(parents=True)
-    config = Config(dataset="folder:photos")
-    assert story.placed(config) == config and not capsys.readouterr().out
+
+    def said() -> str:
+        with pytest.raises(SystemExit):  # there are no images in the folder
+            train.main(["train", "--dataset=folder:photos"])
+        return capsys.readouterr().out
+
+    note = f"--run_dir={former} goes on with it"
+    assert note not in said()
     config_file.write_config(former, Config(dataset="folder:photos", preset=preset))
-    story.placed(config)
-    assert f"--run_dir={former} goes on with it" in capsys.readouterr().out
+    assert said().count(note) == 1
     (former / "results.json").touch()  # it is finished
-    story.placed(config)
-    assert not capsys.readouterr().out
+    assert note not in said()
+
+
+def test_what_a_run_of_a_former_preset_keeps_is_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "photos").mkdir()
+    dataset, directory = f"folder:{tmp_path / 'photos'}", tmp_path / "run"
+    directory.mkdir()
+    config_file.write_config(directory, Config(dataset=dataset, preset="pooled"))
+    with pytest.raises(SystemExit):  # there are no images in the folder
+        train.main(["train", f"--dataset={dataset}", f"--run_dir={directory}"])
+    assert capsys.readouterr().out.count("--discriminator_width=32 ") == 1
 
 
 def test_the_home_of_nobody_is_named() -> None:
