@@ -478,7 +478,6 @@ PARTS = [
     for name, flags, what in (
         ("no-gan", _NO_GAN, "no GAN terms"),
         ("no-gan-6400", f"{_NO_GAN} --steps=6400", "no GAN terms, twice the steps"),
-        ("no-pseudo-labels", "--consistency_weight=0", "no pseudo-labels"),
     )
 ]
 

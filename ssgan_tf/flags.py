@@ -22,7 +22,7 @@ from ssgan_tf.config import (
     written,
 )
 from ssgan_tf.flagfiles import naming_files
-from ssgan_tf.presets import PRESETS
+from ssgan_tf.presets import FOLDER_DEFAULTS, PRESETS
 from ssgan_tf.runs.interruption import Interrupted
 from ssgan_tf.system import errors
 
@@ -311,7 +311,8 @@ def help_text(program: str, description: str) -> str:
     folder = starting_values({"dataset": FOLDER})
     preset = starting_values({"preset": folder["preset"]}) | {"preset": ""}
     lines += ["", f"Defaults for --dataset={FOLDER}PATH, where they are others:"]
-    lines += _listed("", {name: value for name, value in folder.items() if value != preset[name]})
+    changes = {k: v for k, v in folder.items() if k in FOLDER_DEFAULTS or v != preset[k]}
+    lines += _listed("", changes)
     return "\n".join(lines)
 
 

@@ -66,7 +66,13 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -
 def expected_calibration_error(
     probabilities: np.ndarray, labels: np.ndarray, bins: int = 15
 ) -> float:
-    """sum_b n_b / N * |accuracy_b - confidence_b|, 0 to 1 (Guo et al., equation 3)."""
+    """sum_b n_b / N * |accuracy_b - confidence_b|, 0 to 1 (Guo et al., equation 3).
+
+    Args:
+        probabilities: (N, K) float, rows sum to 1, N > 0.
+        labels: (N,) int.
+        bins: of equal width, by the largest probability.
+    """
     found = reliability(probabilities, labels, bins)
     gaps = np.abs(found.accuracy - found.confidence)
     return float(np.nansum(found.images * gaps) / found.images.sum())
@@ -78,7 +84,13 @@ def probabilities(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
 
 
 def log_loss(logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> float:
-    """Mean of -log softmax(logits / temperature)[label], in nats."""
+    """Mean of -log softmax(logits / temperature)[label], in nats.
+
+    Args:
+        logits: (N, K) float, N > 0.
+        labels: (N,) int.
+        temperature: > 0.
+    """
     log_probabilities = log_softmax(np.asarray(logits, np.float64) / temperature, axis=1)
     return float(-np.mean(log_probabilities[np.arange(len(labels)), labels]))
 

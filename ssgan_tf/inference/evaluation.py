@@ -131,7 +131,16 @@ def _number(value: float) -> float | None:
 
 
 def wilson_interval(correct: int, total: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's score interval of a proportion; z = 1.96 for 95%."""
+    """Wilson's score interval of a proportion.
+
+    Args:
+        correct: 0 to `total`.
+        total: > 0.
+        z: 1.96 for 95%.
+
+    Returns:
+        Lowest and highest, each 0 to 1.
+    """
     fraction = correct / total
     center = fraction + z * z / (2 * total)
     spread = z * math.sqrt(fraction * (1 - fraction) / total + z * z / (4 * total * total))
@@ -139,11 +148,18 @@ def wilson_interval(correct: int, total: int, z: float = 1.959964) -> tuple[floa
 
 
 def gain_and_chance(first: dict[str, Any], second: dict[str, Any]) -> tuple[float, float]:
-    """Difference of the test accuracies of two `results.json`, and 1.96 standard errors of it.
+    """Difference of the test accuracies of two runs, and how far chance alone goes.
 
     The test images count as drawn twice: that both runs saw the same ones makes the true error
     smaller. With two successes and two failures added (Agresti and Coull 1998), so that an accuracy
     of 100% on few images is not taken for certain.
+
+    Args:
+        first: a `results.json`.
+        second: another, of as many test images.
+
+    Returns:
+        The accuracy of `first` less that of `second`, -1 to 1, and 1.96 standard errors of it.
     """
     accuracies = [found["test_accuracy"] for found in (first, second)]
     images = first["test_images"]
@@ -153,7 +169,15 @@ def gain_and_chance(first: dict[str, Any], second: dict[str, Any]) -> tuple[floa
 
 
 def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
-    """The probability that a positive scores higher than a negative, ties halved (Mann-Whitney)."""
+    """The probability that a positive scores higher than a negative, ties halved (Mann-Whitney).
+
+    Args:
+        positive: (N,) scores, N > 0.
+        negative: (M,) scores, M > 0.
+
+    Returns:
+        0 to 1; 0.5 if the scores say nothing.
+    """
     from scipy.stats import mannwhitneyu  # a second that no start needs
 
     return float(mannwhitneyu(positive, negative).statistic / (len(positive) * len(negative)))
@@ -193,7 +217,7 @@ class Evaluator:
 def realness_auroc(
     discriminator: Discriminator, generator: Generator, evaluation: Evaluation, seed: int
 ) -> float:
-    """How well p_real separates real images from generated ones, 0.5 (not at all) to 1.
+    """How well p_real separates real images from generated ones, by `auroc`.
 
     By moving averages, as p_real of the exported model is: a batch of generated images alone has
     statistics of its own, which would separate it from real ones.
@@ -203,6 +227,9 @@ def realness_auroc(
         generator: of the 2,048 images that it is compared with.
         evaluation: of real images, by moving averages.
         seed: another seed, other generated images.
+
+    Returns:
+        0 to 1; 0.5 is not at all.
     """
     z = tf.random.stateless_normal((2048, generator.latent_dim), (seed, 0))
     fakes = [

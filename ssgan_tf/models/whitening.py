@@ -29,8 +29,8 @@ def whitening_kernel(images: Iterable[np.ndarray], jitter: float = 0.0) -> np.nd
 
     and, since an activation follows, their negatives.
 
-    Training changes the colors. Without regard to that, colors that the images do not have, such as
-    any in gray photos, would be made large: most of what the next layer sees, and only in training.
+    Training changes the colors of the images, so the filters are those of changed images. Otherwise
+    the filters of gray photos would amplify colors, which only the changes bring.
 
     Args:
         images: (H, W, C) float in [-1, 1] each, at least one.

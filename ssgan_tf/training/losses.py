@@ -1,4 +1,4 @@
-"""The losses of the article, each a pure function with its formula.
+"""The losses of the article, and some more, each a pure function with its formula and source.
 
 Sources: the article; Salimans et al. 2016, "Improved Techniques for Training GANs"
 (https://arxiv.org/abs/1606.03498), section 5 (semi-supervised learning) and 3.1 (feature matching).

@@ -40,7 +40,7 @@ class State:
         step: int64 variable, the number of steps taken.
         wall_seconds: float64 variable, the time that the run took up to its last checkpoint.
         history: string variable, JSON: what was measured up to the last checkpoint.
-        checkpoint: all of these.
+        checkpoint: of networks, optimizers and variables.
     """
 
     def __init__(

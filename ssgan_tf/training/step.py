@@ -92,7 +92,8 @@ class Trainer:
 
         Raises:
             tf.errors.InvalidArgumentError: if a loss or a gradient is not a finite number, before
-                any weight has changed (with XLA after that); the message begins with its tag.
+                any trained weight has changed (with XLA after that); moving averages may have. The
+                message begins with its tag.
         """
         strategy = self.state.strategy
         if self.jit_compile:
@@ -116,13 +117,16 @@ class Trainer:
         """What one replica does: its part of the batch and of the noise, all of the update."""
         batch = Batch(*(my_part(part, sharers=self._replicas_here) for part in batch))
         if self.generator is None:
-            return self.supervised_update(batch, self.noise(0))
+            return self.update_without_generator(batch, self.noise(0))
         return self.semi_supervised_update(
             batch, self.noise(tf.shape(batch.images)[0] * replica()[1])
         )
 
     def semi_supervised_update(self, batch: Batch, noise: Noise) -> Metrics:
-        """The article's step: D(x), G(z), D(G(z)) once; both gradients from that; both updates."""
+        """The article's step: D(x), G(z), D(G(z)) once; both gradients from that; both updates.
+
+        Batch and metrics are those of `train_step`, the noise is that of the step.
+        """
         config, (d_optimizer, g_optimizer) = self.config, self.state.optimizers()
         with tf.GradientTape(persistent=True) as tape:
             real, labeled = self._real_output(batch, noise)  # D(x), and y
@@ -139,9 +143,7 @@ class Trainer:
             fake_loss = losses.unsupervised_fake_loss(fake_gan_logit)
             discriminator_loss = supervised + self._weight("unsupervised") * (real_loss + fake_loss)
 
-            # Not in the article, so off by default:
-            # consistency = share^p mean([max softmax(t) >= threshold] * softmax_xent(l, argmax t))
-            extra: Metrics = {}
+            extra: Metrics = {}  # what is not in the article, and off by default
             if config.consistency_weight:
                 extra = self._consistency(real, batch, noise)
                 discriminator_loss += self._weight("consistency") * extra["losses/consistency"]
@@ -173,8 +175,8 @@ class Trainer:
         measured |= self._monitors(labeled)
         return measured | _gan_monitors(real_gan_logit, fake_gan_logit, real, fake)
 
-    def supervised_update(self, batch: Batch, noise: Noise) -> Metrics:
-        """The step without a generator: of the control, and of `--unsupervised_weight=0`."""
+    def update_without_generator(self, batch: Batch, noise: Noise) -> Metrics:
+        """The step of the control, and of `--unsupervised_weight=0`: D(x), one update."""
         config, d_optimizer = self.config, self.state.discriminator_optimizer
         with tf.GradientTape() as tape:
             real, labeled = self._real_output(batch, noise)  # D(x), and y
@@ -182,7 +184,6 @@ class Trainer:
             # supervised = sum(m * softmax_xent) / max(1, sum(m))
             discriminator_loss = supervised = losses.supervised_loss(*labeled)
 
-            # consistency = share^p mean([max softmax(t) >= threshold] * softmax_xent(l, argmax t))
             extra: Metrics = {}
             if config.consistency_weight:
                 extra = self._consistency(real, batch, noise)
@@ -244,7 +245,10 @@ class Trainer:
         return 2 if self.generator is not None and self.config.bn_averages == "mixed" else 1
 
     def _consistency(self, real: DiscriminatorOutput, batch: Batch, noise: Noise) -> Metrics:
-        """With t from the averaged weights, without dropout, of the images moved otherwise."""
+        """share^p mean([max softmax(t) >= threshold] * softmax_xent(l, argmax t)), and the share.
+
+        t is from the averaged weights, without dropout, of the same images moved otherwise.
+        """
         assert self.averaged is not None  # a consistency weight needs averaged weights
         images = augment(
             scale(batch.images), self.config, noise.teacher, places(batch, labeled=False)

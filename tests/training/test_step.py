@@ -50,7 +50,7 @@ def make_batch(labeled: int = 0, seed: int = 0, size: int = 32) -> Batch:
 def update(trainer: Trainer, batch: Batch) -> dict[str, tf.Tensor]:
     """One step without a graph, which one step alone is not worth."""
     if trainer.generator is None:
-        metrics = trainer.supervised_update(batch, trainer.noise(0))
+        metrics = trainer.update_without_generator(batch, trainer.noise(0))
     else:
         metrics = trainer.semi_supervised_update(batch, trainer.noise(B))
     trainer.step.assign_add(1)
@@ -193,7 +193,7 @@ def test_fakes_move_the_moving_averages_only_if_asked_to(averages: str, same: bo
     assert np.array_equal(first, second) is same
     # ... and those of the real images are what they follow.
     control = make_trainer(method="supervised")
-    control.supervised_update(make_batch(), Noise(control.noise(0).z, None, None))
+    control.update_without_generator(make_batch(), Noise(control.noise(0).z, None, None))
     assert np.allclose(first, control.discriminator.bn3.moving_mean, atol=1e-7) is same
 
 
