@@ -164,9 +164,9 @@ class Discriminator(keras.Model):
         """conv2 to conv6 with what follows them: batch norm, leaky ReLU, pooling if the table says.
 
         Pooling comes before the leaky ReLU, which then has a quarter of the numbers to work on.
-        With "vgg" it comes before batch norm, too, and maps may have an odd side. The NaN that
-        TensorFlow's pooling hides there (`layers.max_pool`) is seen in batch norm or the gradients,
-        in float16 late, or not at all if it is in conv2.
+        With "vgg" it comes before batch norm, too, and maps may have an odd side. TensorFlow's
+        pooling drops NaN (`layers.max_pool` does not). The gradients still show it, and training
+        stops; but in float16 a NaN after conv2 may go unseen.
         """
         conv, bn = getattr(self, f"conv{number}"), getattr(self, f"bn{number}")
         if number not in self.pooled:

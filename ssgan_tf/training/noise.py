@@ -48,15 +48,17 @@ def draw_noise(config: Config, step: tf.Tensor, batch_size: int | tf.Tensor) -> 
     if replicas > 1:
         real_seed = random.fold_in(real_seed, index)
         fake_seed = random.fold_in(fake_seed, index)
-    # Drawn apart, so that what the article has does not depend on what it has not.
-    shift_seeds = tf.unstack(random.split(random.fold_in(step_seed, 1), 3))
-    flip_seeds = tf.unstack(random.split(random.fold_in(step_seed, 2), 2))
-    other_seeds = tf.unstack(random.split(random.fold_in(step_seed, 3), 5))
+    # Seeds of their own: z and dropout are the same with augmentation and without.
+    real_shift, teacher_shift, real_color = tf.unstack(
+        random.split(random.fold_in(step_seed, 1), 3)
+    )
+    real_flip, teacher_flip = tf.unstack(random.split(random.fold_in(step_seed, 2), 2))
+    real_cutout, *fake = tf.unstack(random.split(random.fold_in(step_seed, 3), 5))
     return Noise(
         z,
         real_seed,
         fake_seed,
-        real=Seeds(shift_seeds[0], flip_seeds[0], shift_seeds[2], other_seeds[0]),
-        teacher=Seeds(shift_seeds[1], flip_seeds[1]),
-        fake=Seeds(*other_seeds[1:]),
+        real=Seeds(real_shift, real_flip, real_color, real_cutout),
+        teacher=Seeds(teacher_shift, teacher_flip),
+        fake=Seeds(*fake),
     )
