@@ -74,8 +74,9 @@ class Config:
     preset: str = _field(
         "article",
         "Method",
-        "Starting values: the article's text, its code with every quirk, another recipe for "
-        "the same networks (tuned), or with other layers (pooled; vgg, the default for folders).",
+        "Starting values: the article's text, its code with every quirk, or more than the article "
+        "with pseudo-labels: the same networks (tuned), other layers (pooled), others and no GAN "
+        "(vgg, the default for folders).",
         choices=tuple(PRESETS),
     )
     method: str = _field(
