@@ -74,9 +74,9 @@ class Config:
     preset: str = _field(
         "article",
         "Method",
-        "Starting values: the article's text, its code with every quirk, or more than the article "
-        "with pseudo-labels: the same networks (tuned), other layers (pooled), others and no GAN "
-        "(vgg, the default for folders).",
+        "Starting values. article: its text; notebook: its code with every quirk. With "
+        "pseudo-labels: tuned (the same networks), pooled (other layers), vgg (others again, no "
+        "GAN; the default for folders).",
         choices=tuple(PRESETS),
     )
     method: str = _field(
@@ -392,8 +392,8 @@ class Config:
     eval_every: int = _field(
         1,
         "Run",
-        "Epochs between two evaluations; for folders, rounds of whole epochs, at most "
-        f"{MOST_ROUNDS} in a run.",
+        "Epochs between two evaluations; for folders rounds, each of one or more epochs (at least "
+        f"10 steps; without --epochs, at most {MOST_ROUNDS} rounds in a run).",
         minimum=1,
     )
     keep_checkpoints: int = _field(3, "Run", "Checkpoints kept, the newest ones.", minimum=1)

@@ -310,7 +310,7 @@ def help_text(program: str, description: str) -> str:
             lines += _listed(f"--preset={name}:", changes)
     folder = starting_values({"dataset": FOLDER})
     preset = starting_values({"preset": folder["preset"]}) | {"preset": ""}
-    lines += ["", f"Defaults for --dataset={FOLDER}PATH, where they are others:"]
+    lines += ["", f"Defaults for --dataset={FOLDER}PATH, beside those of its preset:"]
     changes = {k: v for k, v in folder.items() if k in FOLDER_DEFAULTS or v != preset[k]}
     lines += _listed("", changes)
     return "\n".join(lines)

@@ -75,7 +75,7 @@ FOLDER_DEFAULTS: dict[str, Any] = {
 # Values that stand for "by the number of images".
 AUTOMATIC = {"batch_size": 0, "labeled_batch_size": -1, "epochs": 0}
 PASSES, LEAST_STEPS = 40, 3200  # over the training images, where nothing else is asked for
-MOST_ROUNDS = 40  # between evaluations, in a run on a folder
+MOST_ROUNDS = 40  # with an evaluation, in a run on a folder whose steps are given or chosen
 LARGEST_BATCH = 128
 # With more, a step sees a whole batch of labels instead of half of one, as it does with labels
 # alone: better in the one draw of CIFAR-10 with 4,000 labels that was trained with both

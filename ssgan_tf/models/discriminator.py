@@ -166,7 +166,7 @@ class Discriminator(keras.Model):
         Pooling comes before the leaky ReLU, which then has a quarter of the numbers to work on.
         With "vgg" it comes before batch norm, too, and maps may have an odd side. TensorFlow's
         pooling drops NaN (`layers.max_pool` does not). The gradients still show it, and training
-        stops; but in float16 a NaN after conv2 may go unseen.
+        stops; but in float16 a NaN in conv2's output may go unseen.
         """
         conv, bn = getattr(self, f"conv{number}"), getattr(self, f"bn{number}")
         if number not in self.pooled:

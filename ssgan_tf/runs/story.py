@@ -99,8 +99,8 @@ def _check_folder(config: Config) -> None:
 
 
 def _mention_former(config: Config, directory: Path) -> None:
-    """Says so where an earlier version stopped in this or in the directory of a former preset."""
-    if not is_folder(config.dataset) or config.preset != FOLDER_PRESET:
+    """Says what a run of a former preset keeps, or that an unfinished one is in its directory."""
+    if worker()[0] or not is_folder(config.dataset) or config.preset != FOLDER_PRESET:
         return
     if os.path.exists(directory / "config.json"):
         former = config_file.former_recipe(config_file.read_config(directory), config)

@@ -112,7 +112,7 @@ def confident(teacher_logits: tf.Tensor, threshold: float) -> tf.Tensor:
         threshold: 0 to 1.
 
     Returns:
-        (B,), 1 or 0, of the same dtype.
+        (B,), 1 or 0, of the dtype of `teacher_logits`.
     """
     probability = tf.reduce_max(tf.nn.softmax(teacher_logits), axis=-1)  # (B, K) -> (B,)
     return tf.cast(probability >= threshold, teacher_logits.dtype)

@@ -5,12 +5,15 @@ import json
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ssgan_tf import train
 from ssgan_tf.config import Config
 from ssgan_tf.flags import parse_config
 from ssgan_tf.inference.evaluation import gain_and_chance
+from ssgan_tf.presets import VGG
 from ssgan_tf.runs import announcement, config_file, run_dir
 from ssgan_tf.system.text import display_width
 from tests.conftest import make_dataset
@@ -37,6 +40,38 @@ def write(config: Config, **changes: object) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     config_file.write_config(directory, config)
     (directory / "results.json").write_text(json.dumps({"schema": 1} | RESULTS | changes))
+
+
+def test_what_a_run_of_a_former_preset_keeps_is_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "photos").mkdir()
+    dataset, directory = f"folder:{tmp_path / 'photos'}", tmp_path / "run"
+    write(Config(dataset=dataset, preset="pooled", run_dir=str(directory)))
+    train.main(["train", f"--dataset={dataset}", f"--run_dir={directory}"])
+    shown = capsys.readouterr().out
+    assert "is finished already" in shown and "Test accuracy" in shown
+    assert shown.count("--discriminator_width=32 ") == 1
+
+
+@pytest.mark.parametrize(
+    "recorded",
+    [
+        {"preset": "tuned", **VGG, "augment_fakes": False},
+        {"preset": "vgg", "discriminator_width": 16},
+    ],
+    ids=["the same under another name", "of this preset"],
+)
+def test_nothing_is_said_of_a_run_that_keeps_nothing_of_a_former_preset(
+    recorded: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "photos").mkdir()
+    dataset, directory = f"folder:{tmp_path / 'photos'}", tmp_path / "run"
+    write(Config(dataset=dataset, run_dir=str(directory), **recorded))
+    flags = [f"--discriminator_width={recorded['discriminator_width']}"]
+    train.main(["train", f"--dataset={dataset}", f"--run_dir={directory}", *flags])
+    shown = capsys.readouterr().out
+    assert "is finished already" in shown and "which stay" not in shown
 
 
 @pytest.mark.parametrize(

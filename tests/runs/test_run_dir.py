@@ -42,18 +42,6 @@ def test_a_run_that_an_earlier_version_stopped_is_mentioned_where_the_default_di
     assert note not in said()
 
 
-def test_what_a_run_of_a_former_preset_keeps_is_said_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    (tmp_path / "photos").mkdir()
-    dataset, directory = f"folder:{tmp_path / 'photos'}", tmp_path / "run"
-    directory.mkdir()
-    config_file.write_config(directory, Config(dataset=dataset, preset="pooled"))
-    with pytest.raises(SystemExit):  # there are no images in the folder
-        train.main(["train", f"--dataset={dataset}", f"--run_dir={directory}"])
-    assert capsys.readouterr().out.count("--discriminator_width=32 ") == 1
-
-
 def test_the_home_of_nobody_is_named() -> None:
     with pytest.raises(UserError, match="no such user"):
         run_dir.directory_of(Config(run_dir="~nobody_of_that_name/run"))
